@@ -1,0 +1,37 @@
+"""Exceptions raised by aezoo.
+
+Each one also subclasses the built-in exception that a caller would catch, so
+`except ValueError` keeps working for code that does not know aezoo.
+"""
+
+
+class AezooError(Exception):
+    """Base class of every exception that aezoo defines."""
+
+
+class UnknownModelError(AezooError, ValueError):
+    """No model, family or dataset of that name."""
+
+
+class ManifestError(AezooError, ValueError):
+    """The manifest is malformed, or an entry does not fit its file."""
+
+
+class ChecksumError(AezooError, OSError):
+    """A file's bytes differ from what the manifest promises."""
+
+
+class UnsafeFileError(AezooError, ValueError):
+    """A file could reach outside itself, or a path outside its folder."""
+
+
+class ImageFileError(AezooError, ValueError):
+    """A file cannot be read as an image."""
+
+
+class UnsupportedOperationError(AezooError, RuntimeError):
+    """The model's family does not define this operation."""
+
+
+class MissingDependencyError(AezooError, ImportError):
+    """An optional package is needed and not installed."""
