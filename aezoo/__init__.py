@@ -1,0 +1,54 @@
+"""A model zoo of autoencoders and variational autoencoders for Keras 3.
+
+`import aezoo` loads neither TensorFlow nor Keras; the first call that needs them does.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "create": "registry",
+    "list_families": "registry",
+    "describe": "manifest",
+    "list_models": "manifest",
+    "load": "hub",
+    "feature_extractor": "features",
+}
+_MODULES = ("distributions", "errors", "evaluation", "losses", "plots")
+
+__all__ = [
+    "__version__",
+    "create",
+    "describe",
+    "distributions",
+    "errors",
+    "evaluation",
+    "feature_extractor",
+    "list_families",
+    "list_models",
+    "load",
+    "losses",
+    "plots",
+]
+
+if TYPE_CHECKING:
+    from aezoo import distributions, errors, evaluation, losses, plots
+    from aezoo.features import feature_extractor
+    from aezoo.hub import load
+    from aezoo.manifest import describe, list_models
+    from aezoo.registry import create, list_families
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name in _MODULES:
+        return importlib.import_module(f"aezoo.{name}")
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"aezoo.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module 'aezoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -27,6 +27,15 @@ else:
     )
 
 
+def is_concrete(x: Any) -> bool:
+    """Whether `x` is an array with values, rather than a symbol in a graph."""
+    if BACKEND == "tensorflow" and isinstance(x, tf.Tensor):
+        return hasattr(x, "numpy")
+    if BACKEND == "jax" and isinstance(x, jax.core.Tracer):
+        return False
+    return isinstance(x, np.ndarray) or keras.ops.is_tensor(x)
+
+
 # --- Inference -----------------------------------------------------------------
 
 
