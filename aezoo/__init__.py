@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "create": "registry",
+    "create": "hub",
     "list_families": "registry",
     "describe": "manifest",
     "list_models": "manifest",
@@ -35,9 +35,9 @@ __all__ = [
 if TYPE_CHECKING:
     from aezoo import distributions, errors, evaluation, losses, plots
     from aezoo.features import feature_extractor
-    from aezoo.hub import load
+    from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models
-    from aezoo.registry import create, list_families
+    from aezoo.registry import list_families
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,9 @@
 """Where weights come from, and how they become a model that can be trusted."""
 
+import inspect
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from aezoo import manifest, registry
 from aezoo.backend import without_initialisation
@@ -47,7 +50,7 @@ def load_entry(entry: WeightsEntry, path: Path) -> Autoencoder:
     check_hdf5(path, entry.num_params)
     try:
         cls = registry.family_class(entry.family)
-        registry.check_config(cls, entry.config)
+        check_config(cls, entry.config)
         model = cls(**entry.config, name=entry.name)
         with without_initialisation(model):
             model.build((None, *model.input_shape))
@@ -71,4 +74,57 @@ def load_entry(entry: WeightsEntry, path: Path) -> Autoencoder:
             f"The weights file {path} does not fit the manifest entry "
             f"{entry.name!r}: {error}"
         ) from error
+    return model
+
+
+def check_config(cls: type[Autoencoder], config: Iterable[str]) -> None:
+    """Refuse arguments that no `__init__` of a family's class names.
+
+    Raises:
+        ValueError: Names the unknown argument and the closest known one.
+    """
+    known = {"name", "dtype", "trainable"}
+    for base in cls.__mro__:
+        if base.__module__.startswith("aezoo.models"):
+            known |= set(inspect.signature(base).parameters)
+    known -= {"args", "kwargs"}
+    for name in config:
+        if name not in known:
+            raise ValueError(
+                f"Unknown argument `{name}` for family {cls.family!r}."
+                f"{registry.did_you_mean(name, known)} "
+                f"Known: {', '.join(sorted(known))}."
+            )
+
+
+def create(name: str, /, **config: Any) -> Autoencoder:
+    """A new model with random weights.
+
+    Args:
+        name: A family, e.g. `"conv_vae"`, or the name of pretrained weights, whose
+            architecture is taken without its weights.
+        **config: Arguments of the family; they override those of the weights.
+
+    Returns:
+        A built `keras.Model`; call `compile` and `fit` to train it.
+
+    Raises:
+        UnknownModelError: If there is no such family or model; names the closest.
+        ValueError: If an argument is unknown or out of range.
+    """
+    if name in registry.list_families():
+        cls = registry.family_class(name)
+    elif name in manifest.entries():
+        entry = manifest.entries()[name]
+        cls = registry.family_class(entry.family)
+        config = {**entry.config, **config}
+    else:
+        known = [*registry.list_families(), *manifest.entries()]
+        raise UnknownModelError(
+            f"Unknown family or model {name!r}.{registry.did_you_mean(name, known)} "
+            f"Families: {', '.join(registry.list_families())}."
+        )
+    check_config(cls, config)
+    model = cls(**config)
+    model.build((None, *model.input_shape))
     return model

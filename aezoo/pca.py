@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo.models._base import Autoencoder
 from aezoo.progress import with_progress
+
+if TYPE_CHECKING:
+    from aezoo.models._base import Autoencoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class PrincipalComponents:
 
 
 def principal_components(
-    model: Autoencoder, images: Any, batch_size: int = 4096
+    model: "Autoencoder", images: Any, batch_size: int = 4096
 ) -> PrincipalComponents:
     """Exact principal components; memory does not grow with the number of images.
 

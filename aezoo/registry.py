@@ -2,11 +2,10 @@
 
 import difflib
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aezoo.errors import UnknownModelError
 
@@ -63,61 +62,6 @@ def family_class(name: str) -> type["Autoencoder"]:
             )
         importlib.import_module(f"aezoo.models.{name}")
     return _FAMILIES[name]
-
-
-def check_config(cls: type["Autoencoder"], config: Iterable[str]) -> None:
-    """Refuse arguments that no `__init__` of a family's class names.
-
-    Raises:
-        ValueError: Names the unknown argument and the closest known one.
-    """
-    known = {"name", "dtype", "trainable"}
-    for base in cls.__mro__:
-        if base.__module__.startswith("aezoo.models"):
-            known |= set(inspect.signature(base).parameters)
-    known -= {"args", "kwargs"}
-    for name in config:
-        if name not in known:
-            raise ValueError(
-                f"Unknown argument `{name}` for family {cls.family!r}."
-                f"{did_you_mean(name, known)} "
-                f"Known: {', '.join(sorted(known))}."
-            )
-
-
-def create(name: str, **config: Any) -> "Autoencoder":
-    """A new model with random weights.
-
-    Args:
-        name: A family, e.g. `"conv_vae"`, or the name of pretrained weights, whose
-            architecture is taken without its weights.
-        **config: Arguments of the family; they override those of the weights.
-
-    Returns:
-        A built `keras.Model`; call `compile` and `fit` to train it.
-
-    Raises:
-        UnknownModelError: If there is no such family or model; names the closest.
-        ValueError: If an argument is unknown or out of range.
-    """
-    from aezoo import manifest
-
-    if name in list_families():
-        cls = family_class(name)
-    elif name in manifest.entries():
-        entry = manifest.entries()[name]
-        cls = family_class(entry.family)
-        config = {**entry.config, **config}
-    else:
-        known = [*list_families(), *manifest.entries()]
-        raise UnknownModelError(
-            f"Unknown family or model {name!r}.{did_you_mean(name, known)} "
-            f"Families: {', '.join(list_families())}."
-        )
-    check_config(cls, config)
-    model = cls(**config)
-    model.build((None, *model.input_shape))
-    return model
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

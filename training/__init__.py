@@ -1,0 +1,1 @@
+"""Scripts that make aezoo's weights: data, recipes, training, export."""

@@ -1,0 +1,173 @@
+"""Weights, hash, golden tensors and manifest entry, written in one go."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+
+from aezoo import hub, manifest
+from aezoo.files import atomic_path, sha256_of
+from aezoo.golden import golden_inputs, golden_tensors
+from aezoo.manifest import Metric
+from aezoo.models._base import Autoencoder
+from training.data import LICENSES, Dataset
+from training.recipe import Recipe
+
+SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
+ROOT = Path(__file__).parent.parent
+# A bundled weight is at most this large.
+MAX_BYTES = 8_000_000
+
+
+def export(
+    name: str,
+    model: Autoencoder,
+    recipe: Recipe,
+    data: Dataset,
+    metrics: Mapping[str, Mapping[str, Metric]],
+    training: Mapping[str, Any],
+    folder: Path,
+    manifest_file: Path,
+) -> manifest.WeightsEntry:
+    """Write a trained model as a member of a zoo, and check that it loads.
+
+    Args:
+        name: Name of the weights.
+        model: The trained model; its optimiser is not written.
+        recipe: What made it.
+        data: The training split.
+        metrics: Metrics by `dataset/split`, then by name.
+        training: `hardware`, `seconds`, `backend` and `versions`.
+        folder: Where weights and golden tensors go.
+        manifest_file: The manifest to extend; created where it does not exist.
+
+    Returns:
+        The new entry.
+
+    Raises:
+        ManifestError: If weights of that name are published already, or the entry
+            breaks the schema.
+    """
+    refuse_published(name, manifest_file)
+    document = {"schema_version": manifest.SCHEMA_VERSION, "models": {}}
+    if manifest_file.is_file():
+        document = json.loads(manifest_file.read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    # A fresh copy has no optimiser, whose moments would treble the file.
+    copy = hub.create(recipe.family, **{**model.config, "name": name})
+    copy.set_weights(model.get_weights())
+    weights = folder / f"{name}.weights.h5"
+    with atomic_path(weights) as path:
+        copy.save_weights(path)
+    golden = folder / f"{name}.golden.npz"
+    with atomic_path(golden) as path, path.open("wb") as file:
+        np.savez_compressed(file, **golden_tensors(copy, golden_inputs(copy)))
+
+    entry = {
+        "family": recipe.family,
+        "config": copy.config,
+        "description": recipe.description,
+        "paper": recipe.paper,
+        "input_shape": list(copy.input_shape),
+        "value_range": [0.0, 1.0],
+        "latent_shape": list(copy.latent_shape),
+        "num_params": copy.count_params(),
+        "tasks": list(copy.TASKS),
+        "data": {
+            "name": data.name,
+            "version": data.version,
+            "split": data.split,
+            "license": LICENSES.get(data.name, "unknown"),
+        },
+        "license": recipe.license,
+        "seed": recipe.seed,
+        "recipe": f"training/recipes/{name}.py",
+        "training": dict(training),
+        "weights": {
+            "file": weights.name,
+            "bytes": weights.stat().st_size,
+            "sha256": sha256_of(weights),
+            "hub": {"repo_id": None, "revision": None},
+        },
+        "golden": {"file": golden.name, "sha256": sha256_of(golden)},
+        "metrics": {
+            key: {metric: _metric(value) for metric, value in values.items()}
+            for key, values in metrics.items()
+        },
+    }
+    document["models"][name] = entry
+    document["models"] = dict(sorted(document["models"].items()))
+    write_manifest(document, manifest_file)
+    parsed = manifest.parse_entry(name, entry)
+    hub.load_entry(parsed, weights)
+    return parsed
+
+
+def refuse_published(name: str, manifest_file: Path) -> None:
+    """Published weights are immutable: new bytes need a new name.
+
+    Raises:
+        ManifestError: If `name` has a revision on the Hub, or the manifest cannot be
+            parsed.
+    """
+    if not manifest_file.is_file():
+        return
+    entry = manifest.read_manifest(manifest_file).get(name)
+    if entry is not None and entry.weights.hub.revision is not None:
+        raise manifest.ManifestError(
+            f"The weights {name!r} are published (revision "
+            f"{entry.weights.hub.revision[:12]}…) and so immutable. Export under a "
+            f"new name, e.g. {name + '_v2'!r}."
+        )
+
+
+def write_manifest(document: Mapping[str, Any], path: Path) -> None:
+    """Validate a manifest against its schema, and replace the file in one step.
+
+    Raises:
+        ManifestError: If it breaks the schema; says where.
+    """
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    try:
+        jsonschema.validate(document, schema)
+    except jsonschema.ValidationError as error:
+        raise manifest.ManifestError(
+            f"The manifest would break its schema at {error.json_path}: {error.message}"
+        ) from error
+    with atomic_path(path) as temporary:
+        text = json.dumps(document, indent=1, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def check_writable(folder: Path) -> None:
+    """Fail now, not after the last epoch, if a folder cannot be written.
+
+    Raises:
+        PermissionError: If it cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise PermissionError(
+            f"The output folder {folder} cannot be written: {error}. "
+            "Choose another with `--out`."
+        ) from error
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    fields = {
+        "value": metric.value,
+        "unit": metric.unit,
+        "protocol": metric.protocol,
+    }
+    if metric.standard_error is not None:
+        fields["standard_error"] = metric.standard_error
+    return fields

@@ -1,0 +1,134 @@
+"""What makes a set of weights, as one frozen record."""
+
+import dataclasses
+import importlib
+import pkgutil
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from aezoo import registry
+from aezoo.errors import AezooError
+from aezoo.validation import check_choice, check_number, check_positive_int
+
+RECIPES = Path(__file__).parent / "recipes"
+METHODS = ("gradient", "closed_form")
+
+
+class RecipeError(AezooError, ValueError):
+    """A recipe is unknown or malformed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that determines a set of weights, but the machine.
+
+    Attributes:
+        family: Family, as in `aezoo.create(family)`.
+        config: The family's arguments.
+        description: One sentence for the manifest.
+        paper: URL of the paper behind the family.
+        metrics: Metrics to measure on the test split, names of `aezoo.evaluation`.
+        dataset: TFDS name; trained on all of `train`, measured on all of `test`.
+        method: `"gradient"` (`fit`) or `"closed_form"` (`fit_closed_form`).
+        epochs: Passes over the training split.
+        batch_size: Images per step.
+        learning_rate: Peak of the schedule: linear warm-up, then cosine decay to 0.
+        warmup_steps: Steps of the warm-up.
+        weight_decay: Decoupled weight decay (AdamW); 0 is Adam.
+        clipnorm: Clip each gradient to this norm, or None.
+        steps_per_execution: Steps per compiled call.
+        validation_examples: Training images held out; where there are any, the epoch
+            with the lowest validation loss is exported, else the last one.
+        seed: Seed of weights, order and noise.
+        license: Licence of the weights.
+    """
+
+    family: str
+    config: Mapping[str, Any]
+    description: str
+    paper: str
+    metrics: tuple[str, ...]
+    dataset: str = "mnist"
+    method: str = "gradient"
+    epochs: int = 1
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    warmup_steps: int = 500
+    weight_decay: float = 0.0
+    clipnorm: float | None = None
+    steps_per_execution: int = 16
+    validation_examples: int = 0
+    seed: int = 0
+    license: str = "Apache-2.0"
+
+    def __post_init__(self) -> None:
+        """Check everything that can be checked before an epoch is spent."""
+        check_choice("family", self.family, registry.list_families())
+        check_choice("method", self.method, METHODS)
+        check_positive_int("epochs", self.epochs)
+        check_positive_int("batch_size", self.batch_size)
+        check_positive_int("steps_per_execution", self.steps_per_execution)
+        check_number("learning_rate", self.learning_rate, above=0.0)
+        check_number("warmup_steps", self.warmup_steps, low=0)
+        check_number("weight_decay", self.weight_decay, low=0.0)
+        check_number("validation_examples", self.validation_examples, low=0)
+        check_number("seed", self.seed, low=0)
+        if self.clipnorm is not None:
+            check_number("clipnorm", self.clipnorm, above=0.0)
+        if not self.metrics:
+            raise ValueError("`metrics` must name at least one metric. Received: ().")
+        object.__setattr__(self, "config", MappingProxyType(dict(self.config)))
+
+    def with_overrides(self, **fields: Any) -> "Recipe":
+        """A copy with the fields that are not None replaced."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        return dataclasses.replace(self, **given)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All fields as JSON values, to tell whether two runs are the same."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {**fields, "config": dict(self.config), "metrics": list(self.metrics)}
+
+
+def recipe_names() -> list[str]:
+    """Names of all recipes, which are the names of the weights they make."""
+    return sorted(m.name for m in pkgutil.iter_modules([str(RECIPES)]))
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe `training/recipes/<name>.py`.
+
+    Raises:
+        RecipeError: If there is none of that name, or it has an unknown, missing or
+            invalid field; names the closest.
+    """
+    names = recipe_names()
+    if name not in names:
+        raise RecipeError(
+            f"Unknown recipe {name!r}.{registry.did_you_mean(name, names)} "
+            f"Recipes: {', '.join(names)}."
+        )
+    try:
+        recipe = importlib.import_module(f"training.recipes.{name}").RECIPE
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RecipeError(
+            f"The recipe {name!r} is malformed: {error}{_closest_field(str(error))}"
+        ) from error
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"The recipe {name!r} must set `RECIPE = Recipe(...)`. "
+            f"Received: {type(recipe).__name__}."
+        )
+    return recipe
+
+
+def _closest_field(message: str) -> str:
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", message)
+    fields = [f.name for f in dataclasses.fields(Recipe)]
+    if unknown is None:
+        return ""
+    hint = registry.did_you_mean(unknown[1], fields)
+    return f".{hint} Fields: {', '.join(fields)}."

@@ -1,0 +1,1 @@
+"""One recipe per published weight: a module with `RECIPE = Recipe(...)`."""

@@ -1,0 +1,15 @@
+"""Masci et al. (2011), https://doi.org/10.1007/978-3-642-21735-7_7.
+
+python -m training.train conv_ae_mnist_z32 --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="conv_ae",
+    config={"hidden_units": (128,), "latent_dim": 32},
+    description="Convolutional autoencoder with 32 code units.",
+    epochs=25,
+    metrics=("mse", "mae", "denoising_mse", "active_units", "active_code_fraction"),
+    paper="https://doi.org/10.1007/978-3-642-21735-7_7",
+)

@@ -1,0 +1,20 @@
+"""Vincent et al. (2010), https://www.jmlr.org/papers/v11/vincent10a.html.
+
+python -m training.train denoising_conv_ae_mnist_z32 --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="conv_ae",
+    config={
+        "hidden_units": (128,),
+        "latent_dim": 32,
+        "corruption": "gaussian",
+        "corruption_level": 0.5,
+    },
+    description="Denoising convolutional autoencoder, trained on noise of sigma 0.5.",
+    epochs=25,
+    metrics=("mse", "mae", "denoising_mse", "active_units"),
+    paper="https://www.jmlr.org/papers/v11/vincent10a.html",
+)

@@ -1,0 +1,15 @@
+"""Hinton & Salakhutdinov (2006), https://doi.org/10.1126/science.1127647.
+
+python -m training.train dense_ae_mnist_z2 --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="dense_ae",
+    config={"latent_dim": 2, "hidden_units": (1000, 500, 250)},
+    description="Deep dense autoencoder with a 2-D code, for maps of MNIST.",
+    epochs=40,
+    metrics=("mse", "mae", "active_units"),
+    paper="https://doi.org/10.1126/science.1127647",
+)

@@ -1,0 +1,15 @@
+"""Kingma & Welling (2014), https://arxiv.org/abs/1312.6114.
+
+python -m training.train dense_vae_mnist_z20 --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="dense_vae",
+    config={"latent_dim": 20, "hidden_units": (512, 256)},
+    description="Dense VAE with 20 code units and a Bernoulli likelihood.",
+    epochs=100,
+    metrics=("negative_elbo", "reconstruction_nll", "kl", "mse", "active_units"),
+    paper="https://arxiv.org/abs/1312.6114",
+)

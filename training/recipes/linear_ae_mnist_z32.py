@@ -1,0 +1,15 @@
+"""Baldi & Hornik (1989), https://doi.org/10.1016/0893-6080(89)90014-2.
+
+python -m training.train linear_ae_mnist_z32 --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="linear_ae",
+    config={"latent_dim": 32},
+    description="PCA of MNIST: a linear autoencoder fitted in closed form.",
+    method="closed_form",
+    metrics=("mse", "mae", "denoising_mse", "active_units"),
+    paper="https://doi.org/10.1016/0893-6080(89)90014-2",
+)

@@ -1,0 +1,367 @@
+"""Train one set of weights: recipe -> data -> fit -> evaluate -> export.
+
+    python -m training.train conv_vae_mnist_z16
+    python -m training.train conv_vae_mnist_z16 --bundle
+
+The first form writes to `runs/<name>`; `--bundle` also puts weights, golden tensors
+and the manifest entry where the package ships them. A run that was killed goes on
+where it stopped when the same command is given again.
+"""
+
+import csv
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import click
+import keras
+import numpy as np
+
+from aezoo import hub, manifest
+from aezoo.backend import BACKEND, data_parallel
+from aezoo.errors import AezooError
+from aezoo.evaluation import evaluate
+from aezoo.files import atomic_path
+from aezoo.manifest import Metric
+from aezoo.models._base import Autoencoder
+from training import data as datasets
+from training.data import Dataset, ShuffledImages
+from training.export import ROOT, check_writable, export, refuse_published
+from training.recipe import Recipe, RecipeError, load_recipe
+
+PACKAGES = ("keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
+
+
+def train(
+    name: str,
+    recipe: Recipe,
+    out: Path,
+    data_dir: Path | None = None,
+    *,
+    resume: bool = True,
+    bundle: bool = False,
+    mixed_precision: str | None = None,
+    distribute: bool = False,
+) -> manifest.WeightsEntry:
+    """Run a recipe to its end.
+
+    Args:
+        name: Name of the weights.
+        recipe: What to train.
+        out: Folder of the run: checkpoints, logs, export.
+        data_dir: As in `training.data.load_dataset`.
+        resume: Go on where a killed run of the same recipe stopped; False starts
+            anew.
+        bundle: Also export into the package and the repository's manifest.
+        mixed_precision: Keras dtype policy, or None for float32.
+        distribute: Train on all local devices, data-parallel.
+
+    Returns:
+        The manifest entry of the export.
+    """
+    # Everything that can fail does so before an epoch is spent.
+    check_writable(out)
+    if bundle:
+        refuse_published(name, ROOT / manifest.MANIFEST_NAME)
+    train_data = datasets.load_dataset(recipe.dataset, "train", data_dir)
+    test_data = datasets.load_dataset(recipe.dataset, "test", data_dir)
+    run_file = out / "run.json"
+    options = {
+        "recipe": recipe.fingerprint(),
+        "mixed_precision": mixed_precision,
+        "distribute": distribute,
+        "backend": BACKEND,
+    }
+    options = json.loads(json.dumps(options))
+    if resume:
+        refuse_other_run(run_file, options)
+    else:
+        clear_run(out)
+    with atomic_path(run_file) as path:
+        path.write_text(json.dumps(options, indent=1))
+
+    keras.utils.set_random_seed(recipe.seed)
+    if mixed_precision:
+        keras.config.set_dtype_policy(mixed_precision)
+    with data_parallel(distribute):
+        model = hub.create(recipe.family, **{**recipe.config, "name": name})
+        if recipe.method == "closed_form":
+            seconds = fit_closed_form(model, train_data)
+        else:
+            seconds = fit(model, recipe, train_data, out)
+    metrics = {
+        f"{recipe.dataset}/test": evaluate(
+            model,
+            test_data.images,
+            recipe.metrics,
+            dataset=f"{recipe.dataset}/test",
+        )
+    }
+    training = {
+        "hardware": hardware(),
+        "seconds": round(seconds, 1),
+        "backend": BACKEND,
+        "versions": versions(),
+    }
+    arguments = (name, model, recipe, train_data, metrics, training)
+    entry = export(*arguments, out / "export", out / "export" / "weights_manifest.json")
+    if bundle:
+        entry = export(*arguments, hub.WEIGHTS_FOLDER, ROOT / manifest.MANIFEST_NAME)
+    report(entry)
+    return entry
+
+
+def fit_closed_form(model: Autoencoder, data: Dataset) -> float:
+    """Fit a linear model in closed form; returns seconds."""
+    start = time.monotonic()
+    model.fit_closed_form(data.images)
+    return time.monotonic() - start
+
+
+def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
+    """Fit by gradient, checkpointed; returns seconds over all resumed parts."""
+    held_out = recipe.validation_examples
+    images = data.images[: len(data.images) - held_out]
+    batches = ShuffledImages(images, recipe.batch_size, recipe.seed)
+    validation = data.images[len(images) :] if held_out else None
+    model.compile(
+        make_optimizer(recipe, len(batches)),
+        steps_per_execution=recipe.steps_per_execution,
+    )
+    best = out / "best.weights.h5"
+    log = out / "log.csv"
+    callbacks = [
+        Resume(out / "backup", len(batches)),
+        Reproducible(batches, recipe.seed),
+        Seconds(log),
+        keras.callbacks.ModelCheckpoint(
+            str(best),
+            monitor="val_loss" if held_out else "loss",
+            save_best_only=True,
+            save_weights_only=True,
+        ),
+        keras.callbacks.CSVLogger(str(log), append=True),
+    ]
+    if BACKEND == "tensorflow" and importlib.util.find_spec("tensorboard"):
+        callbacks.append(keras.callbacks.TensorBoard(str(out / "tensorboard")))
+    model.fit(
+        batches,
+        epochs=recipe.epochs,
+        validation_data=None if validation is None else (validation,),
+        validation_batch_size=1000,
+        callbacks=callbacks,
+        verbose=1 if sys.stderr.isatty() else 2,
+    )
+    if held_out:
+        model.load_weights(best)
+    return Seconds.total(log)
+
+
+def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Adam or AdamW with linear warm-up and cosine decay to zero."""
+    steps = recipe.epochs * steps_per_epoch
+    warmup = min(recipe.warmup_steps, steps // 2)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else recipe.learning_rate,
+        decay_steps=steps - warmup,
+        warmup_target=recipe.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    arguments = {"learning_rate": schedule, "clipnorm": recipe.clipnorm}
+    if recipe.weight_decay:
+        return keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **arguments)
+    return keras.optimizers.Adam(**arguments)
+
+
+class Resume(keras.callbacks.BackupAndRestore):
+    """Keras's backup after each epoch, kept until the run is exported.
+
+    The epoch to go on with follows from the optimiser's own step count, so weights
+    and epoch cannot disagree, whatever moment the process was killed in.
+
+    Args:
+        folder: Where the backup is kept.
+        steps_per_epoch: Optimiser steps per epoch.
+    """
+
+    def __init__(self, folder: Path, steps_per_epoch: int) -> None:
+        super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
+        self.steps_per_epoch = steps_per_epoch
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Restore weights, optimiser and epoch where there is a backup."""
+        super().on_train_begin(logs)
+        steps = int(self.model.optimizer.iterations)
+        self.model._initial_epoch = steps // self.steps_per_epoch
+
+
+class Reproducible(keras.callbacks.Callback):
+    """Makes order and noise of an epoch depend on seed and epoch alone.
+
+    Args:
+        batches: The training data.
+        seed: Seed of the training.
+    """
+
+    def __init__(self, batches: ShuffledImages, seed: int) -> None:
+        super().__init__()
+        self.batches = batches
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Reseed."""
+        self.batches.epoch = epoch
+        generator = np.random.default_rng((self.seed, epoch, 1))
+        state = self.model.seed_generator.state
+        seed = generator.integers(0, 2**31 - 1, size=2)
+        state.assign(seed.astype(keras.backend.standardize_dtype(state.dtype)))
+
+
+class Seconds(keras.callbacks.Callback):
+    """Adds the seconds of each epoch to its logs.
+
+    Args:
+        log: The CSV log that keeps them over resumed runs.
+    """
+
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        self.log = log
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self.start = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Stop the clock."""
+        logs["seconds"] = round(time.monotonic() - self.start, 3)
+
+    @staticmethod
+    def total(log: Path) -> float:
+        """Seconds over all epochs of a log; an epoch run twice counts once."""
+        with log.open(encoding="utf-8") as file:
+            rows = {r["epoch"]: float(r["seconds"]) for r in csv.DictReader(file)}
+        return sum(rows.values())
+
+
+def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
+    """A folder holds one run: going on with another recipe would mix two.
+
+    Raises:
+        RecipeError: If the folder's run has other options; says which.
+    """
+    if not run_file.is_file():
+        return
+    old = json.loads(run_file.read_text())
+    if old == options:
+        return
+    flat_old, flat_new = ({**o.pop("recipe"), **o} for o in (old, dict(options)))
+    differing = [k for k in flat_new if flat_new[k] != flat_old.get(k)]
+    raise RecipeError(
+        f"The run in {run_file.parent} was made with other options: "
+        + ", ".join(f"{k}={flat_old.get(k)!r} (now {flat_new[k]!r})" for k in differing)
+        + ". Pass `--no-resume` to start anew, or another `--out`."
+    )
+
+
+def clear_run(out: Path) -> None:
+    """Forget checkpoints and log of an earlier run in `out`."""
+    for path in (out / "log.csv", out / "best.weights.h5", *out.glob("backup/*")):
+        path.unlink(missing_ok=True)
+
+
+def hardware() -> str:
+    """What this machine computes with."""
+    devices = keras.distribution.list_devices("gpu")
+    if devices:
+        return f"{len(devices)} GPU"
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = info.read_text().splitlines()
+        names = [line for line in lines if line.startswith("model name")]
+        cpu = names[0].split(":")[1].strip() if names else cpu
+    return f"{os.cpu_count()} CPU cores ({cpu})"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def report(entry: manifest.WeightsEntry) -> None:
+    """Print the metrics of a finished run."""
+    for key, metrics in entry.metrics.items():
+        for name, metric in metrics.items():
+            click.echo(f"{entry.name}  {key}  {name} {_figure(metric)}")
+    click.echo(f"{entry.weights.file}: {entry.weights.bytes:,} bytes")
+
+
+def _figure(metric: Metric) -> str:
+    spread = metric.standard_error
+    text = f"{metric.value:.6g}" + ("" if spread is None else f" ± {spread:.2g}")
+    return f"{text} {metric.unit}"
+
+
+@click.command(help=__doc__)
+@click.argument("name")
+@click.option("--epochs", type=int, help="In place of the recipe's.")
+@click.option("--seed", type=int, help="In place of the recipe's.")
+@click.option(
+    "--mixed-precision",
+    type=click.Choice(["mixed_float16", "mixed_bfloat16"]),
+    help="Keras dtype policy.",
+)
+@click.option("--distribute", is_flag=True, help="Use all local devices.")
+@click.option(
+    "--resume/--no-resume", default=True, show_default=True, help="Go on or start anew."
+)
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="TFDS or .npz folder."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Default: runs/NAME.")
+@click.option("--bundle", is_flag=True, help="Export into the package as well.")
+def main(
+    name: str,
+    epochs: int | None,
+    seed: int | None,
+    mixed_precision: str | None,
+    distribute: bool,
+    resume: bool,
+    data_dir: Path | None,
+    out: Path | None,
+    bundle: bool,
+) -> None:
+    """Command line of `train`."""
+    try:
+        recipe = load_recipe(name).with_overrides(epochs=epochs, seed=seed)
+        train(
+            name,
+            recipe,
+            out or Path("runs") / name,
+            data_dir,
+            resume=resume,
+            bundle=bundle,
+            mixed_precision=mixed_precision,
+            distribute=distribute,
+        )
+    except (AezooError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
