@@ -292,6 +292,31 @@ def decode_plane(
     return model.decode(z).reshape(n, n, *model.input_shape), ticks
 
 
+def most_visible_units(
+    model: "Autoencoder", x: Any, values: Sequence[float], count: int
+) -> list[int]:
+    """The code units whose movement changes a picture most.
+
+    Args:
+        model: Any model of the zoo.
+        x: One image or code, as a batch of one.
+        values: What a unit is set to.
+        count: How many units; all of them if there are no more.
+
+    Returns:
+        Indices, rising.
+    """
+    z = model.encode(x) if np.shape(x)[1:] == model.input_shape else np.asarray(x)
+    units = z[0].size
+    if units <= count:
+        return list(range(units))
+    change = [
+        float(np.var(model.traverse(z, dim, values), axis=1).mean())
+        for dim in range(units)
+    ]
+    return sorted(np.argsort(change)[::-1][:count].tolist())
+
+
 # --- Drawing -------------------------------------------------------------------
 
 

@@ -1,0 +1,504 @@
+"""The `aezoo` command.
+
+`aezoo list`, `describe` and `--help` answer at once: heavy modules are imported by
+the commands that need them, after everything that can be checked without them.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import aezoo
+from aezoo.errors import AezooError, UnsupportedOperationError
+from aezoo.progress import with_progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from aezoo.manifest import WeightsEntry
+    from aezoo.models._base import Autoencoder
+
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+# Conversions of single files that are printed before the rest is counted.
+_MAX_NOTES = 5
+_MAX_TRAVERSED_UNITS = 12
+
+
+class _FriendlyGroup(click.Group):
+    """Ends every error that a user can provoke as one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `aezoo list | head`; click ends it quietly
+            raise
+        except MemoryError as error:
+            raise click.ClickException("Not enough memory. Ask for less.") from error
+        except OSError as error:
+            message = str(error)
+            if error.errno is not None and error.strerror:
+                place = f": {error.filename}" if error.filename else ""
+                message = f"{error.strerror}{place}"
+            if error.errno == errno.ENOSPC:
+                message += " (the disk is full; nothing was written)"
+            raise click.ClickException(_one_line(message)) from error
+        except (AezooError, ValueError) as error:
+            raise click.ClickException(_one_line(str(error))) from error
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@click.group(
+    cls=_FriendlyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"TensorFlow's own messages are hidden; {_LOG_LEVEL}=0 shows them.",
+)
+@click.version_option(aezoo.__version__, message="aezoo %(version)s")
+def main() -> None:
+    """Pretrained autoencoders: list, reconstruct, sample, interpolate, encode.
+
+    Start with `aezoo demo`, which needs no images, or with `aezoo list`.
+    """
+
+
+# --- Parameters shared by commands -----------------------------------------------
+
+
+class _Numbers(click.ParamType):
+    """Numbers separated by commas."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> list[float]:
+        if isinstance(value, list):
+            return value
+        try:
+            return [float(number) for number in str(value).split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not like -3,-1.5,0,1.5,3.", param, ctx)
+
+
+def _complete_name(
+    ctx: click.Context,  # noqa: ARG001
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> list[str]:
+    return [name for name in aezoo.list_models() if name.startswith(incomplete)]
+
+
+_Command = Callable[..., Any]
+_name = click.argument("name", shell_complete=_complete_name)
+_invert = click.option(
+    "--invert", is_flag=True, help="For dark ink on light paper: swap dark and bright."
+)
+_seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Same seed, same picture.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _images(name: str, nargs: int = 1) -> Callable[[_Command], _Command]:
+    return click.argument(
+        name, type=click.Path(path_type=Path), nargs=nargs, required=True
+    )
+
+
+def _output(default: str | None, what: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        default=default,
+        required=default is None,
+        show_default=default is not None,
+        help=f"{what} to write.",
+    )
+
+
+_picture = _output(None, "Picture (.png, .jpg, .webp, .bmp or .tif)")
+_READING = (
+    "Images of another size or mode are converted, and each conversion is printed: "
+    "upright as EXIF says, 16 bits to 8, transparency on black (on white with "
+    "--invert), grey or RGB, Lanczos to the model's size with the aspect ratio kept, "
+    "centred on black."
+)
+
+
+# --- Looking up --------------------------------------------------------------------
+
+
+@main.command("list")
+@click.argument("pattern", required=False)
+@click.option("--family", help='Shell pattern for the family, e.g. "*vae*".')
+@click.option("--dataset", help="Shell pattern for the training data, e.g. mnist.")
+@click.option("--task", help="reconstruction, features or sampling.")
+@click.option("--latent-dim", type=int, help="Number of code units.")
+@click.option("--max-params", type=int, help="Largest number of weights.")
+@click.option("--sort", help="Metric; best first, e.g. mse.")
+@_json
+def list_command(as_json: bool, sort: str | None, **filters: Any) -> None:
+    """List the pretrained models.
+
+    PATTERN is a shell pattern for the name, e.g. "conv_*".
+    """
+    names = aezoo.list_models(sort=sort, **filters)
+    entries = [aezoo.describe(name) for name in names]
+    if as_json:
+        _print_json([{"name": entry.name, **entry.to_dict()} for entry in entries])
+        return
+    if not entries:
+        click.echo("No model meets these filters. `aezoo list` shows all.", err=True)
+        return
+    for line in _table(entries, sort):
+        click.echo(line)
+
+
+def _table(entries: Sequence["WeightsEntry"], sort: str | None) -> Iterator[str]:
+    """Plain aligned columns: rich's table costs more time than everything else."""
+    header = ("name", "family", "latent", "params", "data", "metric", "value")
+    rows = []
+    for entry in entries:
+        metrics = {k: m for values in entry.metrics.values() for k, m in values.items()}
+        # The recipe names the most telling metric first.
+        metric = sort if sort in metrics else next(iter(metrics), "")
+        rows.append(
+            (
+                entry.name,
+                entry.family,
+                "x".join(map(str, entry.latent_shape)),
+                f"{entry.num_params:,}",
+                entry.data.name,
+                metric,
+                f"{metrics[metric].value:.4g}" if metric else "",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    numeric = {2, 3, 6}
+    for i, row in enumerate([header, *rows]):
+        cells = [
+            cell.rjust(width) if j in numeric else cell.ljust(width)
+            for j, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(cells).rstrip()
+        yield click.style(line, bold=True) if i == 0 else line
+
+
+@main.command()
+@_name
+@_json
+def describe(name: str, as_json: bool) -> None:
+    """Show all that is known about one model."""
+    entry = aezoo.describe(name)
+    if as_json:
+        _print_json({"name": entry.name, **entry.to_dict()})
+    else:
+        click.echo(repr(entry))
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+# --- Running models ------------------------------------------------------------------
+
+
+@main.command(epilog=_READING)
+@_name
+@_images("images", nargs=-1)
+@_picture
+@_invert
+def reconstruct(
+    name: str, images: tuple[Path, ...], output: Path, invert: bool
+) -> None:
+    """Draw IMAGES beside what model NAME makes of them."""
+    from aezoo.images import check_output
+
+    entry = aezoo.describe(name)
+    check_output(output)
+    x = _read(images, entry, invert)
+    x_hat = _load(entry).reconstruct(x)
+
+    import numpy as np
+
+    error = np.mean(np.square((x.astype("float32") - x_hat) / 255.0))
+    pairs = np.concatenate([x, x_hat], axis=2)  # (n, height, 2 * width, channels)
+    _write_grid(output, pairs)
+    click.echo(
+        f"{_count(len(x), 'image')}, each beside its reconstruction; "
+        f"mean squared error per pixel {error:.4f} (levels from 0 to 1)."
+    )
+
+
+@main.command()
+@_name
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    show_default=True,
+    help="How many images.",
+)
+@_seed
+@_picture
+def sample(name: str, number: int, seed: int, output: Path) -> None:
+    """Draw new images from model NAME."""
+    from aezoo.images import check_output
+
+    entry = aezoo.describe(name)
+    if "sampling" not in entry.tasks:
+        raise UnsupportedOperationError(
+            f"{name!r} ({entry.family}) has no prior over its codes, so it cannot "
+            "sample. `aezoo list --task sampling` lists the models that can."
+        )
+    check_output(output)
+    _write_grid(output, _load(entry).sample(number, seed))
+    click.echo(f"{_count(number, 'sample')} from the prior, seed {seed}.")
+
+
+@main.command(epilog=_READING)
+@_name
+@_images("a")
+@_images("b")
+@_picture
+@click.option(
+    "--steps",
+    type=click.IntRange(2, 1000),
+    default=9,
+    show_default=True,
+    help="Images on the path, both ends included.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["spherical", "linear"]),
+    default="spherical",
+    show_default=True,
+    help="Path in code space.",
+)
+@_invert
+def interpolate(
+    name: str,
+    a: Path,
+    b: Path,
+    output: Path,
+    steps: int,
+    method: str,
+    invert: bool,
+) -> None:
+    """Draw the path from image A to image B in model NAME's code space."""
+    from aezoo.images import check_output
+
+    entry = aezoo.describe(name)
+    check_output(output)
+    x = _read((a, b), entry, invert)
+    path = _load(entry).interpolate(x[0], x[1], steps=steps, method=method)
+
+    import numpy as np
+
+    strip = np.concatenate([x[:1], path, x[1:]])
+    _write_grid(output, strip, columns=len(strip) if len(strip) <= 24 else None)
+    click.echo(
+        f"{a}, {_count(steps, 'image')} on the {method} path, {b}; the path begins "
+        "and ends with the reconstructions."
+    )
+
+
+@main.command(epilog=_READING)
+@_name
+@_images("image")
+@_picture
+@click.option(
+    "--dim",
+    "dims",
+    type=int,
+    multiple=True,
+    help="Code unit to move, from 0; may be repeated. [default: all, or the "
+    f"{_MAX_TRAVERSED_UNITS} that change the picture most]",
+)
+@click.option(
+    "--values",
+    type=_Numbers(),
+    help="What the unit is set to. [default: -3,-1.5,0,1.5,3; as far as the code "
+    "itself reaches where there is no prior]",
+)
+@_invert
+def traverse(
+    name: str,
+    image: Path,
+    output: Path,
+    dims: tuple[int, ...],
+    values: list[float] | None,
+    invert: bool,
+) -> None:
+    """Draw what happens to IMAGE as single code units of model NAME move."""
+    from aezoo.images import check_output
+
+    entry = aezoo.describe(name)
+    units = entry.latent_dim
+    for dim in dims:
+        if not -units <= dim < units:
+            raise click.BadParameter(
+                f"{name} has {units} code units: {-units} to {units - 1}. "
+                f"Received: {dim}.",
+                param_hint="--dim",
+            )
+    check_output(output)
+    x = _read((image,), entry, invert)
+    model = _load(entry)
+
+    import numpy as np
+
+    from aezoo.plots import most_visible_units
+
+    if values is None and "sampling" in entry.tasks:
+        values = [-3.0, -1.5, 0.0, 1.5, 3.0]
+    elif values is None:
+        reach = max(float(np.abs(model.encode(x)).max()), 1e-6)
+        values = [float(f"{share * reach:.3g}") for share in (-1, -0.5, 0, 0.5, 1)]
+    chosen = list(dims) or most_visible_units(model, x, values, _MAX_TRAVERSED_UNITS)
+    rows = [np.concatenate([x, model.traverse(x[0], dim, values)]) for dim in chosen]
+    _write_grid(output, np.concatenate(rows), columns=1 + len(values))
+    click.echo(
+        f"One row per code unit, from above: {', '.join(map(str, chosen))}. "
+        f"Columns: the input, then the unit at {', '.join(f'{v:g}' for v in values)}."
+    )
+
+
+@main.command(epilog=_READING)
+@_name
+@_images("images", nargs=-1)
+@_output(None, "NumPy archive (.npz)")
+@_invert
+def encode(name: str, images: tuple[Path, ...], output: Path, invert: bool) -> None:
+    """Write the codes of IMAGES from model NAME.
+
+    The archive holds `z` (one row per image: the posterior's mode), the parameters of
+    the posterior where the family has them (`z_mean`, `z_log_var`), and `paths`.
+    """
+    from aezoo.files import atomic_path
+    from aezoo.images import check_output
+
+    entry = aezoo.describe(name)
+    check_output(output, (".npz",))
+    x = _read(images, entry, invert)
+    model = _load(entry)
+
+    import numpy as np
+
+    posterior = model.posterior(x)
+    arrays: dict[str, Any] = {
+        **posterior.parameters(),
+        "z": posterior.mode(),
+        "paths": [str(path) for path in images],
+    }
+    arrays = {key: np.asarray(value) for key, value in arrays.items()}
+    with atomic_path(output) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    shapes = ", ".join(f"{key} {value.shape}" for key, value in arrays.items())
+    _report_file(output, shapes)
+
+
+@main.command()
+@_output("demo.png", "Picture (.png, .pdf or .svg)")
+@_seed
+def demo(output: Path, seed: int) -> None:
+    """Draw a tour of the zoo. Needs no download and no dataset."""
+    from aezoo.images import check_output
+    from aezoo.plots import require_matplotlib
+
+    check_output(output, (".png", ".pdf", ".svg"))
+    require_matplotlib()
+    with _quiet_loading("TensorFlow"):
+        from aezoo.demo import run
+    run(output, seed, report=click.echo)
+    _report_file(output, "open it")
+
+
+# --- What commands share -------------------------------------------------------------
+
+
+def _read(paths: Sequence[Path], entry: "WeightsEntry", invert: bool) -> "np.ndarray":
+    """Images in the model's shape, uint8; prints what was converted."""
+    import numpy as np
+
+    from aezoo.images import read_image
+
+    images, notes = [], {}
+    for path in with_progress(paths, "Reading", unit="image"):
+        pixels, note = read_image(path, entry.input_shape, invert)
+        images.append(pixels)
+        if note:
+            notes[path] = note
+    same = Counter(notes.values())
+    if len(notes) <= _MAX_NOTES:
+        for path, note in notes.items():
+            click.echo(f"{path}: {note}")
+    else:
+        for note, times in same.most_common(_MAX_NOTES):
+            click.echo(f"{_count(times, 'image')}: {note}")
+        rest = len(notes) - sum(times for _, times in same.most_common(_MAX_NOTES))
+        if rest:
+            click.echo(f"{_count(rest, 'more image')} converted by the same rule.")
+    return np.stack(images)
+
+
+def _load(entry: "WeightsEntry") -> "Autoencoder":
+    with _quiet_loading(entry.name):
+        return aezoo.load(entry.name)
+
+
+@contextlib.contextmanager
+def _quiet_loading(what: str) -> Iterator[None]:
+    """Hide what TensorFlow prints while it is imported; show a spinner instead.
+
+    Some of its lines come before its logging is set up and obey no setting, so the
+    process's stderr itself is put aside. A user who sets TF_CPP_MIN_LOG_LEVEL sees
+    everything.
+    """
+    if "keras" in sys.modules or _LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = "3"
+    sys.stderr.flush()
+    with contextlib.ExitStack() as stack:
+        terminal = stack.enter_context(os.fdopen(os.dup(2), "w", encoding="utf-8"))
+        if terminal.isatty():
+            from rich.console import Console
+
+            stack.enter_context(Console(file=terminal).status(f"Loading {what} …"))
+        sink = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        os.dup2(sink.fileno(), 2)
+        stack.callback(os.dup2, terminal.fileno(), 2)
+        yield
+
+
+def _write_grid(path: Path, images: Any, columns: int | None = None) -> None:
+    from aezoo.images import grid_image, write_image
+
+    picture = grid_image(images, columns)
+    write_image(path, picture)
+    _report_file(path, f"{picture.shape[1]} x {picture.shape[0]} pixels")
+
+
+def _report_file(path: Path, detail: str) -> None:
+    size = path.stat().st_size
+    amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, size // 1000)} kB"
+    click.echo(f"Wrote {path} ({detail}, {amount}).")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
