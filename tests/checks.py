@@ -1,0 +1,610 @@
+"""What every family promises, as one function per promise.
+
+Each check takes a family's class and a configuration and raises `AssertionError`
+where the promise is broken. `tests/test_common.py` runs them over all families,
+`tests/test_checks_can_fail.py` shows that each can fail.
+
+One model per class and configuration is built, and one trained, for all checks: they
+read it, or restore it (`restored`).
+"""
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from aezoo import hub
+from aezoo.backend import BACKEND
+from aezoo.errors import ManifestError, UnsupportedOperationError
+from aezoo.files import sha256_of
+from aezoo.manifest import WeightsEntry, parse_entry
+from aezoo.models._base import Autoencoder
+
+Config = dict[str, Any]
+Family = type[Autoencoder]
+
+# --- Models and data that the checks share -------------------------------------
+
+
+def pixels(
+    config: Config, n: int = 10, dtype: str = "float32", seed: int = 0
+) -> np.ndarray:
+    """Images of `config["input_shape"]`; both dtypes hold the same grey values."""
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, (n, *config["input_shape"])).astype("uint8")
+    return images if dtype == "uint8" else (images / 255.0).astype(dtype)
+
+
+@dataclasses.dataclass
+class Trained:
+    """A model after one epoch of two batches, and what happened to it."""
+
+    model: Autoencoder
+    before: dict[str, np.ndarray]
+    history: dict[str, list[float]]
+
+
+def built(cls: Family, config: Config) -> Autoencoder:
+    """A compiled model with random weights, shared: do not change it."""
+    return _built(cls, json.dumps(config, sort_keys=True))
+
+
+def trained(cls: Family, config: Config) -> Trained:
+    """A trained model, shared: do not change it outside `restored`."""
+    return _trained(cls, json.dumps(config, sort_keys=True))
+
+
+@functools.cache
+def _built(cls: Family, config: str) -> Autoencoder:
+    return new_model(cls, json.loads(config))
+
+
+@functools.cache
+def _trained(cls: Family, config: str) -> Trained:
+    model = new_model(cls, json.loads(config))
+    before = weights_of(model)
+    with warnings.catch_warnings():  # `check_every_weight_learns` reports it
+        warnings.filterwarnings("ignore", message="Gradients do not exist")
+        history = fit(model, pixels(json.loads(config)))
+    return Trained(model, before, history)
+
+
+def new_model(cls: Family, config: Config, seed: int = 0, **kwargs: Any) -> Autoencoder:
+    """A compiled model with random weights."""
+    keras.utils.set_random_seed(seed)
+    model = cls(**config, **kwargs)
+    model.compile(keras.optimizers.Adam(0.01))
+    return model
+
+
+def fit(model: Autoencoder, data: Any, **kwargs: Any) -> dict[str, list[float]]:
+    """One epoch in order, by default in batches of five; the history."""
+    if not hasattr(data, "element_spec"):  # a tf.data.Dataset has batches of its own
+        kwargs.setdefault("batch_size", 5)
+    return model.fit(data, shuffle=False, verbose=0, **kwargs).history
+
+
+def evaluate(model: Autoencoder, data: Any, **kwargs: Any) -> dict[str, float]:
+    """All losses, by name."""
+    return model.evaluate(data, verbose=0, return_dict=True, **kwargs)
+
+
+def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
+    """All weights by path, as copies."""
+    return {w.path: np.array(ops.convert_to_numpy(w)) for w in model.weights}
+
+
+def losses_of(model: Autoencoder, x: np.ndarray) -> dict[str, np.ndarray]:
+    """`compute_losses` of a batch at the mode of the posterior."""
+    losses = model.compute_losses(ops.convert_to_tensor(x), model(x, training=False))
+    return {name: np.asarray(values) for name, values in losses.items()}
+
+
+@contextlib.contextmanager
+def restored(model: Autoencoder) -> Iterator[None]:
+    """Give the model back its weights, optimiser and random state on exit."""
+    variables = [*model.variables, *model.optimizer.variables]
+    values = [np.array(ops.convert_to_numpy(v)) for v in variables]
+    yield
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+# --- Call and losses -----------------------------------------------------------
+
+
+def check_call(cls: Family, config: Config) -> None:
+    """`call` gives an image, a code and their parameters: finite, float32."""
+    model, x = built(cls, config), pixels(config, n=5)
+    for training in (False, True):
+        outputs = model(x, training=training)
+        assert {"x_hat", "decoder_output", "z"} <= set(outputs)
+        assert outputs["x_hat"].shape == x.shape
+        assert tuple(outputs["z"].shape) == (5, *model.latent_shape)
+        for name, value in outputs.items():
+            assert keras.backend.standardize_dtype(value.dtype) == "float32", name
+            assert value.shape[0] == 5, name
+            assert np.isfinite(value).all(), name
+
+
+def check_losses(cls: Family, config: Config) -> None:
+    """`compute_losses` gives every reported loss per example: finite, float32."""
+    model, x = built(cls, config), pixels(config, n=5)
+    for training in (False, True):
+        outputs = model(x, training=training)
+        losses = model.compute_losses(ops.convert_to_tensor(x), outputs)
+        assert set(losses) == set(model.loss_names)
+        for name, value in losses.items():
+            assert keras.backend.standardize_dtype(value.dtype) == "float32", name
+            assert tuple(value.shape) == (5,), name
+            assert np.isfinite(value).all(), name
+
+
+def check_loss_is_weighted_sum(cls: Family, config: Config) -> None:
+    """`loss` is the sum of weight times term, for every example."""
+    model = built(cls, config)
+    losses = losses_of(model, pixels(config, n=5))
+    assert set(model.loss_weights) == set(losses) - {"loss"}
+    expected = sum(w * losses[name] for name, w in model.loss_weights.items())
+    np.testing.assert_allclose(losses["loss"], expected, rtol=1e-5)
+
+
+def check_losses_are_per_example(cls: Family, config: Config) -> None:
+    """An example's losses do not depend on its neighbours in the batch."""
+    model, x = built(cls, config), pixels(config, n=5)
+    in_batch, reverse = losses_of(model, x), losses_of(model, x[::-1])
+    for name, values in in_batch.items():
+        np.testing.assert_allclose(
+            reverse[name][::-1], values, rtol=1e-4, atol=1e-5, err_msg=name
+        )
+        assert len(np.unique(values)) > 1, f"{name} is the same for all examples"
+
+
+# --- Randomness ----------------------------------------------------------------
+
+
+def check_deterministic_when_not_training(cls: Family, config: Config) -> None:
+    """Without training, a second call repeats the first."""
+    model, x = trained(cls, config).model, pixels(config)
+    first, second = (model(x[:5], training=False) for _ in range(2))
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    for entry_point in (model.encode, model.reconstruct):
+        np.testing.assert_array_equal(entry_point(x), entry_point(x))
+    first, second = (evaluate(model, x, batch_size=10) for _ in range(2))
+    assert first == second
+
+
+def check_training_repeats_with_its_seed(cls: Family, config: Config) -> None:
+    """From the same weights and random state, training gives the same weights."""
+    state = trained(cls, config)
+    twins = [new_model(cls, config).get_weights() for _ in range(2)]
+    for a, b in zip(*twins, strict=True):
+        np.testing.assert_array_equal(a, b)
+    results = []
+    for _ in range(2):
+        with restored(state.model):
+            fit(state.model, pixels(config))
+            results.append(weights_of(state.model))
+    for name in results[0]:
+        np.testing.assert_allclose(
+            results[0][name], results[1][name], rtol=1e-5, atol=1e-7, err_msg=name
+        )
+
+
+def check_sampling_seeds(cls: Family, config: Config) -> None:
+    """One seed, one set of images; another seed, others; or no sampling at all."""
+    model = trained(cls, config).model
+    if "sampling" not in cls.TASKS:
+        with pytest.raises(UnsupportedOperationError, match="no prior over its codes"):
+            model.sample(2, seed=0)
+        return
+    for noise in (False, True):
+        images = model.sample(3, seed=0, pixel_noise=noise)
+        assert images.shape == (3, *model.input_shape)
+        assert images.dtype == np.float32
+        assert images.min() >= 0.0
+        assert images.max() <= 1.0
+        np.testing.assert_array_equal(
+            images, model.sample(3, seed=0, pixel_noise=noise)
+        )
+        assert np.any(images != model.sample(3, seed=1, pixel_noise=noise))
+        assert np.any(images[0] != images[1])
+    # the first images of a seed do not depend on how many are drawn
+    np.testing.assert_allclose(
+        model.sample(5, seed=0)[:3], model.sample(3, seed=0), atol=1e-6
+    )
+
+
+# --- Training ------------------------------------------------------------------
+
+
+def check_every_weight_learns(cls: Family, config: Config) -> None:
+    """Every trainable weight moves in one epoch; the others stay."""
+    state = trained(cls, config)
+    after = weights_of(state.model)
+    assert set(after) == set(state.before)
+    assert len(after) > 0
+    trainable = {w.path for w in state.model.trainable_weights}
+    for name, value in after.items():
+        assert np.isfinite(value).all(), name
+        moved = np.any(value != state.before[name])
+        assert moved == (name in trainable), name
+
+
+def check_evaluate_reports_what_fit_reports(cls: Family, config: Config) -> None:
+    """`fit`, `validation_data`, `evaluate` and `loss_names` agree."""
+    state = trained(cls, config)
+    names = set(state.model.loss_names)
+    assert set(state.history) == names
+    reported = evaluate(state.model, pixels(config), batch_size=10)
+    assert set(reported) == names
+    assert all(np.isfinite(v) for v in reported.values())
+    expected = sum(reported[k] * w for k, w in state.model.loss_weights.items())
+    np.testing.assert_allclose(reported["loss"], expected, rtol=1e-5)
+
+
+def check_metrics_ignore_the_batch_split(cls: Family, config: Config) -> None:
+    """Batches of 10, 7 + 3, 3 + 3 + 3 + 1 and 1 give the same means."""
+    model, x = trained(cls, config).model, pixels(config)
+    whole = evaluate(model, x, batch_size=10)
+    for batch_size in (7, 3, 1):
+        for name, value in evaluate(model, x, batch_size=batch_size).items():
+            np.testing.assert_allclose(
+                value, whole[name], rtol=1e-5, atol=1e-6, err_msg=name
+            )
+
+
+def check_mixed_precision(cls: Family, config: Config, policy: str) -> None:
+    """Computes in the lower precision, keeps float32 weights, and stays finite."""
+    model = new_model(cls, config, dtype=policy)
+    x = pixels(config)
+    assert model.encoder.compute_dtype == policy.removeprefix("mixed_")
+    history = fit(model, x)
+    assert all(np.isfinite(v).all() for v in history.values()), history
+    for weight in model.weights:
+        assert weight.dtype == "float32", weight.path
+        assert np.isfinite(weight).all(), weight.path
+    for result in (model.encode(x), model.reconstruct(x)):
+        assert result.dtype == np.float32
+        assert np.isfinite(result).all()
+
+
+def check_kinds_of_input(cls: Family, config: Config) -> None:
+    """NumPy arrays, tensors and `tf.data` train and evaluate alike; so does uint8."""
+    model, x = trained(cls, config).model, pixels(config)
+    batches = {
+        "numpy": x,
+        "tensor": ops.convert_to_tensor(x),
+        "uint8": pixels(config, dtype="uint8"),
+    }
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        batches["tf.data"] = tf.data.Dataset.from_tensor_slices(x).batch(5)
+    results = {}
+    for kind, data in batches.items():
+        with restored(model):
+            fit(model, data)
+            size = {} if kind == "tf.data" else {"batch_size": 5}
+            results[kind] = weights_of(model), evaluate(model, data, **size)
+    weights, losses = results.pop("numpy")
+    for kind, (other_weights, other_losses) in results.items():
+        for name, value in weights.items():
+            np.testing.assert_allclose(
+                other_weights[name], value, rtol=1e-3, atol=1e-4, err_msg=kind
+            )
+        for name, value in losses.items():
+            np.testing.assert_allclose(
+                other_losses[name], value, rtol=1e-3, atol=1e-4, err_msg=kind
+            )
+
+
+def check_labels_are_refused(cls: Family, config: Config) -> None:
+    """A dataset of (image, label) pairs gets an error that says what to drop."""
+    x = pixels(config)
+    for method in (fit, evaluate):
+        model = new_model(cls, config)  # on JAX, Keras drops the state on an error
+        with pytest.raises(ValueError, match="learn without labels: drop them"):
+            method(model, x, y=np.zeros(10))
+
+
+def check_overfits_four_images(cls: Family, config: Config) -> None:
+    """Trained on four binary images, it reconstructs them."""
+    model = new_model(cls, config)
+    x = np.round(pixels(config, n=4))
+    model.fit(np.tile(x, (150, 1, 1, 1)), batch_size=4, epochs=5, verbose=0)
+    error = np.mean((model.reconstruct(x) - x) ** 2)
+    assert error < 0.1 * x.var(), error
+
+
+# --- Round trips ---------------------------------------------------------------
+
+
+def check_config_round_trip(cls: Family, config: Config) -> None:
+    """`get_config` survives JSON, holds every argument, and rebuilds the model."""
+    model = built(cls, config)
+    saved = json.loads(json.dumps(model.get_config()))
+    assert arguments_of(cls) <= set(saved), arguments_of(cls) - set(saved)
+    given = json.loads(json.dumps(config))
+    assert {name: saved[name] for name in given} == given
+    assert saved["name"] == model.name
+    rebuilt = cls.from_config(saved)
+    assert json.loads(json.dumps(rebuilt.get_config())) == saved
+    rebuilt.build()
+    assert [w.shape for w in rebuilt.weights] == [w.shape for w in model.weights]
+    assert cls(**model.config).config == model.config
+
+
+def arguments_of(cls: Family) -> set[str]:
+    """Named arguments of a class and its bases, `name`, `dtype`... aside."""
+    bases = cls.__mro__[: cls.__mro__.index(Autoencoder) + 1]
+    named = {
+        name
+        for base in bases
+        if "__init__" in vars(base)
+        for name, p in inspect.signature(base.__init__).parameters.items()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    return named - {"self"}
+
+
+def check_weights_round_trip(cls: Family, config: Config, folder: Path) -> None:
+    """Weights saved and loaded into another model give the same outputs."""
+    model, x = trained(cls, config).model, pixels(config)
+    model.save_weights(folder / "model.weights.h5")
+    other = cls(**config)
+    other.build()
+    assert np.any(other.encode(x) != model.encode(x))
+    other.load_weights(folder / "model.weights.h5")
+    np.testing.assert_array_equal(other.encode(x), model.encode(x))
+    np.testing.assert_array_equal(other.reconstruct(x), model.reconstruct(x))
+
+
+def check_keras_round_trip(cls: Family, config: Config, folder: Path) -> None:
+    """A `.keras` file restores configuration, weights, optimiser and objective."""
+    model, x = trained(cls, config).model, pixels(config)
+    model.save(folder / "model.keras")
+    loaded = keras.saving.load_model(folder / "model.keras")
+    assert type(loaded) is cls
+    assert loaded.get_config() == model.get_config()
+    np.testing.assert_array_equal(loaded.encode(x), model.encode(x))
+    np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
+    for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    losses = evaluate(model, x, batch_size=10)
+    for name, value in evaluate(loaded, x, batch_size=10).items():
+        np.testing.assert_allclose(value, losses[name], rtol=1e-6)
+
+
+def check_mismatched_loads(cls: Family, config: Config, folder: Path) -> None:
+    """A file and a manifest entry that do not fit give our message, not Keras's."""
+    model, x = cls(**config), pixels(config)  # uncompiled: saves no optimiser
+    model.build()
+    path = folder / "model.weights.h5"
+    model.save_weights(path)
+    loaded = hub.load_entry(entry_of(model, path), path)
+    np.testing.assert_array_equal(loaded.encode(x), model.encode(x))
+
+    wider = {**model.config, "latent_dim": model.latent_dim + 1}
+    for changes, message in (
+        ({"num_params": model.count_params() + 1}, "does not fit its manifest entry"),
+        ({"config": wider}, "does not fit its configuration"),
+        ({"latent_shape": [99]}, "does not fit its configuration"),
+        ({"config": {"latent_dims": 3}}, "Did you mean 'latent_dim'"),
+        ({"config": {"latent_dim": 0}}, "does not describe a valid"),
+    ):
+        with pytest.raises(ManifestError, match=message):
+            hub.load_entry(entry_of(model, path, **changes), path)
+
+    truncated = folder / "truncated.weights.h5"
+    truncated.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ManifestError, match="not a readable HDF5 file"):
+        hub.load_entry(entry_of(model, path), truncated)
+
+    flattened = folder / "flattened.weights.h5"  # right count, wrong shapes
+    with h5py.File(path) as source, h5py.File(flattened, "w") as target:
+        for key in source:
+            source.copy(key, target)
+        _flatten_arrays(target)
+    with pytest.raises(ManifestError, match="does not fit the manifest entry"):
+        hub.load_entry(entry_of(model, path), flattened)
+
+
+def _flatten_arrays(group: h5py.Group) -> None:
+    for key in list(group):
+        if isinstance(group[key], h5py.Group):
+            _flatten_arrays(group[key])
+        elif group[key].ndim > 1:
+            values = group[key][()].ravel()
+            del group[key]
+            group[key] = values
+
+
+def entry_of(model: Autoencoder, path: Path, **changes: Any) -> WeightsEntry:
+    """A manifest entry for a weights file; `changes` make it wrong."""
+    fields = {
+        "family": model.family,
+        "config": model.config,
+        "description": "A test.",
+        "paper": "https://example.org",
+        "input_shape": list(model.input_shape),
+        "value_range": [0.0, 1.0],
+        "latent_shape": list(model.latent_shape),
+        "num_params": model.count_params(),
+        "tasks": list(model.TASKS),
+        "data": {"name": "t", "version": "1", "split": "train", "license": "CC0"},
+        "license": "Apache-2.0",
+        "seed": 0,
+        "recipe": "none",
+        "training": {"hardware": "", "seconds": 0, "backend": BACKEND, "versions": {}},
+        "weights": {
+            "file": path.name,
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "hub": {"repo_id": None, "revision": None},
+        },
+        "golden": {"file": "none", "sha256": "0"},
+        "metrics": {},
+    }
+    return parse_entry("test_model", {**fields, **changes})
+
+
+# --- The public API ------------------------------------------------------------
+
+
+def check_docstring_cites_a_paper(cls: Family, config: Config) -> None:  # noqa: ARG001
+    """The class's own docstring links to its paper."""
+    assert "https://" in (vars(cls).get("__doc__") or "")
+
+
+def check_posterior(cls: Family, config: Config) -> None:
+    """The posterior has the one interface of all families."""
+    model, x = trained(cls, config).model, pixels(config)
+    q = model.posterior(x)
+    mean, mode, draw = (np.asarray(v) for v in (q.mean, q.mode(), q.sample(0)))
+    for codes in (mean, mode, draw):
+        assert codes.shape == (10, *model.latent_shape)
+        assert codes.dtype == np.float32
+        assert np.isfinite(codes).all()
+    np.testing.assert_array_equal(mode, q.mode())
+    np.testing.assert_array_equal(draw, q.sample(0))
+    kl = np.asarray(q.kl())
+    assert kl.shape == (10,)
+    assert np.all(kl >= 0.0)  # also false for NaN
+    assert np.isfinite(kl).all() or np.isposinf(kl).all()
+    # a point mass is the one posterior without density, spread and finite KL
+    assert np.any(draw != q.sample(1)) == np.isfinite(kl).all()
+    at_mode, at_draw = np.asarray(q.log_prob(mode)), np.asarray(q.log_prob(draw))
+    assert at_mode.shape == at_draw.shape == (10,)
+    assert np.isfinite(at_mode).all()
+    assert np.isfinite(at_draw).all()
+    assert np.all(at_mode >= at_draw)
+    assert np.all(at_mode > np.asarray(q.log_prob(mode + 0.5)))
+
+
+def check_encode_is_the_mode(cls: Family, config: Config) -> None:
+    """`encode` is the posterior's mode, for any batch size and either dtype."""
+    model, x = trained(cls, config).model, pixels(config)
+    codes = model.encode(x)
+    assert codes.dtype == np.float32
+    np.testing.assert_allclose(codes, model.posterior(x).mode(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model(x, training=False)["z"], codes, atol=1e-5)
+    np.testing.assert_allclose(model.encode(x, batch_size=3), codes, atol=1e-5)
+    np.testing.assert_allclose(
+        model.encode(pixels(config, dtype="uint8")), codes, atol=1e-5
+    )
+
+
+def check_reconstruct(cls: Family, config: Config) -> None:
+    """Floats to floats in [0, 1], uint8 to the same picture in uint8."""
+    model, x = trained(cls, config).model, pixels(config)
+    x_hat = model.reconstruct(x)
+    assert x_hat.shape == x.shape
+    assert x_hat.dtype == np.float32
+    np.testing.assert_allclose(x_hat, model.decode(model.encode(x)), atol=1e-5)
+    as_bytes = model.reconstruct(pixels(config, dtype="uint8"))
+    assert as_bytes.dtype == np.uint8
+    np.testing.assert_allclose(as_bytes / 255.0, x_hat, atol=0.51 / 255.0)
+
+
+def check_decode_stays_in_range(cls: Family, config: Config) -> None:
+    """Any finite code decodes to an image in [0, 1]."""
+    model = trained(cls, config).model
+    z = 50.0 * np.random.default_rng(0).standard_normal((6, *model.latent_shape))
+    images = model.decode(z)
+    assert images.shape == (6, *model.input_shape)
+    assert images.dtype == np.float32
+    assert images.min() >= 0.0
+    assert images.max() <= 1.0
+    assert np.any(images[0] != images[1])
+
+
+def check_interpolate(cls: Family, config: Config) -> None:
+    """Paths start and end at the reconstructions of their ends."""
+    model, x = trained(cls, config).model, pixels(config)
+    ends = model.reconstruct(x)
+    for method in ("spherical", "linear"):
+        path = model.interpolate(x[0], x[1], steps=5, method=method)
+        assert path.shape == (5, *model.input_shape)
+        np.testing.assert_allclose(path[0], ends[0], atol=1e-5)
+        np.testing.assert_allclose(path[-1], ends[1], atol=1e-5)
+    paths = model.interpolate(x[:3], x[3:6], steps=4)
+    assert paths.shape == (3, 4, *model.input_shape)
+    np.testing.assert_allclose(paths[:, 0], ends[:3], atol=1e-5)
+    np.testing.assert_allclose(paths[:, -1], ends[3:6], atol=1e-5)
+    codes = model.encode(x[:2])
+    np.testing.assert_allclose(
+        model.interpolate(codes[0], codes[1], steps=4, method="linear"),
+        model.interpolate(x[0], x[1], steps=4, method="linear"),
+        atol=1e-5,
+    )
+    as_bytes = pixels(config, dtype="uint8")
+    assert model.interpolate(as_bytes[0], as_bytes[1]).dtype == np.uint8
+
+
+def check_traverse(cls: Family, config: Config) -> None:
+    """Exactly one unit takes the given values; the others keep theirs."""
+    model, x = trained(cls, config).model, pixels(config)
+    codes = model.encode(x[:2])
+    units = codes[0].size
+    for dim in (0, units - 1, -1):
+        grid = model.traverse(x[:2], dim=dim, values=[-2.0, 0.5])
+        assert grid.shape == (2, 2, *model.input_shape)
+        for i, value in enumerate((-2.0, 0.5)):
+            moved = codes.copy().reshape(2, units)
+            moved[:, dim] = value
+            expected = model.decode(moved.reshape(codes.shape))
+            np.testing.assert_allclose(grid[:, i], expected, atol=1e-5)
+    # at its own value the unit stands still
+    own = float(codes[0].ravel()[0])
+    still = model.traverse(x[0], dim=0, values=[own])[0]
+    np.testing.assert_allclose(still, model.reconstruct(x[:1])[0], atol=1e-5)
+    assert model.traverse(pixels(config, dtype="uint8")[0], dim=0).dtype == np.uint8
+
+
+# --- The lists that tests run ----------------------------------------------------
+
+# Cheap: no training, hence run over all variants of all families as well.
+UNTRAINED_CHECKS = (
+    check_call,
+    check_losses,
+    check_loss_is_weighted_sum,
+    check_losses_are_per_example,
+    check_config_round_trip,
+)
+CHECKS = (
+    *UNTRAINED_CHECKS,
+    check_deterministic_when_not_training,
+    check_training_repeats_with_its_seed,
+    check_sampling_seeds,
+    check_every_weight_learns,
+    check_evaluate_reports_what_fit_reports,
+    check_metrics_ignore_the_batch_split,
+    check_kinds_of_input,
+    check_labels_are_refused,
+    check_docstring_cites_a_paper,
+    check_posterior,
+    check_encode_is_the_mode,
+    check_reconstruct,
+    check_decode_stays_in_range,
+    check_interpolate,
+    check_traverse,
+)
+# These take a folder for files as well.
+FILE_CHECKS = (
+    check_weights_round_trip,
+    check_keras_round_trip,
+    check_mismatched_loads,
+)

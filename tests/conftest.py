@@ -1,0 +1,53 @@
+"""One environment for all tests: seeded, offline, with its own cache and home."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+# Before Keras is imported: it reads `$KERAS_HOME/keras.json` and fixes its backend.
+_HOME = Path(tempfile.mkdtemp(prefix="aezoo-tests-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+# The real datasets stay reachable from the temporary home.
+DATASETS = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+os.environ.update(
+    HOME=str(_HOME),
+    KERAS_HOME=str(_HOME / "keras"),
+    XDG_CACHE_HOME=str(_HOME / "cache"),
+    HF_HOME=str(_HOME / "huggingface"),
+    MPLCONFIGDIR=str(_HOME / "matplotlib"),
+    MPLBACKEND="Agg",
+    TFDS_DATA_DIR=str(DATASETS),
+    TF_CPP_MIN_LOG_LEVEL="3",
+)
+# XLA spends more time on optimising these tiny models than on running them.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Every test starts from the same random state, in whatever order they run."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """NumPy random numbers, the same for every run of a test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def mnist() -> tuple[np.ndarray, np.ndarray]:
+    """Real MNIST images `(train, test)`, uint8; skips where it is not prepared."""
+    if not (DATASETS / "mnist").is_dir():
+        pytest.skip(f"needs the MNIST dataset in {DATASETS}")
+    from training.data import load_dataset
+
+    train, test = load_dataset("mnist", "train"), load_dataset("mnist", "test")
+    return train.images, test.images

@@ -1,0 +1,112 @@
+"""Every family keeps every promise: families x checks, on either backend."""
+
+import itertools
+import os
+
+import checks
+import pytest
+
+import aezoo
+from aezoo.registry import family_class
+
+FAMILIES = aezoo.list_families()
+CASES = [
+    pytest.param(family, check, id=f"{family}-{check.__name__[6:]}")
+    for family, check in itertools.product(FAMILIES, checks.CHECKS)
+]
+FILE_CASES = [
+    pytest.param(family, check, id=f"{family}-{check.__name__[6:]}")
+    for family, check in itertools.product(FAMILIES, checks.FILE_CHECKS)
+]
+# Arguments on top of TINY_CONFIG. A family takes part in every variant whose
+# arguments it has and allows.
+VARIANTS = {
+    "mse": {"reconstruction_loss": "mse", "output_activation": "linear"},
+    "mae": {"reconstruction_loss": "mae"},
+    "smooth_l1": {"reconstruction_loss": "smooth_l1", "smooth_l1_beta": 0.1},
+    "bce": {"reconstruction_loss": "bce", "output_activation": "sigmoid"},
+    "sparsity": {"sparsity": 0.3},
+    "gaussian_noise": {"corruption": "gaussian", "corruption_level": 0.2},
+    "masking": {"corruption": "masking", "corruption_level": 0.3},
+    "salt_and_pepper": {"corruption": "salt_and_pepper", "corruption_level": 0.3},
+    "bernoulli": {"likelihood": "bernoulli", "likelihood_scale": "learned"},
+    "gaussian_fixed": {"likelihood": "gaussian", "likelihood_scale": 0.3},
+    "gaussian_learned": {
+        "likelihood": "gaussian",
+        "likelihood_scale": "learned",
+        "output_activation": "linear",
+    },
+    "laplace": {"likelihood": "laplace", "likelihood_scale": "learned"},
+    "beta": {"beta": 4.0},
+    "kl_warmup": {"kl_warmup_steps": 10, "beta": 2.0},
+    "resize_conv": {"upsampling": "resize_conv"},
+    "transposed_conv": {"upsampling": "transposed_conv"},
+    "subpixel": {"upsampling": "subpixel"},
+    "one_stride": {"filters": [4, 6, 4], "strides": [2, 1, 2]},
+    "no_hidden_layer": {"hidden_units": []},
+    "relu_code": {"code_activation": "relu"},
+    "odd_rgb": {"input_shape": [7, 9, 3]},
+    "odd_subpixel": {"input_shape": [7, 9, 3], "upsampling": "subpixel"},
+    "odd_transposed": {"input_shape": [7, 9, 3], "upsampling": "transposed_conv"},
+}
+
+
+def variants() -> list:
+    """One case per family and variant that fit together."""
+    cases = []
+    for family, (name, arguments) in itertools.product(FAMILIES, VARIANTS.items()):
+        cls = family_class(family)
+        if set(arguments) <= checks.arguments_of(cls):
+            config = {**cls.TINY_CONFIG, **arguments}
+            cases.append(pytest.param(family, config, id=f"{family}-{name}"))
+    return cases
+
+
+def test_there_are_families_and_checks_to_run() -> None:
+    assert len(FAMILIES) >= 6
+    assert len(CASES) == len(FAMILIES) * len(checks.CHECKS) > 100
+    assert len(variants()) > 60
+    assert os.environ.get("KERAS_BACKEND", "tensorflow") == checks.BACKEND
+
+
+def test_every_check_is_in_a_list() -> None:
+    listed = {
+        *checks.CHECKS,
+        *checks.FILE_CHECKS,
+        checks.check_mixed_precision,
+        checks.check_overfits_four_images,
+    }
+    defined = {f for name, f in vars(checks).items() if name.startswith("check_")}
+    assert listed == defined - {checks.hub.check_config}
+
+
+@pytest.mark.parametrize(("family", "check"), CASES)
+def test_family(family, check) -> None:
+    cls = family_class(family)
+    check(cls, cls.TINY_CONFIG)
+
+
+@pytest.mark.parametrize(("family", "check"), FILE_CASES)
+def test_family_with_files(family, check, tmp_path) -> None:
+    cls = family_class(family)
+    check(cls, cls.TINY_CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mixed_precision(family, policy) -> None:
+    cls = family_class(family)
+    checks.check_mixed_precision(cls, cls.TINY_CONFIG, policy)
+
+
+@pytest.mark.parametrize(("family", "config"), variants())
+def test_variant(family, config) -> None:
+    for check in checks.UNTRAINED_CHECKS:
+        check(family_class(family), config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_overfits_four_images(family) -> None:
+    cls = family_class(family)
+    checks.check_overfits_four_images(cls, cls.TINY_CONFIG)
