@@ -173,10 +173,17 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
                 f"{', '.join(map(str, self.input_shape))}). "
                 f"Received: input_shape={tuple(input_shape)}."
             )
+        self.share_dtype_policy()
         if not self.encoder.built:
             self.encoder.build((None, *self.input_shape))
         if not self.decoder.built:
             self.decoder.build((None, *self.latent_shape))
+
+    def share_dtype_policy(self) -> None:
+        """Give all layers the model's `dtype`; Keras starts them with its global one."""
+        for layer in self._flatten_layers(include_self=False):
+            if not layer.built:
+                layer.dtype_policy = self.dtype_policy
 
     def call(
         self, inputs: Tensor, training: bool = False, sample_seed: Any = None
@@ -613,8 +620,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
         codes = np.ascontiguousarray(codes, "float32")
         if not np.isfinite(codes).all():
             raise ValueError(
-                f"`{name}` holds NaN or infinity. Find them with "
-                f"`np.isfinite({name})`."
+                f"`{name}` holds NaN or infinity. Find them with `np.isfinite({name})`."
             )
         return codes
 

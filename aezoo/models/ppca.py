@@ -80,10 +80,9 @@ class PPCA(Autoencoder):
         weight = ops.cast(self.encoder.weight, "float32")
         spread = ops.matmul(weight, outputs["z_scale_tril"])  # (batch, pixels, dim)
         noise_var = ops.exp(self.encoder.log_noise_var)
-        return (
-            0.5 * losses.sum_per_example(ops.square(spread)) / noise_var
-            - at_mean.log_prob(x)
-        )
+        return 0.5 * losses.sum_per_example(
+            ops.square(spread)
+        ) / noise_var - at_mean.log_prob(x)
 
     def log_likelihood(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Exact log-density of images, `log N(x; loc, W W' + sigma**2 I)`.
@@ -149,17 +148,19 @@ class _LinearGaussian(keras.layers.Layer):
         self.weight_initializer = keras.initializers.RandomNormal(stddev=0.05)
 
     def build(self, input_shape: Sequence[int | None]) -> None:  # noqa: ARG002
+        # Mixed precision must not lower them: no solver takes less than float32.
+        exact = {"dtype": "float32", "autocast": False}
         self.weight = self.add_weight(
             shape=(self.pixels, self.latent_dim),
             initializer=self.weight_initializer,
-            dtype="float32",
             name="weight",
+            **exact,
         )
         self.loc = self.add_weight(
-            shape=(self.pixels,), initializer="zeros", dtype="float32", name="loc"
+            shape=(self.pixels,), initializer="zeros", name="loc", **exact
         )
         self.log_noise_var = self.add_weight(
-            shape=(), initializer="zeros", dtype="float32", name="log_noise_var"
+            shape=(), initializer="zeros", name="log_noise_var", **exact
         )
 
     def call(self, inputs: Tensor) -> dict[str, Tensor]:
