@@ -425,7 +425,7 @@ def demo(output: Path, seed: int) -> None:
     with _quiet_loading("TensorFlow"):
         from aezoo.demo import run
     run(output, seed, report=click.echo)
-    _report_file(output, "open it")
+    _report_file(output, "poster")
 
 
 # --- What commands share -------------------------------------------------------------

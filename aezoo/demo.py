@@ -1,4 +1,4 @@
-"""A tour of the zoo on one poster: no download, no dataset, digits drawn on the spot."""
+"""A tour of the zoo on one poster: no download, no dataset, digits of its own."""
 
 import time
 from collections.abc import Callable
@@ -25,9 +25,13 @@ SAMPLE_ROWS, SAMPLE_COLUMNS = 5, 16
 MANIFOLD_SIDE = 20
 
 _DPI = 150
-_INK, _GROUND, _FAINT = "#f2efe6", "#08090c", "#8d94a3"
+_INK, _GROUND, _FAINT = "#f2efe6", "#0d1017", "#8d94a3"
+# What networks made up is tinted; what they were given, or gave back, is grey.
+_TINTS = {"manifold": "#3fa7b5", "samples": "#e0913f", "paths": "#b4689c"}
+_TINTS["traversal"] = "#7aa556"
 _STYLE = {
     "axes.facecolor": _GROUND,
+    "axes.labelcolor": _FAINT,
     "axes.titlecolor": _INK,
     "axes.titlelocation": "left",
     "axes.titlesize": 11.5,
@@ -74,9 +78,10 @@ def make_poster(seed: int, report: Report) -> Any:
         ChecksumError: If a bundled weights file is damaged.
     """
     import matplotlib as mpl
+    from matplotlib.colors import LinearSegmentedColormap
 
     digits, _ = draw_digits(COLUMNS, seed)
-    report(f"Drew {COLUMNS} hand-written digits of our own (seed {seed}).")
+    report(f"Drew {COLUMNS} digits as if by hand (seed {seed}); no dataset, no download.")
     with mpl.rc_context(_STYLE):
         figure, axes = _sheet()
         _draw_manifold(_load(MANIFOLD, report), axes["manifold"], report)
@@ -86,6 +91,9 @@ def make_poster(seed: int, report: Report) -> Any:
         _draw_traversal(generator, seed, axes["traversal"], report)
         plain, denoiser = _load(PLAIN, report), _load(DENOISER, report)
         _draw_outputs(plain, denoiser, digits, seed, axes["outputs"], report)
+        for panel, colour in _TINTS.items():
+            ramp = LinearSegmentedColormap.from_list(panel, ["black", colour, "white"])
+            axes[panel].images[0].set_cmap(ramp)
     return figure
 
 
@@ -97,7 +105,19 @@ def _load(name: str, report: Report) -> Autoencoder:
 
 def _sheet() -> tuple[Any, dict[str, Any]]:
     """An empty poster with a heading, and its axes by name."""
-    width, height, edge = 16.4, 10.45, 0.5
+    shapes = {
+        "samples": (SAMPLE_ROWS, SAMPLE_COLUMNS),
+        "paths": (len(PATHS), COLUMNS),
+        "traversal": (TRAVERSED_UNITS, COLUMNS),
+        "outputs": (4, COLUMNS),
+    }
+    # In inches. The column on the right is as high as the square on the left.
+    edge, heading, side, gap, gutter = 0.5, 1.6, 8.4, 0.47, 1.05
+    share = sum(rows / columns for rows, columns in shapes.values())
+    room = (side - gap * (len(shapes) - 1)) / share
+    left = edge + 0.45
+    right = left + side + gutter
+    width, height = right + room + edge, heading + side + 0.55 + edge / 2
     figure = plots.new_figure(width, height)
     figure.set_layout_engine("none")
 
@@ -109,26 +129,16 @@ def _sheet() -> tuple[Any, dict[str, Any]]:
     def text(left: float, top: float, words: str, **style: Any) -> None:
         figure.text(left / width, 1 - top / height, words, va="baseline", **style)
 
-    text(edge, 0.86, "aezoo", size=30, weight="bold")
+    text(edge, 0.86, "aezoo", size=32, weight="bold")
     text(
-        edge + 1.75,
+        edge + 1.95,
         0.86,
         "What autoencoders learn from MNIST. Every digit here was drawn by a program "
         "or dreamt by a network.",
         size=12.5,
         color=_FAINT,
     )
-    side = height - 1.6 - edge - 0.25
-    right = edge + side + 1.0
-    room = width - right - edge
-    boxes = {"manifold": axes(edge + 0.3, 1.6, side, side)}
-    top, gap = 1.6, 0.47
-    shapes = {
-        "samples": (SAMPLE_ROWS, SAMPLE_COLUMNS),
-        "paths": (len(PATHS), COLUMNS),
-        "traversal": (TRAVERSED_UNITS, COLUMNS),
-        "outputs": (4, COLUMNS),
-    }
+    boxes, top = {"manifold": axes(left, heading, side, side)}, heading
     for name, (rows, columns) in shapes.items():
         box_height = room * rows / columns
         boxes[name] = axes(right, top, room, box_height)

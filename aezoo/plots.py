@@ -251,7 +251,7 @@ def latent_manifold(
     """
     images, ticks = decode_plane(model, n, coverage)
     names = [f"{tick:.1f}" if i % 5 == 2 else "" for i, tick in enumerate(ticks)]
-    return _show_grid(
+    figure = _show_grid(
         images,
         padding=0,
         row_names=names[::-1],
@@ -259,6 +259,10 @@ def latent_manifold(
         title=title,
         ax=ax,
     )
+    axes = figure.axes[-1] if ax is None else ax
+    axes.set_xlabel("$z_0$")
+    axes.set_ylabel("$z_1$")
+    return figure
 
 
 def decode_plane(

@@ -1,0 +1,346 @@
+"""Image files: the stated conversion, helpful refusals, whole or absent output."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aezoo import images
+from aezoo.digits import draw_digits
+from aezoo.errors import ImageFileError
+from aezoo.images import (
+    OUTPUT_SUFFIXES,
+    check_output,
+    grid_image,
+    read_image,
+    write_image,
+)
+from aezoo.tiling import tile
+
+GREY = (28, 28, 1)
+RGB = (28, 28, 3)
+
+
+def save(path: Path, pixels: Any, **options: Any) -> Path:
+    Image.fromarray(np.asarray(pixels)).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def digit() -> np.ndarray:
+    return draw_digits(1, seed=0, labels=[7])[0][0, ..., 0]
+
+
+# --- Reading: the rule ----------------------------------------------------------
+
+
+def test_an_image_of_the_models_size_and_mode_passes_unchanged(
+    tmp_path: Path, digit: np.ndarray
+) -> None:
+    pixels, note = read_image(save(tmp_path / "a.png", digit), GREY)
+    np.testing.assert_array_equal(pixels[..., 0], digit)
+    assert pixels.dtype == np.uint8
+    assert note is None
+
+
+def test_aspect_ratio_is_kept_and_the_rest_is_black(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.full((50, 100), 200, "uint8"))
+    pixels, note = read_image(path, GREY)
+    assert (pixels[7:21] == 200).all(), "14 of 28 rows, centred"
+    assert (pixels[:7] == 0).all()
+    assert (pixels[21:] == 0).all()
+    assert note == "100x50 L -> 28x28 L: resized (Lanczos), padded with black"
+
+
+def test_small_images_are_enlarged(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.full((7, 7), 99, "uint8"))
+    pixels, note = read_image(path, GREY)
+    assert (pixels == 99).all()
+    assert note == "7x7 L -> 28x28 L: resized (Lanczos)"
+
+
+def test_colours_become_luminance(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.full((28, 28, 3), (255, 0, 0), "uint8"))
+    pixels, note = read_image(path, GREY)
+    assert set(pixels.ravel().tolist()) == {76}  # 0.299 * 255
+    assert note == "28x28 RGB -> 28x28 L: converted to grey (luminance)"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LA", "RGBA"])
+@pytest.mark.parametrize("shape", [GREY, RGB])
+def test_every_mode_gives_the_models_shape(
+    tmp_path: Path, digit: np.ndarray, mode: str, shape: tuple[int, int, int]
+) -> None:
+    path = tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr") else "a.png")
+    image = Image.fromarray(digit)
+    if mode in ("CMYK", "YCbCr"):
+        image = image.convert("RGB")
+    image.convert(mode).save(path)
+    pixels, _ = read_image(path, shape)
+    assert pixels.shape == shape
+    difference = np.abs(pixels.mean(-1) - digit)
+    # "1" dithers; the others round.
+    assert np.median(difference) <= 3
+    assert mode == "1" or difference.max() <= 6
+
+
+def test_16_bit_levels_are_scaled_not_clipped(
+    tmp_path: Path, digit: np.ndarray
+) -> None:
+    path = save(tmp_path / "a.png", digit.astype("uint16") * 257)
+    pixels, note = read_image(path, GREY)
+    np.testing.assert_array_equal(pixels[..., 0], digit)
+    assert note is not None
+    assert "16-bit levels scaled to 8" in note
+
+
+def test_transparency_is_laid_on_black(tmp_path: Path, digit: np.ndarray) -> None:
+    white_ink = np.dstack([np.full((28, 28, 3), 255, "uint8"), digit])
+    pixels, note = read_image(save(tmp_path / "a.png", white_ink), GREY)
+    assert np.abs(pixels[..., 0].astype(int) - digit).max() <= 1
+    assert note is not None
+    assert "transparency laid on black" in note
+
+
+def test_black_ink_on_transparency_can_be_inverted(
+    tmp_path: Path, digit: np.ndarray
+) -> None:
+    black_ink = np.dstack([np.zeros((28, 28, 3), "uint8"), digit])
+    pixels, note = read_image(save(tmp_path / "a.png", black_ink), GREY, invert=True)
+    assert np.abs(pixels[..., 0].astype(int) - digit).max() <= 1
+    assert note is not None
+    assert "transparency laid on white" in note
+    assert "inverted" in note
+
+
+def test_invert_pads_with_black(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.full((14, 28), 255, "uint8"))
+    pixels, note = read_image(path, GREY, invert=True)
+    assert (pixels == 0).all()
+    assert note == "28x14 L -> 28x28 L: inverted, padded with black"
+
+
+def test_exif_orientation_is_applied(tmp_path: Path, digit: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    path = save(tmp_path / "a.png", np.rot90(digit), exif=exif)
+    pixels, note = read_image(path, GREY)
+    np.testing.assert_array_equal(pixels[..., 0], digit)
+    assert note is not None
+    assert "turned as EXIF says" in note
+
+
+def test_the_first_of_many_frames_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    frames = [Image.new("L", (28, 28), level) for level in (10, 200)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    pixels, note = read_image(path, GREY)
+    assert (pixels == 10).all()
+    assert note is not None
+    assert "first of 2 frames" in note
+
+
+def test_dark_ink_on_light_paper_is_pointed_out(
+    tmp_path: Path, digit: np.ndarray
+) -> None:
+    path = save(tmp_path / "a.png", 255 - digit)
+    _, note = read_image(path, GREY)
+    assert note is not None
+    assert "--invert" in note
+    inverted, note = read_image(path, GREY, invert=True)
+    assert note == "28x28 L -> 28x28 L: inverted"
+    np.testing.assert_array_equal(inverted[..., 0], digit)
+
+
+# --- Reading: refusals ----------------------------------------------------------
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match=r"seven\.png does not exist"):
+        read_image(tmp_path / "seven.png", GREY)
+
+
+def test_folder(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match=r"is a folder, not an image.*\*\.png"):
+        read_image(tmp_path, GREY)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"%!PS\n"])
+def test_no_image(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError, match=r"a\.png (is not an image|is truncated)"):
+        read_image(path, GREY)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
+def test_truncated(tmp_path: Path, rng: np.random.Generator, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    save(path, rng.integers(0, 256, (90, 90, 3), "uint8"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageFileError, match=r"truncated or damaged|is not an image"):
+        read_image(path, GREY)
+
+
+@pytest.mark.parametrize("limit", [3000, 1000])  # Pillow warns, Pillow raises
+def test_decompression_bomb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    path = save(tmp_path / "a.png", np.zeros((60, 60), "uint8"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(ImageFileError, match=f"too many pixels .more than {limit:,}"):
+        read_image(path, GREY)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_32_bit_pixels(tmp_path: Path, dtype: str) -> None:
+    path = save(tmp_path / "a.tif", np.ones((28, 28), dtype))
+    with pytest.raises(ImageFileError, match=r"32-bit pixels.*8 or 16 bits"):
+        read_image(path, GREY)
+
+
+def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(images.Image, "open", refuse)
+    with pytest.raises(ImageFileError, match="may not be read"):
+        read_image(tmp_path / "a.png", GREY)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 2), (28, 28), (0, 28, 1)])
+def test_bad_input_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="`input_shape"):
+        read_image(tmp_path / "a.png", shape)
+
+
+# --- Sheets ---------------------------------------------------------------------
+
+
+def test_tiles_lie_in_rows_with_frames_around_them() -> None:
+    levels = np.array([10, 20, 30], "uint8")
+    cells = np.broadcast_to(levels[:, None, None, None], (3, 2, 4, 1))
+    sheet = tile(cells, columns=2, padding=1, background=7)[..., 0]
+    assert sheet.tolist() == [
+        [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7],
+        [7, 10, 10, 10, 10, 7, 20, 20, 20, 20, 7],
+        [7, 10, 10, 10, 10, 7, 20, 20, 20, 20, 7],
+        [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7],
+        [7, 30, 30, 30, 30, 7, 7, 7, 7, 7, 7],
+        [7, 30, 30, 30, 30, 7, 7, 7, 7, 7, 7],
+        [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7],
+    ]
+
+
+def test_tile_keeps_pixels_and_channels(rng: np.random.Generator) -> None:
+    cells = rng.integers(0, 256, (6, 3, 5, 3), "uint8")
+    sheet = tile(cells, columns=3, padding=0)
+    assert sheet.shape == (6, 15, 3)
+    np.testing.assert_array_equal(sheet[3:6, 5:10], cells[4])
+
+
+def test_tile_is_about_square_by_default() -> None:
+    assert tile(np.zeros((64, 28, 28, 1), "uint8"), padding=0).shape == (224, 224, 1)
+    wide = tile(np.zeros((8, 28, 56, 1), "uint8"), padding=0)
+    assert wide.shape == (112, 112, 1)
+
+
+def test_floats_become_levels() -> None:
+    cells = np.array([0.0, 0.5, 1.0], "float32").reshape(3, 1, 1, 1)
+    assert tile(cells, 3, 0).ravel().tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "message"),
+    [
+        (np.zeros((2, 2, 1), "uint8"), {}, r"must have shape \(n, height"),
+        (np.zeros((0, 2, 2, 1), "uint8"), {}, "n >= 1"),
+        (np.zeros((1, 2, 2, 1), "int64"), {}, "must be uint8, or float.*dtype=int64"),
+        (np.full((1, 2, 2, 1), 3.0), {}, "values in .0, 1.*max=3"),
+        (np.full((1, 2, 2, 1), np.nan), {}, "values in .0, 1"),
+        (np.zeros((1, 2, 2, 1), "uint8"), {"columns": 0}, "`columns` must be"),
+        (np.zeros((1, 2, 2, 1), "uint8"), {"padding": -1}, "`padding` must be"),
+        (np.zeros((1, 2, 2, 1), "uint8"), {"scale": 0}, "`scale` must be"),
+    ],
+)
+def test_bad_grids(cells: np.ndarray, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        grid_image(cells, **options)
+
+
+def test_grid_image_enlarges_pixels_and_stays_moderate() -> None:
+    small = grid_image(np.full((1, 2, 2, 1), 9, "uint8"), padding=0, scale=3)
+    assert small.shape == (6, 6, 1)
+    for n in (1, 64, 10_000):
+        sheet = grid_image(np.zeros((n, 28, 28, 1), "uint8"))
+        assert max(sheet.shape) <= max(1200, 30 * n**0.5 + 2)
+
+
+# --- Writing --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+@pytest.mark.parametrize("shape", [(30, 40), (30, 40, 1), (30, 40, 3)])
+def test_written_images_can_be_read(
+    tmp_path: Path, suffix: str, shape: tuple[int, ...]
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_image(path, np.full(shape, 100, "uint8"))
+    with Image.open(path) as image:
+        assert image.size == (40, 30)
+        assert abs(np.asarray(image).astype(int) - 100).max() <= 2
+    assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("old")
+
+    def fill_disk(_: Any, target: Path) -> None:
+        Path(target).write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fill_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_image(path, np.zeros((2, 2), "uint8"))
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (2, 2, 4), (2,), (1, 2, 2, 1), (0, 2)])
+def test_bad_images_are_not_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"`image` must have shape \(height, width"):
+        write_image(tmp_path / "a.png", np.zeros(shape, "uint8"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_suffix(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"end in \.png, .*Did you mean '\.png'"):
+        write_image(tmp_path / "a.pngg", np.zeros((2, 2), "uint8"))
+    with pytest.raises(ValueError, match="must end in"):
+        write_image(tmp_path / "a", np.zeros((2, 2), "uint8"))
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"does not exist.*mkdir -p"):
+        write_image(tmp_path / "no" / "a.png", np.zeros((2, 2), "uint8"))
+
+
+def test_output_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        check_output(tmp_path / "a.png")
+
+
+def test_folder_that_may_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PermissionError, match="may not be written"):
+        check_output(tmp_path / "a.png")
