@@ -7,7 +7,7 @@ from typing import Any
 
 from aezoo import manifest, registry
 from aezoo.backend import without_initialisation
-from aezoo.errors import ManifestError
+from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.files import check_hdf5, path_inside, verify_sha256
 from aezoo.manifest import WeightsEntry
 from aezoo.models._base import Autoencoder

@@ -1,0 +1,47 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-tensorflow test-jax lint format wheel clean
+
+demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
+	$(BIN)/aezoo demo -o demo.png
+
+test: test-tensorflow test-jax  ## The whole suite, on both backends
+
+test-tensorflow: $(VENV)/.dev
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
+
+test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_common.py tests/test_golden.py
+
+lint: $(VENV)/.dev  ## Style, types and import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"aezoo needs Python 3.11 or newer. Set it with `make PYTHON=python3.11 ...`.")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e ".[plots]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/.demo
