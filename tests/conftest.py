@@ -27,6 +27,8 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+pytest.register_assert_rewrite("tests.checks")  # show the values that differ
+
 
 @pytest.fixture(autouse=True)
 def _seeds() -> None:

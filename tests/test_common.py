@@ -3,11 +3,11 @@
 import itertools
 import os
 
-import checks
 import pytest
 
 import aezoo
 from aezoo.registry import family_class
+from tests import checks
 
 FAMILIES = aezoo.list_families()
 CASES = [

@@ -1,0 +1,295 @@
+"""Each common check rejects a model that breaks its promise."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from aezoo import losses
+from aezoo.distributions import DiagonalGaussian
+from aezoo.models.dense_ae import DenseAE
+from aezoo.models.dense_vae import DenseVAE
+from tests import checks
+
+TINY = DenseAE.TINY_CONFIG
+
+
+class ForgetsATerm(DenseVAE):
+    def compute_losses(self, x, outputs, step=None):
+        found = super().compute_losses(x, outputs, step)
+        return {**found, "loss": found["reconstruction"]}
+
+
+class AveragesOverTheBatch(DenseAE):
+    def reconstruction_term(self, x, outputs):
+        term = super().reconstruction_term(x, outputs)
+        return ops.mean(term) * ops.ones_like(term)
+
+
+class NormalisesOverTheBatch(DenseAE):
+    def encode_parameters(self, x, training=False):
+        z = super().encode_parameters(x, training)["z"]
+        return {"z": z - ops.mean(z, axis=0)}
+
+
+class ReportsALossOnlyInTraining(DenseAE):
+    def update_metrics(self, batch_losses, weights):
+        found = super().update_metrics(batch_losses, weights)
+        return {**found, "extra": found["loss"]} if self._is_training else found
+
+    def training_objective(self, data):
+        self._is_training = True
+        return super().training_objective(data)
+
+    def test_losses(self, data):
+        self._is_training = False
+        return super().test_losses(data)
+
+
+class AveragesBatchesNotExamples(DenseAE):
+    def update_metrics(self, batch_losses, weights):  # noqa: ARG002
+        means = {name: ops.mean(v)[None] for name, v in batch_losses.items()}
+        return super().update_metrics(means, ops.ones((1,)))
+
+
+class GivesNaN(DenseAE):
+    def reconstruction_term(self, x, outputs):
+        return super().reconstruction_term(x, outputs) * float("nan")
+
+
+class ReturnsACodeInHalfPrecision(DenseAE):
+    def call(self, inputs, training=False, sample_seed=None):
+        outputs = super().call(inputs, training, sample_seed)
+        return {**outputs, "z": ops.cast(outputs["z"], "float16")}
+
+
+class HasAWeightWithoutGradient(DenseAE):
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        self.unused = self.add_weight(shape=(), name="unused")
+
+
+class StopsTheGradient(DenseAE):
+    def decode_parameters(self, z, training=False):
+        return super().decode_parameters(ops.stop_gradient(z), training)
+
+
+class _SampledMode(DiagonalGaussian):
+    generator = keras.random.SeedGenerator(0)
+
+    def mode(self):
+        return self.sample(self.generator)
+
+
+class SamplesItsMode(DenseVAE):
+    def make_posterior(self, parameters):
+        return _SampledMode(parameters["z_mean"], parameters["z_log_var"])
+
+
+class _LooseKL(DiagonalGaussian):
+    def kl(self):
+        return losses.gaussian_kl(self.mean, self.log_var) - 1.0
+
+
+class HasANegativeKL(DenseVAE):
+    def make_posterior(self, parameters):
+        return _LooseKL(parameters["z_mean"], parameters["z_log_var"])
+
+
+class _SameDraw(DiagonalGaussian):
+    def sample(self, seed=None):  # noqa: ARG002
+        return super().sample(0)
+
+
+class IgnoresTheSeed(DenseVAE):
+    def make_posterior(self, parameters):
+        return _SameDraw(parameters["z_mean"], parameters["z_log_var"])
+
+
+class SamplesTheSameImages(DenseVAE):
+    def sample(self, n, seed=None, *, pixel_noise=False):  # noqa: ARG002
+        return super().sample(n, 0, pixel_noise=pixel_noise)
+
+
+class ForgetsAnArgument(DenseAE):
+    def __init__(self, *args, slope=0.1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.slope = slope
+
+
+class ForgetsAValue(DenseAE):
+    @property
+    def config(self):
+        return {**super().config, "activation": "tanh"}
+
+
+class LosesWeightsWhenSaved(DenseAE):
+    def load_own_variables(self, store):
+        pass
+
+    def save_weights(self, path, **kwargs):
+        self.decoder.pixels.bias.assign(ops.zeros_like(self.decoder.pixels.bias))
+        super().save_weights(path, **kwargs)
+        self.decoder.pixels.bias.assign(ops.ones_like(self.decoder.pixels.bias))
+
+
+@keras.saving.register_keras_serializable("test")
+class ForgetsTheOptimiser(DenseAE):
+    def compile_from_config(self, config):  # noqa: ARG002
+        self.compile("sgd")
+
+
+class DividesTwice(DenseAE):
+    @staticmethod
+    def to_unit_range(inputs, dtype="float32"):
+        if keras.backend.standardize_dtype(inputs.dtype) == "uint8":
+            inputs = ops.cast(inputs, "float32") / 256.0
+        return ops.cast(inputs, dtype)
+
+
+class LearnsLabels(DenseAE):
+    def _unpack(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return x, self.to_unit_range(x), ops.ones((ops.shape(x)[0],))
+
+
+class CitesNothing(DenseAE):
+    """An autoencoder."""
+
+
+class CannotLearnItsCode(DenseAE):
+    def decode_parameters(self, z, training=False):
+        return super().decode_parameters(0.0 * z, training)
+
+
+class StaysInFloat32(DenseAE):
+    def share_dtype_policy(self):
+        pass
+
+
+class OverflowsInMixedPrecision(DenseAE):
+    def reconstruction_term(self, x, outputs):
+        term = super().reconstruction_term(x, outputs)
+        return term if self.compute_dtype == "float32" else 1e38 * (term + 1e3)
+
+
+class ReconstructsAtRandom(DenseAE):
+    def reconstruct(self, x, batch_size=256):
+        images = super().reconstruct(x, batch_size)
+        return np.clip(images + np.random.random(images.shape) / 50, 0, 1).astype(  # noqa: NPY002
+            images.dtype
+        )
+
+
+class KeepsFloats(DenseAE):
+    def reconstruct(self, x, batch_size=256):
+        return super().reconstruct(self.to_unit_range(np.asarray(x)), batch_size)
+
+
+class LeavesTheRange(DenseAE):
+    def _graph_decode(self, z):
+        return 1.1 * super()._graph_decode(z)
+
+
+class MissesTheEnd(DenseAE):
+    def interpolate(self, a, b, steps=9, method="spherical"):
+        path = super().interpolate(a, b, steps + 1, method)
+        return path[..., :-1, :, :, :]
+
+
+class MovesTwoUnits(DenseAE):
+    def traverse(self, x, dim, values=(-3, 3)):
+        return super().traverse(np.roll(np.asarray(x), 1, axis=1), dim, values)
+
+
+BROKEN = [
+    (ForgetsATerm, checks.check_loss_is_weighted_sum),
+    (ForgetsATerm, checks.check_evaluate_reports_what_fit_reports),
+    (AveragesOverTheBatch, checks.check_losses_are_per_example),
+    (NormalisesOverTheBatch, checks.check_metrics_ignore_the_batch_split),
+    (NormalisesOverTheBatch, checks.check_encode_is_the_mode),
+    (ReportsALossOnlyInTraining, checks.check_evaluate_reports_what_fit_reports),
+    (AveragesBatchesNotExamples, checks.check_metrics_ignore_the_batch_split),
+    (GivesNaN, checks.check_losses),
+    (ReturnsACodeInHalfPrecision, checks.check_call),
+    (HasAWeightWithoutGradient, checks.check_every_weight_learns),
+    (StopsTheGradient, checks.check_every_weight_learns),
+    (SamplesItsMode, checks.check_deterministic_when_not_training),
+    (SamplesItsMode, checks.check_posterior),
+    (HasANegativeKL, checks.check_posterior),
+    (IgnoresTheSeed, checks.check_posterior),
+    (SamplesTheSameImages, checks.check_sampling_seeds),
+    (ForgetsAnArgument, checks.check_config_round_trip),
+    (ForgetsAValue, checks.check_config_round_trip),
+    (DividesTwice, checks.check_kinds_of_input),
+    (CitesNothing, checks.check_docstring_cites_a_paper),
+    (ReconstructsAtRandom, checks.check_deterministic_when_not_training),
+    (ReconstructsAtRandom, checks.check_reconstruct),
+    (KeepsFloats, checks.check_reconstruct),
+    (LeavesTheRange, checks.check_decode_stays_in_range),
+    (MissesTheEnd, checks.check_interpolate),
+    (MovesTwoUnits, checks.check_traverse),
+]
+
+
+@pytest.mark.parametrize(
+    ("cls", "check"),
+    BROKEN,
+    ids=[f"{cls.__name__}-{check.__name__[6:]}" for cls, check in BROKEN],
+)
+def test_check_rejects(cls, check) -> None:
+    config = {**cls.TINY_CONFIG, "activation": "relu"}
+    with pytest.raises(AssertionError):
+        check(cls, config)
+
+
+@pytest.mark.parametrize("cls", [StaysInFloat32, OverflowsInMixedPrecision])
+def test_mixed_precision_check_rejects(cls) -> None:
+    with pytest.raises(AssertionError):
+        checks.check_mixed_precision(cls, cls.TINY_CONFIG, "mixed_bfloat16")
+
+
+def test_weights_round_trip_check_rejects_lost_weights(tmp_path) -> None:
+    with pytest.raises(AssertionError):
+        checks.check_weights_round_trip(LosesWeightsWhenSaved, TINY, tmp_path)
+
+
+def test_keras_round_trip_check_rejects_a_lost_optimiser(tmp_path) -> None:
+    with pytest.raises((AssertionError, ValueError)):
+        checks.check_keras_round_trip(ForgetsTheOptimiser, TINY, tmp_path)
+
+
+def test_labels_check_rejects_a_model_that_takes_labels() -> None:
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        checks.check_labels_are_refused(LearnsLabels, TINY)
+
+
+def test_training_seed_check_rejects_noise_from_outside() -> None:
+    class Unrepeatable(DenseAE):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            rng = np.random.default_rng()
+            self.decoder.pixels.bias_initializer = keras.initializers.Constant(
+                rng.random()
+            )
+
+    with pytest.raises(AssertionError):
+        checks.check_training_repeats_with_its_seed(Unrepeatable, TINY)
+
+
+@pytest.mark.slow
+def test_overfitting_check_rejects_a_model_that_ignores_its_code() -> None:
+    with pytest.raises(AssertionError):
+        checks.check_overfits_four_images(CannotLearnItsCode, TINY)
+
+
+def test_every_check_has_a_broken_model() -> None:
+    rejected = {check for _, check in BROKEN} | {
+        checks.check_weights_round_trip,
+        checks.check_keras_round_trip,
+        checks.check_labels_are_refused,
+        checks.check_training_repeats_with_its_seed,
+        # its assertions are `pytest.raises` with messages of our own
+        checks.check_mismatched_loads,
+    }
+    assert rejected == {*checks.CHECKS, *checks.FILE_CHECKS}
