@@ -117,19 +117,17 @@ def _images(name: str, nargs: int = 1) -> Callable[[_Command], _Command]:
     )
 
 
-def _output(default: str | None, what: str) -> Callable[[_Command], _Command]:
+def _output(what: str, **options: Any) -> Callable[[_Command], _Command]:
     return click.option(
         "-o",
         "--output",
         type=click.Path(path_type=Path),
-        default=default,
-        required=default is None,
-        show_default=default is not None,
         help=f"{what} to write.",
+        **options,
     )
 
 
-_picture = _output(None, "Picture (.png, .jpg, .webp, .bmp or .tif)")
+_picture = _output("Picture (.png, .jpg, .webp, .bmp or .tif)", required=True)
 _READING = (
     "Images of another size or mode are converted, and each conversion is printed: "
     "upright as EXIF says, 16 bits to 8, transparency on black (on white with "
@@ -381,7 +379,7 @@ def traverse(
 @main.command(epilog=_READING)
 @_name
 @_images("images", nargs=-1)
-@_output(None, "NumPy archive (.npz)")
+@_output("NumPy archive (.npz)", required=True)
 @_invert
 def encode(name: str, images: tuple[Path, ...], output: Path, invert: bool) -> None:
     """Write the codes of IMAGES from model NAME.
@@ -413,7 +411,7 @@ def encode(name: str, images: tuple[Path, ...], output: Path, invert: bool) -> N
 
 
 @main.command()
-@_output("demo.png", "Picture (.png, .pdf or .svg)")
+@_output("Picture (.png, .pdf or .svg)", default="demo.png", show_default=True)
 @_seed
 def demo(output: Path, seed: int) -> None:
     """Draw a tour of the zoo. Needs no download and no dataset."""
