@@ -133,6 +133,56 @@ def num_replicas() -> int:
     return 1
 
 
+def fused_adam_update(
+    variable: Any,
+    momentum: keras.Variable,
+    velocity: keras.Variable,
+    gradient: Tensor,
+    step: Tensor,
+    *,
+    learning_rate: Any,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> bool:
+    """One step of Adam on one variable, by TensorFlow's fused kernel.
+
+    Args:
+        variable: The variable to move: of Keras, or of TensorFlow as a
+            `tf.distribute` strategy passes it.
+        momentum: Mean of the gradients; updated.
+        velocity: Mean of the squared gradients; updated.
+        gradient: Gradient of the loss.
+        step: Steps taken so far.
+        learning_rate: Step size, before the correction of the means' bias.
+        beta_1: Decay of `momentum`.
+        beta_2: Decay of `velocity`.
+        epsilon: Added to the square root of `velocity`.
+
+    Returns:
+        False, with nothing changed, where there is no kernel for this: on JAX and for
+        sparse gradients.
+    """
+    if BACKEND != "tensorflow" or isinstance(gradient, tf.IndexedSlices):
+        return False
+    variable = variable.value if isinstance(variable, keras.Variable) else variable
+    dtype = variable.dtype
+    steps = tf.cast(step, dtype) + 1
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=momentum.value.handle,
+        v=velocity.value.handle,
+        beta1_power=tf.pow(tf.constant(beta_1, dtype), steps),
+        beta2_power=tf.pow(tf.constant(beta_2, dtype), steps),
+        lr=tf.cast(learning_rate, dtype),
+        beta1=tf.constant(beta_1, dtype),
+        beta2=tf.constant(beta_2, dtype),
+        epsilon=tf.constant(epsilon, dtype),
+        grad=tf.cast(gradient, dtype),
+    )
+    return True
+
+
 class TensorFlowSteps:
     """`train_step` and `test_step` for Keras's TensorFlow trainer.
 
@@ -222,3 +272,27 @@ def _values(variables: list[keras.Variable], scope: Any) -> list[Tensor]:
 
 
 Steps: type = TensorFlowSteps if BACKEND == "tensorflow" else JAXSteps
+
+
+@contextlib.contextmanager
+def data_parallel(enabled: bool = True) -> Iterator[None]:
+    """Create and train models on all local devices inside this context.
+
+    `tf.distribute.MirroredStrategy` on TensorFlow, `keras.distribution.DataParallel`
+    on JAX.
+
+    Args:
+        enabled: False leaves everything on one device.
+    """
+    if not enabled:
+        yield
+    elif BACKEND == "tensorflow":
+        with tf.distribute.MirroredStrategy().scope():
+            yield
+    else:
+        previous = keras.distribution.distribution()
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(previous)
