@@ -26,8 +26,12 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 pytest.register_assert_rewrite("tests.checks")  # show the values that differ
+# The same examples at every run; no time limit, as the first one compiles.
+settings.register_profile("aezoo", derandomize=True, deadline=None, database=None)
+settings.load_profile("aezoo")
 
 
 @pytest.fixture(autouse=True)
