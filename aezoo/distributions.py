@@ -43,8 +43,9 @@ class IndexedNoise:
         # (batch, 1), hashed before the units so that rows cannot alias one another
         keys = _hash32(ops.cast(rows, "uint32")[:, None] + _uint32(_mix(self.seed)))
         bits = _hash32(keys + _uint32(np.arange(units)) * _uint32(0x9E3779B9))
-        top24 = ops.cast(ops.right_shift(bits, _uint32(8)), "float32")
-        return ops.reshape((top24 + 0.5) * 2.0**-24, shape)
+        # 23 bits, since float32 rounds the half of the 24th up to 1.0 and beyond
+        top23 = ops.cast(ops.right_shift(bits, _uint32(9)), "float32")
+        return ops.reshape((top23 + 0.5) * 2.0**-23, shape)
 
     def normal(self, shape: Sequence[Any]) -> Tensor:
         """Standard normal. Float32 of shape `(batch, ...)`."""
@@ -125,7 +126,7 @@ class Posterior(Protocol):
         """KL(q(z|x) || p(z)) to the standard-normal prior. Nats, shape `(batch,)`."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log q(z|x). Nats, shape `(batch,)`."""
+        """Log q(z|x). Nats, shape `(batch,)`."""
 
     def parameters(self) -> dict[str, Tensor]:
         """The arguments that rebuild this object, by name."""
@@ -228,10 +229,10 @@ class FullGaussian:
 
     def kl(self) -> Tensor:
         """KL to the standard normal, in nats, shape `(batch,)`; non-negative."""
-        trace = losses.sum_per_example(ops.square(self.scale_tril))
-        square = losses.sum_per_example(ops.square(self.mean))
-        dim = self.mean.shape[-1]
-        return 0.5 * (trace + square - dim) - self._half_log_det()
+        # The diagonal's part as in `losses.gaussian_kl`, which cannot turn negative.
+        diagonal = ops.diagonal(self.scale_tril, axis1=-2, axis2=-1)
+        below = losses.sum_per_example(ops.square(ops.tril(self.scale_tril, k=-1)))
+        return losses.gaussian_kl(self.mean, 2.0 * ops.log(diagonal)) + 0.5 * below
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log density at `z` of shape `(batch, latent_dim)`. Nats, `(batch,)`."""
@@ -288,7 +289,7 @@ class Gaussian:
 
     def __init__(self, mean: Tensor, log_scale: Tensor | float) -> None:
         self.mean = mean
-        self.log_scale = log_scale
+        self.log_scale = ops.convert_to_tensor(log_scale, "float32")
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of images. Nats, shape `(batch,)`."""
@@ -310,7 +311,7 @@ class Laplace:
 
     def __init__(self, mean: Tensor, log_scale: Tensor | float) -> None:
         self.mean = mean
-        self.log_scale = log_scale
+        self.log_scale = ops.convert_to_tensor(log_scale, "float32")
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of images. Nats, shape `(batch,)`."""
