@@ -72,11 +72,4 @@ def tile(
     ).reshape(rows, columns, height + padding, width + padding, channels)
     sheet = sheet.swapaxes(1, 2)  # (rows, height, columns, width, channels)
     sheet = sheet.reshape(rows * (height + padding), -1, channels)
-    framed: np.ndarray = np.pad(
-        sheet, (start, start, (0, 0)), constant_values=background
-    )
-    if n < rows * columns:  # the places left over are background, not images
-        top = framed.shape[0] - height - padding
-        left = framed.shape[1] - (rows * columns - n) * (width + padding)
-        framed[top:, left:] = background
-    return framed
+    return np.pad(sheet, (start, start, (0, 0)), constant_values=background)

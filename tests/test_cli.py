@@ -237,12 +237,14 @@ def test_interpolate(tmp_path: Path, digits: list[Path], method: str) -> None:
     )
     assert f"5 images on the {method} path" in told
     with Image.open(output) as image:
-        assert image.width * 32 == image.height * (7 * 30 + 2), "A, the path, B"
+        assert image.width * 32 == image.height * (7 * 30 + 2)
         scale = image.height // 32
         picture = np.asarray(image)[::scale, ::scale]
-    np.testing.assert_array_equal(
-        picture[2:30, 2:30], np.asarray(Image.open(digits[0]))
-    )
+    a, b = (np.asarray(Image.open(path))[..., None] for path in digits[:2])
+    path = aezoo.load(CONV_VAE).interpolate(a, b, steps=5, method=method)
+    for i, expected in enumerate([a, *path, b]):
+        shown = picture[2:30, 30 * i + 2 : 30 * i + 30]
+        np.testing.assert_array_equal(shown, expected[..., 0])
 
 
 def test_traverse_draws_a_row_per_unit(tmp_path: Path, digits: list[Path]) -> None:
@@ -255,6 +257,12 @@ def test_traverse_draws_a_row_per_unit(tmp_path: Path, digits: list[Path]) -> No
     assert "the unit at -2, 0, 2" in told
     with Image.open(output) as image:
         assert image.width * 62 == image.height * 122, "4 columns, 2 rows"
+        scale = image.height // 62
+        picture = np.asarray(image)[::scale, ::scale]
+    x = np.asarray(Image.open(digits[0]))[..., None]
+    last = aezoo.load(CONV_VAE).traverse(x, -1, [2.0])[0]
+    np.testing.assert_array_equal(picture[2:30, 2:30], x[..., 0])
+    np.testing.assert_array_equal(picture[32:60, 92:120], last[..., 0])
 
 
 def test_traverse_chooses_units_and_values_itself(

@@ -177,6 +177,13 @@ def test_no_image(tmp_path: Path, content: bytes) -> None:
         read_image(path, GREY)
 
 
+def test_formats_that_start_foreign_programs_are_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("L", (28, 28)).save(path, format="EPS")  # needs Ghostscript to be read
+    with pytest.raises(ImageFileError, match="is not an image that can be read"):
+        read_image(path, GREY)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
 def test_truncated(tmp_path: Path, rng: np.random.Generator, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
