@@ -71,18 +71,19 @@ def compile_inference(
 
         return run_graph
 
-    @jax.jit
     def pure(values: list[Tensor], batch: Tensor) -> Any:
         with keras.StatelessScope(
             state_mapping=list(zip(model.variables, values, strict=True))
         ):
             return function(batch)
 
+    compiled = jax.jit(pure)
+
     def run_padded(batch: np.ndarray) -> Any:
         size = len(batch)
         padded = 1 << (size - 1).bit_length()
         batch = np.pad(batch, [(0, padded - size)] + [(0, 0)] * (batch.ndim - 1))
-        outputs = pure([v.value for v in model.variables], batch)
+        outputs = compiled([v.value for v in model.variables], batch)
         return jax.tree_util.tree_map(lambda t: np.asarray(t)[:size], outputs)
 
     return run_padded
@@ -190,77 +191,81 @@ class TensorFlowSteps:
     one mean per loss in `update_metrics`.
     """
 
-    def train_step(self, data: Any) -> dict[str, Tensor]:
+    def train_step(self: Any, data: Any) -> dict[str, Tensor]:
         """One optimiser step on a batch; returns the running means of all losses."""
-        variables = self.trainable_variables  # type: ignore[attr-defined]
+        variables = self.trainable_variables
         with tf.GradientTape() as tape:
-            objective, losses, weights = self.training_objective(data)  # type: ignore[attr-defined]
-            objective = self.optimizer.scale_loss(objective)  # type: ignore[attr-defined]
+            objective, losses, weights = self.training_objective(data)
+            objective = self.optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))  # type: ignore[attr-defined]
-        return self.update_metrics(losses, weights)  # type: ignore[attr-defined,no-any-return]
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return self.update_metrics(losses, weights)
 
-    def test_step(self, data: Any) -> dict[str, Tensor]:
+    def test_step(self: Any, data: Any) -> dict[str, Tensor]:
         """Losses of a batch, without learning; returns the running means."""
-        return self.update_metrics(*self.test_losses(data))  # type: ignore[attr-defined,no-any-return]
+        return self.update_metrics(*self.test_losses(data))
 
 
 class JAXSteps:
     """The same two steps for Keras's JAX trainer, which passes all state in and out."""
 
-    def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Tensor], tuple]:
+    def train_step(
+        self: Any, state: tuple, data: Any
+    ) -> tuple[dict[str, Tensor], tuple]:
         """One optimiser step on a batch; returns the running means and the state."""
         trainable, non_trainable, optimizer, metrics = state
 
         def objective_of(trainable: list[Tensor]) -> tuple[Tensor, Any]:
             with self._scope(trainable, non_trainable, optimizer, metrics) as scope:
-                objective, losses, weights = self.training_objective(data)  # type: ignore[attr-defined]
-                objective = self.optimizer.scale_loss(objective)  # type: ignore[attr-defined]
-                updated = _values(self.non_trainable_variables, scope)  # type: ignore[attr-defined]
+                objective, losses, weights = self.training_objective(data)
+                objective = self.optimizer.scale_loss(objective)
+                updated = _values(self.non_trainable_variables, scope)
             return objective, (losses, weights, updated)
 
         gradients, (losses, weights, non_trainable) = jax.grad(
             objective_of, has_aux=True
         )(trainable)
-        trainable, optimizer = self.optimizer.stateless_apply(  # type: ignore[attr-defined]
+        trainable, optimizer = self.optimizer.stateless_apply(
             optimizer, gradients, trainable
         )
         logs, metrics = self._stateless_metrics(metrics, losses, weights)
         return logs, (trainable, non_trainable, optimizer, metrics)
 
-    def test_step(self, state: tuple, data: Any) -> tuple[dict[str, Tensor], tuple]:
+    def test_step(
+        self: Any, state: tuple, data: Any
+    ) -> tuple[dict[str, Tensor], tuple]:
         """Losses of a batch, without learning; returns the running means and state."""
         trainable, non_trainable, metrics = state
         with self._scope(trainable, non_trainable, None, metrics) as scope:
-            losses, weights = self.test_losses(data)  # type: ignore[attr-defined]
-            non_trainable = _values(self.non_trainable_variables, scope)  # type: ignore[attr-defined]
+            losses, weights = self.test_losses(data)
+            non_trainable = _values(self.non_trainable_variables, scope)
         logs, metrics = self._stateless_metrics(metrics, losses, weights)
         return logs, (trainable, non_trainable, metrics)
 
     def _scope(
-        self,
+        self: Any,
         trainable: list[Tensor],
         non_trainable: list[Tensor],
         optimizer: list[Tensor] | None,
         metrics: list[Tensor],
     ) -> keras.StatelessScope:
         pairs = [
-            *zip(self.trainable_variables, trainable, strict=True),  # type: ignore[attr-defined]
-            *zip(self.non_trainable_variables, non_trainable, strict=True),  # type: ignore[attr-defined]
-            *zip(self.metrics_variables, metrics, strict=True),  # type: ignore[attr-defined]
+            *zip(self.trainable_variables, trainable, strict=True),
+            *zip(self.non_trainable_variables, non_trainable, strict=True),
+            *zip(self.metrics_variables, metrics, strict=True),
         ]
         if optimizer is not None:
-            pairs += zip(self.optimizer.variables, optimizer, strict=True)  # type: ignore[attr-defined]
+            pairs += zip(self.optimizer.variables, optimizer, strict=True)
         return keras.StatelessScope(state_mapping=pairs)
 
     def _stateless_metrics(
-        self, metrics: list[Tensor], losses: dict[str, Tensor], weights: Tensor
+        self: Any, metrics: list[Tensor], losses: dict[str, Tensor], weights: Tensor
     ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        variables = self.metrics_variables  # type: ignore[attr-defined]
+        variables = self.metrics_variables
         with keras.StatelessScope(
             state_mapping=list(zip(variables, metrics, strict=True))
         ) as scope:
-            logs = self.update_metrics(losses, weights)  # type: ignore[attr-defined]
+            logs = self.update_metrics(losses, weights)
         return logs, _values(variables, scope)
 
 

@@ -36,4 +36,3 @@ def apply_corruption(x: Tensor, kind: str, level: float, seed: Any) -> Tensor:
         return ops.where(draws < level, ops.zeros_like(x), x)
     x = ops.where(draws < level / 2, ops.zeros_like(x), x)
     return ops.where(draws > 1 - level / 2, ops.ones_like(x), x)
-

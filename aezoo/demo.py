@@ -81,7 +81,9 @@ def make_poster(seed: int, report: Report) -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     digits, _ = draw_digits(COLUMNS, seed)
-    report(f"Drew {COLUMNS} digits as if by hand (seed {seed}); no dataset, no download.")
+    report(
+        f"Drew {COLUMNS} digits as if by hand (seed {seed}); no dataset, no download."
+    )
     with mpl.rc_context(_STYLE):
         figure, axes = _sheet()
         _draw_manifold(_load(MANIFOLD, report), axes["manifold"], report)

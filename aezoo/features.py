@@ -1,6 +1,6 @@
 """Pretrained encoders as plain Keras models, for transfer learning."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -62,7 +62,7 @@ class FeatureExtractor(keras.Model):
         # In a closure, so that Keras tracks the encoder and not the decoder.
         autoencoder = registry.family_class(family)(**config)
         self.encoder = autoencoder.encoder
-        self._autoencoder = lambda: autoencoder
+        self._autoencoder: Callable[[], Autoencoder] = lambda: autoencoder
         for name in autoencoder.HEADS[1:]:  # heads that give no features
             self.encoder.heads[name].trainable = False
 
@@ -86,7 +86,7 @@ class FeatureExtractor(keras.Model):
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Codes of images: the mode of the posterior, `(batch, *latent_shape)`."""
-        autoencoder: Autoencoder = self._autoencoder()
+        autoencoder = self._autoencoder()
         x = autoencoder.to_unit_range(inputs, self.compute_dtype)
         parameters = autoencoder.encode_parameters(x, training=training)
         return autoencoder.make_posterior(parameters).mode()

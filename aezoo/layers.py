@@ -82,9 +82,7 @@ class ResizeConv2D(keras.layers.Layer):
             **super().get_config(),
             "filters": self.filters,
             "activation": keras.activations.serialize(self.activation),
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
 

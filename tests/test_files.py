@@ -49,7 +49,7 @@ def test_running_out_of_space_leaves_nothing_half_written(tmp_path: Path) -> Non
 
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, hard))
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match=r"File too large"):
             write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -59,7 +59,7 @@ def test_running_out_of_space_leaves_nothing_half_written(tmp_path: Path) -> Non
 
 def test_a_missing_output_folder_is_named(tmp_path: Path) -> None:
     with (
-        pytest.raises(FileNotFoundError, match="does not exist. Create it with"),
+        pytest.raises(FileNotFoundError, match=r"does not exist. Create it with"),
         atomic_path(tmp_path / "no" / "out.txt"),
     ):
         pass
@@ -77,18 +77,18 @@ def test_one_flipped_bit_is_a_checksum_error(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
     expected = sha256_of(path)
     path.write_bytes(b"abb")
-    with pytest.raises(ChecksumError, match="expected sha256 ba7816bf.*Do this."):
+    with pytest.raises(ChecksumError, match=r"expected sha256 ba7816bf.*Do this."):
         verify_sha256(path, expected, "Do this.")
 
 
 def test_a_missing_file_is_a_checksum_error(tmp_path: Path) -> None:
-    with pytest.raises(ChecksumError, match="is missing"):
+    with pytest.raises(ChecksumError, match=r"is missing"):
         verify_sha256(tmp_path / "f", "0" * 64, "")
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", ".", ""])
 def test_a_path_that_leaves_its_folder_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UnsafeFileError, match="must stay inside its folder"):
+    with pytest.raises(UnsafeFileError, match=r"must stay inside its folder"):
         path_inside(tmp_path, name)
 
 
@@ -96,7 +96,7 @@ def test_a_link_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     folder.mkdir()
     (folder / "link.h5").symlink_to(tmp_path / "outside.h5")
-    with pytest.raises(UnsafeFileError, match="must stay inside its folder"):
+    with pytest.raises(UnsafeFileError, match=r"must stay inside its folder"):
         path_inside(folder, "link.h5")
 
 
@@ -104,7 +104,7 @@ def test_a_plain_file_passes_the_hdf5_check(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file.create_group("layer/vars").create_dataset("0", data=np.zeros((2, 3)))
     check_hdf5(tmp_path / "w.h5", 6)
-    with pytest.raises(ManifestError, match="expected 7 values, received 6"):
+    with pytest.raises(ManifestError, match=r"expected 7 values, received 6"):
         check_hdf5(tmp_path / "w.h5", 7)
 
 
@@ -123,7 +123,7 @@ def test_external_storage_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         external = [(str(tmp_path / "raw"), 0, 48)]
         file.create_dataset("0", (6,), "f8", external=external)
-    with pytest.raises(UnsafeFileError, match="keeps /0 in another file"):
+    with pytest.raises(UnsafeFileError, match=r"keeps /0 in another file"):
         check_hdf5(tmp_path / "w.h5", 6)
 
 
@@ -132,11 +132,11 @@ def test_virtual_datasets_are_refused(tmp_path: Path) -> None:
     layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", shape=(6,))
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file.create_virtual_dataset("0", layout)
-    with pytest.raises(UnsafeFileError, match="keeps /0 in another file"):
+    with pytest.raises(UnsafeFileError, match=r"keeps /0 in another file"):
         check_hdf5(tmp_path / "w.h5", 6)
 
 
 def test_a_file_that_is_not_hdf5_is_named(tmp_path: Path) -> None:
     (tmp_path / "w.h5").write_bytes(b"not hdf5")
-    with pytest.raises(ManifestError, match="is not a readable HDF5 file"):
+    with pytest.raises(ManifestError, match=r"is not a readable HDF5 file"):
         check_hdf5(tmp_path / "w.h5", 6)

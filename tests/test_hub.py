@@ -101,7 +101,7 @@ def test_a_flipped_byte_is_a_checksum_error(zoo: Path) -> None:
     data = bytearray(weights_file(zoo).read_bytes())
     data[len(data) // 2] ^= 1
     weights_file(zoo).write_bytes(data)
-    with pytest.raises(ChecksumError, match="does not match the manifest.*Reinstall"):
+    with pytest.raises(ChecksumError, match=r"does not match the manifest.*Reinstall"):
         aezoo.load(NAME)
 
 
@@ -114,13 +114,13 @@ def test_a_truncated_file_is_a_checksum_error(zoo: Path) -> None:
 
 def test_a_missing_file_is_a_checksum_error(zoo: Path) -> None:
     weights_file(zoo).unlink()
-    with pytest.raises(ChecksumError, match="is missing"):
+    with pytest.raises(ChecksumError, match=r"is missing"):
         aezoo.load(NAME)
 
 
 def test_a_path_out_of_the_weights_folder_is_refused(zoo: Path) -> None:
     change_entry(zoo, lambda e: e["weights"].update(file="../weights_manifest.json"))
-    with pytest.raises(aezoo.errors.UnsafeFileError, match="must stay inside"):
+    with pytest.raises(aezoo.errors.UnsafeFileError, match=r"must stay inside"):
         aezoo.load(NAME)
 
 
@@ -128,13 +128,13 @@ def test_a_file_with_external_links_is_refused(zoo: Path) -> None:
     with h5py.File(weights_file(zoo), "a") as file:
         file["stolen"] = h5py.ExternalLink("secret.h5", "/")
     rehash(zoo)
-    with pytest.raises(aezoo.errors.UnsafeFileError, match="ExternalLink at /stolen"):
+    with pytest.raises(aezoo.errors.UnsafeFileError, match=r"ExternalLink at /stolen"):
         aezoo.load(NAME)
 
 
 def test_an_entry_of_another_size_is_refused_before_building(zoo: Path) -> None:
     change_entry(zoo, lambda e: e.update(num_params=5))
-    with pytest.raises(ManifestError, match="expected 5 values, received"):
+    with pytest.raises(ManifestError, match=r"expected 5 values, received"):
         aezoo.load(NAME)
 
 
@@ -157,7 +157,7 @@ def test_a_wrong_configuration_is_refused(
 
 def test_an_unknown_family_is_refused(zoo: Path) -> None:
     change_entry(zoo, lambda e: e.update(family="conv_va"))
-    with pytest.raises(ManifestError, match="Did you mean 'conv_vae'"):
+    with pytest.raises(ManifestError, match=r"Did you mean 'conv_vae'"):
         aezoo.load(NAME)
 
 
@@ -183,9 +183,9 @@ def test_create_takes_the_architecture_of_pretrained_weights() -> None:
 
 @pytest.mark.usefixtures("zoo")
 def test_create_names_families_when_nothing_matches() -> None:
-    with pytest.raises(UnknownModelError, match="Did you mean 'conv_vae'.*Families"):
+    with pytest.raises(UnknownModelError, match=r"Did you mean 'conv_vae'.*Families"):
         aezoo.create("conv_vea")
-    with pytest.raises(ValueError, match="Unknown argument `latent_dims`"):
+    with pytest.raises(ValueError, match=r"Unknown argument `latent_dims`"):
         aezoo.create("conv_vae", latent_dims=3)
 
 

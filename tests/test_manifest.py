@@ -143,7 +143,7 @@ def test_a_malformed_manifest_says_what_is_wrong(
 
 
 def test_an_unknown_name_offers_the_closest(tiny_zoo: Path) -> None:  # noqa: F811, ARG001
-    with pytest.raises(UnknownModelError, match="Did you mean 'conv_vae_mnist_z16'"):
+    with pytest.raises(UnknownModelError, match=r"Did you mean 'conv_vae_mnist_z16'"):
         aezoo.describe("conv_vae_mnist_z61")
 
 
@@ -183,9 +183,9 @@ class TestListModels:
         assert len(names) == len(manifest.entries())
 
     def test_unknown_task_and_metric_say_what_there_is(self) -> None:
-        with pytest.raises(ValueError, match="Did you mean 'sampling'"):
+        with pytest.raises(ValueError, match=r"Did you mean 'sampling'"):
             aezoo.list_models(task="samplin")
-        with pytest.raises(ValueError, match="`sort` must be a metric.*'mse'"):
+        with pytest.raises(ValueError, match=r"`sort` must be a metric.*'mse'"):
             aezoo.list_models(sort="mes")
 
 

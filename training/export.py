@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 
 from aezoo import hub, manifest
+from aezoo.errors import ManifestError
 from aezoo.files import atomic_path, sha256_of
 from aezoo.golden import golden_inputs, golden_tensors
 from aezoo.manifest import Metric
@@ -53,7 +54,10 @@ def export(
             breaks the schema.
     """
     refuse_published(name, manifest_file)
-    document = {"schema_version": manifest.SCHEMA_VERSION, "models": {}}
+    document: dict[str, Any] = {
+        "schema_version": manifest.SCHEMA_VERSION,
+        "models": {},
+    }
     if manifest_file.is_file():
         document = json.loads(manifest_file.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,9 +68,10 @@ def export(
     weights = folder / f"{name}.weights.h5"
     with atomic_path(weights) as path:
         copy.save_weights(path)
+    tensors = golden_tensors(copy, golden_inputs(copy))
     golden = folder / f"{name}.golden.npz"
     with atomic_path(golden) as path, path.open("wb") as file:
-        np.savez_compressed(file, **golden_tensors(copy, golden_inputs(copy)))
+        np.savez_compressed(file, **tensors)  # type: ignore[arg-type]
 
     entry = {
         "family": recipe.family,
@@ -119,7 +124,7 @@ def refuse_published(name: str, manifest_file: Path) -> None:
         return
     entry = manifest.read_manifest(manifest_file).get(name)
     if entry is not None and entry.weights.hub.revision is not None:
-        raise manifest.ManifestError(
+        raise ManifestError(
             f"The weights {name!r} are published (revision "
             f"{entry.weights.hub.revision[:12]}…) and so immutable. Export under a "
             f"new name, e.g. {name + '_v2'!r}."
@@ -136,7 +141,7 @@ def write_manifest(document: Mapping[str, Any], path: Path) -> None:
     try:
         jsonschema.validate(document, schema)
     except jsonschema.ValidationError as error:
-        raise manifest.ManifestError(
+        raise ManifestError(
             f"The manifest would break its schema at {error.json_path}: {error.message}"
         ) from error
     with atomic_path(path) as temporary:

@@ -155,6 +155,7 @@ def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
     model.fit(
         batches,
         epochs=recipe.epochs,
+        shuffle=False,  # `batches` does, by seed and epoch
         validation_data=None if validation is None else (validation,),
         validation_batch_size=1000,
         callbacks=callbacks,

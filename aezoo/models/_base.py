@@ -52,7 +52,7 @@ INTERPOLATIONS = ("spherical", "linear")
 TEST_SEED = 0
 
 
-class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
+class Autoencoder(Steps, keras.Model):
     """What every family shares; not a family itself.
 
     Minimises `reconstruction + sparsity * L1(z)` plus the family's own terms, each
@@ -106,7 +106,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
         self._compiled_functions: dict[tuple[str, str], Callable[..., Any]] = {}
         self._means = _RunningMeans(())
 
-    # --- What a family defines ---------------------------------------------------
+    # --- What a family defines ------------------------------------------------
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -141,7 +141,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
         """How badly `outputs` reconstruct `x`, summed over pixels, `(batch,)`."""
         return -self.observation(outputs["decoder_output"]).log_prob(x)
 
-    def observation(self, decoder_output: Tensor) -> Any:
+    def observation(self, decoder_output: Tensor) -> Any:  # noqa: ARG002
         """The distribution p(x|z) over pixels, for families that have one."""
         raise UnsupportedOperationError(
             f"{self.family!r} is trained with a loss, not a likelihood, so it has no "
@@ -158,7 +158,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
             return ops.sigmoid(decoder_output)
         return decoder_output
 
-    # --- Graph ---------------------------------------------------------------------
+    # --- Graph ----------------------------------------------------------------
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Create all weights. Happens by itself on first use.
@@ -180,7 +180,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
             self.decoder.build((None, *self.latent_shape))
 
     def share_dtype_policy(self) -> None:
-        """Give all layers the model's `dtype`; Keras starts them with its global one."""
+        """Give all layers the model's `dtype`; Keras gives them its global one."""
         for layer in self._flatten_layers(include_self=False):
             if not layer.built:
                 layer.dtype_policy = self.dtype_policy
@@ -235,7 +235,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
             return ops.cast(inputs, dtype)
         return ops.cast(ops.cast(inputs, "float32") / 255.0, dtype)
 
-    # --- Objective and training ------------------------------------------------------
+    # --- Objective and training -----------------------------------------------
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -348,7 +348,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
-    # --- Eager entry points ----------------------------------------------------------
+    # --- Eager entry points ---------------------------------------------------
 
     def encode(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Codes of images: the mode of the posterior, so the same at every call.
@@ -501,7 +501,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
         )
         return images[0] if is_single else images
 
-    # --- Serialisation -----------------------------------------------------------------
+    # --- Serialisation --------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the model, without weights."""
@@ -519,7 +519,7 @@ class Autoencoder(Steps, keras.Model):  # type: ignore[misc,valid-type]
             "corruption_level": self.corruption_level,
         }
 
-    # --- Checks and compiled calls -------------------------------------------------------
+    # --- Checks and compiled calls --------------------------------------------
 
     def _ensure_built(self) -> None:
         if not self.built:
@@ -766,7 +766,7 @@ class VariationalAutoencoder(Autoencoder):
                 shape=(), initializer="zeros", dtype="float32", name="log_scale"
             )
         else:
-            self.log_scale = math.log(self.likelihood_scale)
+            self.log_scale = math.log(float(self.likelihood_scale))
 
     def make_posterior(self, parameters: dict[str, Tensor]) -> Posterior:
         """A diagonal Gaussian."""

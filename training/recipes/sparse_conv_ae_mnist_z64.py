@@ -1,6 +1,6 @@
 """Glorot et al. (2011), https://proceedings.mlr.press/v15/glorot11a.html.
 
-    python -m training.train sparse_conv_ae_mnist_z64 --bundle
+python -m training.train sparse_conv_ae_mnist_z64 --bundle
 """
 
 from training.recipe import Recipe

@@ -1,0 +1,69 @@
+"""The bundled weights reproduce their golden tensors, on either backend."""
+
+import numpy as np
+import pytest
+
+import aezoo
+from aezoo import hub, manifest
+from aezoo.digits import draw_digits
+from aezoo.errors import ManifestError
+from aezoo.files import verify_sha256
+from aezoo.golden import (
+    TOLERANCE,
+    golden_deviation,
+    golden_inputs,
+    golden_tensors,
+)
+
+NAMES = sorted(manifest.entries())
+
+
+def test_there_are_ten_models_to_check() -> None:
+    assert len(NAMES) >= 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_reproduce_their_golden_tensors(name: str) -> None:
+    entry = aezoo.describe(name)
+    path = hub.WEIGHTS_FOLDER / entry.golden.file
+    verify_sha256(path, entry.golden.sha256, "")
+    deviation = golden_deviation(aezoo.load(name), path)
+    expected = {"inputs", "codes", "reconstruction"}
+    assert expected <= set(deviation)
+    assert ("samples" in deviation) == ("sampling" in entry.tasks)
+    too_far = {k: v for k, v in deviation.items() if not v <= TOLERANCE}
+    assert not too_far
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pretrained_model_reconstructs_digits_it_has_never_seen(name: str) -> None:
+    """Better than predicting the mean image of the digits themselves."""
+    images = draw_digits(20, seed=3)[0] / np.float32(255)
+    error = np.mean((aezoo.load(name).reconstruct(images) - images) ** 2)
+    assert error < np.mean((images.mean(axis=0) - images) ** 2)
+
+
+def test_other_weights_deviate() -> None:
+    """The golden check can fail: weights that are one step off are told apart."""
+    model = aezoo.load("conv_vae_mnist_z16")
+    path = hub.WEIGHTS_FOLDER / aezoo.describe("conv_vae_mnist_z16").golden.file
+    bias = model.decoder.hidden[0].bias
+    bias.assign(bias + 0.05)
+    deviation = golden_deviation(model, path)
+    assert deviation["codes"] <= TOLERANCE
+    assert deviation["reconstruction"] > TOLERANCE
+    assert deviation["samples"] > TOLERANCE
+
+
+def test_goldens_of_another_family_are_refused() -> None:
+    path = hub.WEIGHTS_FOLDER / aezoo.describe("conv_vae_mnist_z16").golden.file
+    with pytest.raises(ManifestError, match=r"does not fit model 'conv_ae_mnist_z32'"):
+        golden_deviation(aezoo.load("conv_ae_mnist_z32"), path)
+
+
+def test_models_of_other_image_sizes_have_golden_tensors_too() -> None:
+    model = aezoo.create("dense_vae", input_shape=(6, 5, 3), hidden_units=(4,))
+    tensors = golden_tensors(model, golden_inputs(model))
+    assert tensors["reconstruction"].shape == (8, 6, 5, 3)
+    again = golden_tensors(model, golden_inputs(model))
+    np.testing.assert_array_equal(tensors["samples"], again["samples"])

@@ -1,0 +1,96 @@
+"""Every recipe parses, builds and learns; a malformed one says what to do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aezoo import hub
+from aezoo.evaluation import METRICS
+from training import recipe as recipes
+from training.recipe import Recipe, RecipeError, load_recipe, recipe_names
+from training.train import make_optimizer
+
+FIELDS = {
+    "family": "dense_ae",
+    "config": {"latent_dim": 3},
+    "description": "d",
+    "paper": "https://arxiv.org/abs/1312.6114",
+    "metrics": ("mse",),
+}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_builds_and_does_one_step(name: str) -> None:
+    recipe = load_recipe(name)
+    assert set(recipe.metrics) <= set(METRICS)
+    model = hub.create(recipe.family, **recipe.config)
+    images = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1), dtype="uint8")
+    if recipe.method == "closed_form":
+        many = np.random.default_rng(0).integers(0, 256, (99, 28, 28, 1), dtype="uint8")
+        model.fit_closed_form(many)
+    else:
+        model.compile(make_optimizer(recipe, 10))
+        losses = model.fit(images, epochs=1, verbose=0).history["loss"]
+        assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipes_header_states_paper_and_command(name: str) -> None:
+    text = (recipes.RECIPES / f"{name}.py").read_text()
+    header = text.split('"""')[1]
+    assert load_recipe(name).paper in header
+    assert f"python -m training.train {name} --bundle" in header
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"family": "dense_aa"}, "Did you mean 'dense_ae'"),
+        ({"epochs": 0}, "`epochs` must be an integer of at least 1"),
+        ({"learning_rate": -1.0}, "`learning_rate` must be a finite number above 0"),
+        ({"method": "magic"}, "`method` must be one of 'gradient', 'closed_form'"),
+        ({"metrics": ()}, "`metrics` must name at least one metric"),
+        ({"clipnorm": 0.0}, "`clipnorm` must be a finite number above 0"),
+    ],
+)
+def test_a_wrong_field_is_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe(**{**FIELDS, **fields})
+
+
+def test_an_unknown_field_names_the_closest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "training_recipes_test"
+    monkeypatch.setattr(recipes, "RECIPES", package)
+    package.mkdir()
+    (package / "a_b.py").write_text(
+        f"from training.recipe import Recipe\nRECIPE = Recipe(**{FIELDS!r}, epoch=3)\n"
+    )
+    monkeypatch.setattr("training.recipes.__path__", [str(package)], raising=False)
+    with pytest.raises(RecipeError, match=r"'epoch'.*Did you mean 'epochs'.*Fields:"):
+        load_recipe("a_b")
+
+
+def test_an_unknown_recipe_names_the_closest() -> None:
+    with pytest.raises(RecipeError, match=r"Did you mean 'conv_vae_mnist_z16'"):
+        load_recipe("conv_vae_mnist_z15")
+
+
+def test_overrides_replace_only_what_is_given() -> None:
+    recipe = Recipe(**FIELDS).with_overrides(epochs=7, seed=None)
+    assert (recipe.epochs, recipe.seed) == (7, 0)
+
+
+def test_recipes_need_no_tensorflow() -> None:
+    code = (
+        "import sys; from training.recipe import load_recipe, recipe_names\n"
+        "[load_recipe(n) for n in recipe_names()]\n"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent
+    )

@@ -1,0 +1,235 @@
+"""Training end to end on small data: resumes exactly, fails early, exports whole."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aezoo import hub, manifest
+from aezoo.digits import draw_digits
+from aezoo.errors import ManifestError
+from training.data import DatasetError, ShuffledImages, load_dataset
+from training.export import export, write_manifest
+from training.recipe import Recipe, RecipeError
+from training.train import refuse_other_run, train
+
+ROOT = Path(__file__).parent.parent
+NAME = "dense_vae_mnist_z20"
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn digits as a dataset named mnist, in .npz files."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "mnist").mkdir()
+    for seed, (split, count) in enumerate({"train": 1100, "test": 100}.items()):
+        images, labels = draw_digits(count, seed=seed)
+        np.savez(folder / "mnist" / f"{split}.npz", images=images, labels=labels)
+    return folder
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe(
+        family="dense_vae",
+        config={"latent_dim": 2, "hidden_units": (16,)},
+        description="Small.",
+        paper="https://arxiv.org/abs/1312.6114",
+        metrics=("negative_elbo", "mse"),
+        epochs=2,
+    )
+
+
+def command(data_dir: Path, out: Path, *options: str) -> list[str]:
+    return [
+        sys.executable, "-m", "training.train", NAME, "--data-dir", str(data_dir),
+        "--out", str(out), *options,
+    ]  # fmt: skip
+
+
+def metrics_of(out: Path) -> dict[str, float]:
+    document = json.loads((out / "export" / "weights_manifest.json").read_text())
+    metrics = document["models"][NAME]["metrics"]["mnist/test"]
+    return {name: metric["value"] for name, metric in metrics.items()}
+
+
+def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run = {"check": True, "cwd": ROOT, "capture_output": True, "timeout": 200}
+    subprocess.run(command(data_dir, whole, "--epochs", "30"), **run)
+
+    log = killed / "log.csv"
+    with subprocess.Popen(
+        command(data_dir, killed, "--epochs", "30"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        deadline = time.monotonic() + 100
+        while not (log.is_file() and len(log.read_text().splitlines()) > 3):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    rows = log.read_text().splitlines()
+    assert len(rows) < 31  # it was in the middle
+    subprocess.run(command(data_dir, killed, "--epochs", "30"), **run)
+
+    assert metrics_of(killed) == pytest.approx(metrics_of(whole), rel=1e-5)
+    with log.open() as file:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
+    assert sorted(set(epochs)) == list(range(30))
+
+
+def test_a_run_exports_a_loadable_model_and_a_valid_manifest(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    entry = train("dense_vae_small", recipe, tmp_path / "run", data_dir)
+    folder = tmp_path / "run" / "export"
+    parsed = manifest.read_manifest(folder / "weights_manifest.json")
+    assert parsed == {"dense_vae_small": entry}
+    model = hub.load_entry(entry, folder / entry.weights.file)
+    images = load_dataset("mnist", "test", data_dir).images
+    # The weights file alone reproduces the metric that the manifest states.
+    error = np.mean((model.reconstruct(images / np.float32(255)) - images / 255.0) ** 2)
+    stated = entry.metric("mse")
+    assert stated is not None
+    assert stated.value == pytest.approx(error, rel=1e-4)
+    assert (tmp_path / "run" / "log.csv").is_file()
+    assert (tmp_path / "run" / "best.weights.h5").is_file()
+    assert list((tmp_path / "run" / "tensorboard").rglob("events*"))
+    # No optimiser state: 4 bytes a weight and the file's structure.
+    assert entry.weights.bytes < 4 * entry.num_params + 50_000
+
+
+def test_a_held_out_split_decides_which_epoch_is_exported(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    held_out = recipe.with_overrides(validation_examples=100)
+    train("dense_vae_small", held_out, tmp_path / "run", data_dir)
+    with (tmp_path / "run" / "log.csv").open() as file:
+        assert all(float(row["val_loss"]) > 0 for row in csv.DictReader(file))
+
+
+def test_closed_form_recipes_run_too(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    linear = recipe.with_overrides(
+        family="linear_ae", config={"latent_dim": 5}, method="closed_form",
+        metrics=("mse",),
+    )  # fmt: skip
+    entry = train("linear_ae_small", linear, tmp_path / "run", data_dir)
+    assert entry.training.seconds > 0
+
+
+def test_another_recipe_in_the_same_folder_is_refused(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    short = recipe.with_overrides(epochs=1)
+    train("dense_vae_small", short, tmp_path, data_dir)
+    with pytest.raises(RecipeError, match=r"epochs=1 \(now 2\).*--no-resume"):
+        train("dense_vae_small", recipe, tmp_path, data_dir)
+    train("dense_vae_small", recipe, tmp_path, data_dir, resume=False)
+    with (tmp_path / "log.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
+
+
+def test_a_folder_without_a_run_is_free(tmp_path: Path) -> None:
+    refuse_other_run(tmp_path / "run.json", {"recipe": {}})
+
+
+def test_a_missing_dataset_says_how_to_get_it(tmp_path: Path, recipe: Recipe) -> None:
+    with pytest.raises(DatasetError, match=r"not prepared.*tfds.load\('mnist'\)"):
+        train("dense_vae_small", recipe, tmp_path / "run", tmp_path)
+    assert not (tmp_path / "run" / "log.csv").exists()
+
+
+def test_an_unwritable_output_fails_before_any_epoch(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PermissionError, match=r"cannot be written.*`--out`"):
+        train("dense_vae_small", recipe, tmp_path / "file" / "run", data_dir)
+
+
+def test_the_command_line_reports_errors_in_one_line(tmp_path: Path) -> None:
+    result = subprocess.run(
+        command(tmp_path, tmp_path / "out"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert result.returncode == 1
+    assert "Error: Dataset 'mnist'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_published_weights_are_immutable(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    entry = train("dense_vae_small", recipe, tmp_path / "run", data_dir)
+    published = entry.to_dict()
+    published["weights"]["hub"] = {"repo_id": "a/b", "revision": "0" * 40}
+    path = tmp_path / "weights_manifest.json"
+    models = {"dense_vae_small": published}
+    write_manifest({"schema_version": 1, "models": models}, path)
+    model = hub.create(recipe.family, **recipe.config)
+    data = load_dataset("mnist", "train", data_dir)
+    with pytest.raises(ManifestError, match=r"immutable.*dense_vae_small_v2"):
+        export("dense_vae_small", model, recipe, data, {}, {}, tmp_path, path)
+
+
+def test_a_manifest_that_breaks_the_schema_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "weights_manifest.json"
+    with pytest.raises(ManifestError, match=r"schema at \$.models.a_b"):
+        write_manifest({"schema_version": 1, "models": {"a_b": {}}}, path)
+    assert not path.exists()
+
+
+def test_order_depends_on_seed_and_epoch_alone() -> None:
+    images = np.arange(10, dtype="uint8").reshape(10, 1, 1, 1)
+
+    def order(seed: int, epoch: int) -> list[int]:
+        batches = ShuffledImages(images, 4, seed)
+        batches.epoch = epoch
+        parts = [batches[i][0].ravel() for i in range(len(batches))]
+        assert [len(p) for p in parts] == [4, 4, 2]
+        return np.concatenate(parts).tolist()
+
+    assert sorted(order(0, 0)) == list(range(10))
+    assert order(0, 3) == order(0, 3)
+    assert len({tuple(order(s, e)) for s in (0, 1) for e in (0, 1)}) == 4
+
+
+def test_npz_data_is_read_without_tensorflow(data_dir: Path) -> None:
+    """As on a machine that has JAX alone: importing TensorFlow fails there."""
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "sys.modules['tensorflow_datasets'] = None\n"
+        "from training.data import load_dataset, DatasetError\n"
+        f"data = load_dataset('mnist', 'test', {str(data_dir)!r})\n"
+        "sys.exit(data.images.shape != (100, 28, 28, 1))\n"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment)
+
+
+def test_the_real_dataset_reads_whole(mnist: tuple[np.ndarray, np.ndarray]) -> None:
+    train_images, test_images = mnist
+    assert train_images.shape == (60_000, 28, 28, 1)
+    assert test_images.shape == (10_000, 28, 28, 1)
+    assert train_images.dtype == np.uint8
+    # Mean and deviation of MNIST's training pixels, as commonly stated.
+    assert np.mean(train_images) / 255 == pytest.approx(0.1307, abs=1e-4)
+    assert np.std(train_images) / 255 == pytest.approx(0.3081, abs=1e-4)
