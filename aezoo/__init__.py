@@ -15,12 +15,21 @@ _MODULE_OF = {
     "load": "hub",
     "feature_extractor": "features",
 }
-_MODULES = ("distributions", "errors", "evaluation", "losses", "plots")
+_MODULES = (
+    "digits",
+    "distributions",
+    "errors",
+    "evaluation",
+    "losses",
+    "optimizers",
+    "plots",
+)
 
 __all__ = [
     "__version__",
     "create",
     "describe",
+    "digits",
     "distributions",
     "errors",
     "evaluation",
@@ -29,11 +38,20 @@ __all__ = [
     "list_models",
     "load",
     "losses",
+    "optimizers",
     "plots",
 ]
 
 if TYPE_CHECKING:
-    from aezoo import distributions, errors, evaluation, losses, plots
+    from aezoo import (
+        digits,
+        distributions,
+        errors,
+        evaluation,
+        losses,
+        optimizers,
+        plots,
+    )
     from aezoo.features import feature_extractor
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models
