@@ -33,6 +33,7 @@ from aezoo.distributions import (
     interpolate_codes,
 )
 from aezoo.errors import UnsupportedOperationError
+from aezoo.optimizers import Adam
 from aezoo.progress import with_progress
 from aezoo.validation import (
     check_choice,
@@ -322,7 +323,8 @@ class Autoencoder(Steps, keras.Model):
         """Choose the optimiser; the objective is part of the model.
 
         Args:
-            optimizer: A Keras optimiser or its name.
+            optimizer: A Keras optimiser or its name; `"adam"` is the faster
+                `aezoo.optimizers.Adam`.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
                 `auto_scale_loss`, as in `keras.Model.compile`.
 
@@ -339,7 +341,8 @@ class Autoencoder(Steps, keras.Model):
                 )
         self._ensure_built()
         self._means = _RunningMeans(self.loss_names)
-        super().compile(optimizer=optimizer, **kwargs)
+        is_adam = isinstance(optimizer, str) and optimizer.lower() == "adam"
+        super().compile(optimizer=Adam() if is_adam else optimizer, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Restore what `compile` was given, for `keras.saving.load_model`."""
