@@ -184,6 +184,41 @@ def fused_adam_update(
     return True
 
 
+def replica_id() -> Tensor:
+    """Number of this replica under the current `tf.distribute` strategy, from 0."""
+    if BACKEND == "tensorflow" and num_replicas() > 1:
+        context = tf.distribute.get_replica_context()
+        return 0 if context is None else context.replica_id_in_sync_group
+    return 0
+
+
+def first_position(seen: Tensor, size: Tensor) -> Tensor:
+    """Position of a replica's first example among all examples of a pass.
+
+    Args:
+        seen: Examples that this replica has seen before this batch.
+        size: Examples of this batch on this replica.
+    """
+    if num_replicas() == 1:
+        return seen
+    replicas = ops.arange(num_replicas())
+    here = ops.cast(replicas == replica_id(), "float32") * ops.cast(size, "float32")
+    sizes = tf.distribute.get_replica_context().all_reduce("sum", here)
+    before = ops.sum(ops.where(replicas < replica_id(), sizes, 0.0))
+    return replica_sum(seen) + before
+
+
+class SeedGenerator(keras.random.SeedGenerator):
+    """A seed generator with another stream on every `tf.distribute` replica."""
+
+    def next(self, ordered: bool = True) -> Tensor:
+        """The next seed."""
+        seed = super().next(ordered)
+        if num_replicas() == 1:
+            return seed
+        return seed + ops.cast(ops.stack([replica_id() * 1_000_003, 0]), seed.dtype)
+
+
 class TensorFlowSteps:
     """`train_step` and `test_step` for Keras's TensorFlow trainer.
 

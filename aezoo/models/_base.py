@@ -19,7 +19,14 @@ import numpy as np
 from keras import ops
 
 from aezoo import losses
-from aezoo.backend import Steps, compile_inference, num_replicas, replica_sum
+from aezoo.backend import (
+    SeedGenerator,
+    Steps,
+    compile_inference,
+    first_position,
+    num_replicas,
+    replica_sum,
+)
 from aezoo.corruption import CORRUPTIONS, apply_corruption
 from aezoo.distributions import (
     Bernoulli,
@@ -103,7 +110,7 @@ class Autoencoder(Steps, keras.Model):
         self.corruption_level = check_number(
             "corruption_level", corruption_level, low=0.0, high=highest
         )
-        self.seed_generator = keras.random.SeedGenerator()
+        self.seed_generator = SeedGenerator()
         self._compiled_functions: dict[tuple[str, str], Callable[..., Any]] = {}
         self._means = _RunningMeans(())
 
@@ -285,7 +292,8 @@ class Autoencoder(Steps, keras.Model):
     def test_losses(self, data: Any) -> tuple[dict[str, Tensor], Tensor]:
         """Losses `(batch,)` and weights; codes are sampled as the ELBO demands."""
         x, target, weights = self._unpack(data)
-        noise = IndexedNoise(TEST_SEED, self._means.metrics[0].count)
+        seen = ops.convert_to_tensor(self._means.metrics[0].num_examples)
+        noise = IndexedNoise(TEST_SEED, first_position(seen, ops.shape(x)[0]))
         outputs = self(x, training=False, sample_seed=noise)
         return self.compute_losses(target, outputs), weights
 
@@ -648,7 +656,25 @@ class _RunningMeans:
     """One mean per loss, hidden from Keras's tracking: no part of a saved model."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.metrics = [keras.metrics.Mean(name=name) for name in names]
+        self.metrics = [_CountingMean(name=name) for name in names]
+
+
+class _CountingMean(keras.metrics.Mean):
+    """A mean that also counts its examples, whatever they weigh."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_examples = self.add_variable(
+            shape=(), initializer="zeros", name="num_examples"
+        )
+
+    def update_state(self, values: Tensor, sample_weight: Tensor | None = None) -> None:
+        super().update_state(values, sample_weight)
+        self.num_examples.assign_add(ops.cast(ops.shape(values)[0], "float32"))
+
+    def reset_state(self) -> None:
+        super().reset_state()
+        self.num_examples.assign(0)
 
 
 class DeterministicAutoencoder(Autoencoder):
@@ -764,6 +790,8 @@ class VariationalAutoencoder(Autoencoder):
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Create all weights, among them the learned scale where there is one."""
         super().build(input_shape)
+        if self.likelihood == "bernoulli":
+            return
         if self.likelihood_scale == "learned":
             self.log_scale = self.add_weight(
                 shape=(), initializer="zeros", dtype="float32", name="log_scale"
