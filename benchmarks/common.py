@@ -20,6 +20,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 STARTED = "AEZOO_BENCHMARK_STARTED"
+ROUND = "AEZOO_BENCHMARK_ROUND"  # 0, 1, ...: a seed for what is random
 
 
 def run_fresh(command: Sequence[str], env: Mapping[str, str] | None = None) -> Any:
@@ -57,7 +58,7 @@ def round_robin(
     for i in range(rounds):
         for name, (command, env) in runners.items():
             print(f"round {i + 1}/{rounds}: {name}", file=sys.stderr, flush=True)
-            results[name].append(run_fresh(command, env))
+            results[name].append(run_fresh(command, {**env, ROUND: str(i)}))
     return results
 
 
