@@ -41,9 +41,9 @@ NETWORKS = {
 FIT = "aezoo `fit`"
 # Runner: (optimiser, steps per execution).
 FIT_RUNNERS = {
-    FIT: ("aezoo", 16),
+    FIT: ("aezoo", 64),
     "aezoo `fit`, one step per execution": ("aezoo", 1),
-    "aezoo `fit`, Keras's Adam": ("keras", 16),
+    "aezoo `fit`, Keras's Adam": ("keras", 64),
     "aezoo `fit`, Keras's Adam, one step per execution": ("keras", 1),
 }
 BARE_RUNNERS = {
