@@ -1,0 +1,95 @@
+"""The same weights give the same images on TensorFlow and on JAX."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aezoo.backend import BACKEND
+
+ROOT = Path(__file__).parent.parent
+# Runs on either backend: builds every family, takes the weights from `argv[2]` or puts
+# random ones there, and writes what the models answer to `argv[1]`.
+SCRIPT = """
+    import sys
+    from pathlib import Path
+    import keras, numpy as np
+    import aezoo
+    from aezoo.distributions import IndexedNoise
+
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).random((5, 7, 9, 3), "float32")
+    answers = {"noise": np.asarray(IndexedNoise(3, 2).normal((6, 4)))}
+    for family in aezoo.list_families():
+        cls = aezoo.registry.family_class(family)
+        config = {**cls.TINY_CONFIG, "input_shape": (7, 9, 3)}
+        kinds = ("resize_conv", "transposed_conv", "subpixel")
+        for kind in kinds if "conv" in family else [None]:
+            if kind:
+                config["upsampling"] = kind
+            model = aezoo.create(family, **config)
+            name = f"{family}-{kind}"
+            path = Path(sys.argv[2]) / f"{name}.weights.h5"
+            if path.exists():
+                model.load_weights(path)
+            else:
+                model.set_weights(
+                    [w + 0.05 * np.random.default_rng(1).normal(size=w.shape)
+                     for w in model.get_weights()])
+                model.save_weights(path)
+            answers[f"{name}-encode"] = model.encode(x)
+            answers[f"{name}-draw"] = np.asarray(model.posterior(x).sample(4))
+            answers[f"{name}-reconstruct"] = model.reconstruct(x)
+            answers[f"{name}-uint8"] = model.reconstruct((255 * x).astype("uint8"))
+            answers[f"{name}-path"] = model.interpolate(x[0], x[1], steps=4)
+            if "sampling" in model.TASKS:
+                answers[f"{name}-sample"] = model.sample(4, seed=0)
+                answers[f"{name}-noise"] = model.sample(2, seed=0, pixel_noise=True)
+            model.compile()
+            losses = model.evaluate(x, batch_size=2, verbose=0, return_dict=True)
+            answers |= {f"{name}-{key}": value for key, value in losses.items()}
+    np.savez(sys.argv[1], backend=keras.backend.backend(), **answers)
+"""
+
+
+def answers_of(backend: str, folder: Path) -> dict[str, np.ndarray]:
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(SCRIPT),
+            str(folder / f"{backend}.npz"),
+            str(folder),
+        ],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    with np.load(folder / f"{backend}.npz") as arrays:
+        answers = dict(arrays)
+    assert answers.pop("backend") == backend
+    return answers
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="starts both backends by itself")
+def test_backends_agree(tmp_path) -> None:
+    pytest.importorskip("jax", reason="compares TensorFlow with JAX")
+    on_tensorflow = answers_of("tensorflow", tmp_path)
+    on_jax = answers_of("jax", tmp_path)
+    assert set(on_jax) == set(on_tensorflow)
+    assert len(on_jax) > 60
+    for name, expected in on_tensorflow.items():
+        found = on_jax[name]
+        assert found.dtype == expected.dtype
+        if found.dtype == np.uint8:  # grey values on the edge may round apart
+            np.testing.assert_allclose(found / 255.0, expected / 255.0, atol=1.01 / 255)
+        else:
+            np.testing.assert_allclose(
+                found, expected, rtol=1e-5, atol=2e-5, err_msg=name
+            )
