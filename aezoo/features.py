@@ -60,14 +60,35 @@ class FeatureExtractor(keras.Model):
         self.family = family
         self.autoencoder_config = dict(config)
         # In a closure, so that Keras tracks the encoder and not the decoder.
-        autoencoder = registry.family_class(family)(**config)
+        autoencoder = registry.family_class(family)(
+            **{"dtype": self.dtype_policy, **config}
+        )
         self.encoder = autoencoder.encoder
         self._autoencoder: Callable[[], Autoencoder] = lambda: autoencoder
-        for name in autoencoder.HEADS[1:]:  # heads that give no features
+        self._freeze_other_heads()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the encoder; heads beside the code's never do."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        keras.Model.trainable.fset(self, value)
+        self._freeze_other_heads()
+
+    def _freeze_other_heads(self) -> None:
+        for name in self._autoencoder().HEADS[1:]:
             self.encoder.heads[name].trainable = False
 
     def build(self, input_shape: Any) -> None:
         """Create the encoder's weights; happens by itself on first use."""
+        self._check_shape(input_shape)
+        self._autoencoder().share_dtype_policy()
+        if not self.encoder.built:
+            self.encoder.build(tuple(input_shape))
+
+    def _check_shape(self, input_shape: Any) -> None:
         expected = self._autoencoder().input_shape
         if tuple(input_shape[1:]) != expected:
             raise ValueError(
@@ -75,13 +96,13 @@ class FeatureExtractor(keras.Model):
                 f"{', '.join(map(str, expected))}). "
                 f"Received: input_shape={tuple(input_shape)}."
             )
-        if not self.encoder.built:
-            self.encoder.build((None, *expected))
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Check images that are at hand (not symbolic), then extract features."""
+        """Check images, or only their shape where they are symbolic; then extract."""
         if is_concrete(inputs):
             self._autoencoder()._check_images(inputs, "inputs")
+        elif isinstance(inputs, keras.KerasTensor):
+            self._check_shape(inputs.shape)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
