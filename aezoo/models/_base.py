@@ -51,7 +51,6 @@ from aezoo.validation import (
 )
 
 Tensor = Any
-ReconstructionLoss = Callable[[Tensor, Tensor], Tensor]
 RECONSTRUCTION_LOSSES = ("mse", "mae", "smooth_l1", "bce")
 OUTPUT_ACTIVATIONS = ("sigmoid", "linear")
 LIKELIHOODS = ("bernoulli", "gaussian", "laplace")

@@ -11,10 +11,11 @@ RECIPE = Recipe(
         "hidden_units": (128,),
         "latent_dim": 64,
         "code_activation": "relu",
-        "sparsity": 0.05,
+        "sparsity": 3.0,
     },
     description="Sparse convolutional autoencoder: few of 64 ReLU units fire.",
     epochs=25,
+    weight_decay=0.3,
     metrics=("mse", "mae", "active_units", "active_code_fraction"),
     paper="https://proceedings.mlr.press/v15/glorot11a.html",
 )
