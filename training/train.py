@@ -32,6 +32,7 @@ from aezoo.evaluation import evaluate
 from aezoo.files import atomic_path
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
+from aezoo.optimizers import Adam
 from training import data as datasets
 from training.data import Dataset, ShuffledImages
 from training.export import ROOT, check_writable, export, refuse_published
@@ -179,7 +180,7 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Opt
     arguments = {"learning_rate": schedule, "clipnorm": recipe.clipnorm}
     if recipe.weight_decay:
         return keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **arguments)
-    return keras.optimizers.Adam(**arguments)
+    return Adam(**arguments)
 
 
 class Resume(keras.callbacks.BackupAndRestore):
