@@ -7,6 +7,7 @@ import pytest
 import aezoo
 from aezoo.backend import BACKEND
 from aezoo.errors import AezooError, UnknownModelError, UnsupportedOperationError
+from tests.zoo_fixtures import _tiny_zoo_folder, tiny_zoo  # noqa: F401
 
 SHAPE = (6, 8, 1)
 X = np.random.default_rng(0).random((4, *SHAPE), "float32")
@@ -221,6 +222,7 @@ def test_bad_arguments_of_plain_autoencoders_are_refused(config, message) -> Non
         aezoo.create("conv_ae", **config)
 
 
+@pytest.mark.usefixtures("tiny_zoo")
 def test_unknown_families_get_the_closest_match() -> None:
     with pytest.raises(UnknownModelError, match="Did you mean 'conv_vae'"):
         aezoo.create("conv_vea")
