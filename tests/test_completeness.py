@@ -1,5 +1,6 @@
 """Families, recipes, manifest, files, README: each names the same things."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_recipes_and_entries_agree() -> None:
         for argument, value in recipe.config.items():
             stated = entry.config[argument]
             assert stated == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_recipe_headers_state_what_was_measured() -> None:
+    for entry in ENTRIES.values():
+        header = (ROOT / entry.recipe).read_text(encoding="utf-8").split('"""')[1]
+        assert f"{entry.training.seconds:,.0f} s on {entry.training.hardware}" in header
+        scores = re.findall(r"(\w+) (-?[\d.]+)[,.]", header.split("Test split: ")[1])
+        assert scores
+        for metric_name, score in scores:
+            metric = entry.metric(metric_name)
+            assert metric is not None
+            assert f"{metric.value:.4g}" == score.rstrip(".")
 
 
 def test_the_weights_folder_holds_the_manifests_files_and_no_others() -> None:

@@ -37,7 +37,7 @@ def test_loading_and_reconstructing_imports_no_optional_package() -> None:
     code = (
         "import sys\n"
         "for name in ('matplotlib', 'scipy', 'sklearn', 'pandas',\n"
-        "             'tensorflow_datasets', 'jsonschema', 'rich'):\n"
+        "             'tensorflow_datasets', 'jsonschema'):\n"
         "    sys.modules[name] = None  # importing it fails\n"
         "import aezoo, numpy as np\n"
         "model = aezoo.load('conv_vae_mnist_z16')\n"

@@ -190,6 +190,15 @@ def test_published_weights_are_immutable(
         export("dense_vae_small", model, recipe, data, {}, {}, tmp_path, path)
 
 
+def test_weights_too_large_to_bundle_are_refused_before_training(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    large = recipe.with_overrides(config={"hidden_units": (2000, 2000)})
+    with pytest.raises(ManifestError, match=r"would take .* MB; at most 8 MB"):
+        train("dense_vae_large", large, tmp_path / "run", data_dir, bundle=True)
+    assert not (tmp_path / "run" / "log.csv").exists()
+
+
 def test_a_manifest_that_breaks_the_schema_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "weights_manifest.json"
     with pytest.raises(ManifestError, match=r"schema at \$.models.a_b"):

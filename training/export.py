@@ -131,6 +131,21 @@ def refuse_published(name: str, manifest_file: Path) -> None:
         )
 
 
+def check_bundle_size(name: str, model: Autoencoder) -> None:
+    """Refuse, before training, to bundle what would be too large to ship.
+
+    Raises:
+        ManifestError: If the weights would exceed `MAX_BYTES`.
+    """
+    size = 4 * model.count_params()
+    if size > MAX_BYTES:
+        raise ManifestError(
+            f"The weights {name!r} would take {size / 1e6:.1f} MB; at most "
+            f"{MAX_BYTES / 1e6:.0f} MB are bundled. Make the network smaller, or "
+            "train without `--bundle`."
+        )
+
+
 def write_manifest(document: Mapping[str, Any], path: Path) -> None:
     """Validate a manifest against its schema, and replace the file in one step.
 

@@ -35,7 +35,13 @@ from aezoo.models._base import Autoencoder
 from aezoo.optimizers import Adam
 from training import data as datasets
 from training.data import Dataset, ShuffledImages
-from training.export import ROOT, check_writable, export, refuse_published
+from training.export import (
+    ROOT,
+    check_bundle_size,
+    check_writable,
+    export,
+    refuse_published,
+)
 from training.recipe import Recipe, RecipeError, load_recipe
 
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
@@ -94,6 +100,8 @@ def train(
         keras.config.set_dtype_policy(mixed_precision)
     with data_parallel(distribute):
         model = hub.create(recipe.family, **{**recipe.config, "name": name})
+        if bundle:
+            check_bundle_size(name, model)
         if recipe.method == "closed_form":
             seconds = fit_closed_form(model, train_data)
         else:

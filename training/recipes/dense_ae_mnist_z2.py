@@ -7,7 +7,7 @@ from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="dense_ae",
-    config={"latent_dim": 2, "hidden_units": (1000, 500, 250)},
+    config={"latent_dim": 2, "hidden_units": (512, 256, 128)},
     description="Deep dense autoencoder with a 2-D code, for maps of MNIST.",
     epochs=40,
     metrics=("mse", "mae", "active_units"),

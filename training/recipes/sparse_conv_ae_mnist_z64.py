@@ -11,7 +11,7 @@ RECIPE = Recipe(
         "hidden_units": (128,),
         "latent_dim": 64,
         "code_activation": "relu",
-        "sparsity": 3.0,
+        "sparsity": 5.0,
     },
     description="Sparse convolutional autoencoder: few of 64 ReLU units fire.",
     epochs=25,
