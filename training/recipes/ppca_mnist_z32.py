@@ -1,6 +1,9 @@
 """Tipping & Bishop (1999), https://doi.org/10.1111/1467-9868.00196.
 
-python -m training.train ppca_mnist_z32 --bundle
+    python -m training.train ppca_mnist_z32 --bundle
+
+Measured: 1 s on 2 CPU cores (AMD EPYC).
+Test split: log_likelihood 409.4.
 """
 
 from training.recipe import Recipe
