@@ -2,7 +2,7 @@
 
     python -m training.train linear_ae_mnist_z32 --bundle
 
-Measured: 14 s on 2 CPU cores (AMD EPYC).
+Measured: 1 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.01521.
 """
 
