@@ -14,8 +14,10 @@ _MODULE_OF = {
     "list_models": "manifest",
     "load": "hub",
     "feature_extractor": "features",
+    "evaluate": "evaluation",
 }
 _MODULES = (
+    "datasets",
     "digits",
     "distributions",
     "errors",
@@ -28,10 +30,12 @@ _MODULES = (
 __all__ = [
     "__version__",
     "create",
+    "datasets",
     "describe",
     "digits",
     "distributions",
     "errors",
+    "evaluate",
     "evaluation",
     "feature_extractor",
     "list_families",
@@ -44,6 +48,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from aezoo import (
+        datasets,
         digits,
         distributions,
         errors,
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
         optimizers,
         plots,
     )
+    from aezoo.evaluation import evaluate
     from aezoo.features import feature_extractor
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models

@@ -40,11 +40,10 @@ def is_concrete(x: Any) -> bool:
 
 
 def compile_inference(
-    function: Callable[[Tensor], Any],
+    function: Callable[..., Any],
     model: keras.Model,
-    shape: Sequence[int],
-    dtype: str,
-) -> Callable[[np.ndarray], Any]:
+    *inputs: tuple[Sequence[int], str],
+) -> Callable[..., Any]:
     """Compile `function` of one batch, once for all batch sizes.
 
     On TensorFlow one graph with an open batch axis serves every batch size. On JAX,
@@ -52,38 +51,41 @@ def compile_inference(
     the number of compilations is logarithmic in the batch size.
 
     Args:
-        function: Maps a tensor `(batch, *shape)` to a tensor or a dict of tensors
-            whose first axis is the batch.
+        function: Maps tensors `(batch, *shape)`, one per input, to a tensor or a dict
+            of tensors whose first axis is the batch.
         model: The model whose variables `function` reads.
-        shape: Shape of one example.
-        dtype: Dtype of the input.
+        *inputs: Shape of one example, and dtype, of each input.
 
     Returns:
-        A function from a NumPy array `(batch, *shape)` to NumPy arrays.
+        A function from NumPy arrays `(batch, *shape)` to NumPy arrays.
     """
     if BACKEND == "tensorflow":
-        signature = tf.TensorSpec((None, *shape), dtype)
-        graph = tf.function(function, autograph=False).get_concrete_function(signature)
+        signature = [tf.TensorSpec((None, *shape), dtype) for shape, dtype in inputs]
+        traced = tf.function(function, autograph=False)
+        graph = traced.get_concrete_function(*signature)
 
-        def run_graph(batch: np.ndarray) -> Any:
-            outputs = graph(tf.constant(batch))
+        def run_graph(*batches: np.ndarray) -> Any:
+            outputs = graph(*map(tf.constant, batches))
             return tf.nest.map_structure(lambda t: t.numpy(), outputs)
 
         return run_graph
 
-    def pure(values: list[Tensor], batch: Tensor) -> Any:
+    def pure(values: list[Tensor], *batches: Tensor) -> Any:
         with keras.StatelessScope(
             state_mapping=list(zip(model.variables, values, strict=True))
         ):
-            return function(batch)
+            return function(*batches)
 
     compiled = jax.jit(pure)
 
-    def run_padded(batch: np.ndarray) -> Any:
-        size = len(batch)
-        padded = 1 << (size - 1).bit_length()
-        batch = np.pad(batch, [(0, padded - size)] + [(0, 0)] * (batch.ndim - 1))
-        outputs = compiled([v.value for v in model.variables], batch)
+    def run_padded(*batches: np.ndarray) -> Any:
+        size = len(batches[0])
+        padding = (1 << (size - 1).bit_length()) - size
+        padded = [
+            np.pad(batch, [(0, padding)] + [(0, 0)] * (batch.ndim - 1))
+            for batch in batches
+        ]
+        outputs = compiled([v.value for v in model.variables], *padded)
         return jax.tree_util.tree_map(lambda t: np.asarray(t)[:size], outputs)
 
     return run_padded

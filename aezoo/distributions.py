@@ -30,19 +30,30 @@ class IndexedNoise:
     Args:
         seed: A non-negative integer below 2**31.
         start: Position of the batch's first example; an integer or a scalar tensor.
+        draws: Rows per example: row `r` of the batch is another draw for example
+            `start + r // draws`. Draws differ, and do not depend on how many are
+            asked for at once.
+        first_draw: Number of the first of these draws; an integer or a scalar tensor.
     """
 
-    def __init__(self, seed: int, start: Any = 0) -> None:
+    def __init__(
+        self, seed: int, start: Any = 0, draws: int = 1, first_draw: Any = 0
+    ) -> None:
         self.seed = check_seed(seed) or 0
         self.start = start
+        self.draws = draws
+        self.first_draw = first_draw
 
     def uniform(self, shape: Sequence[Any]) -> Tensor:
         """Uniform in the open interval (0, 1). Float32 of shape `(batch, ...)`."""
         units = math.prod(shape[1:])
-        rows = ops.cast(ops.arange(shape[0]), "int32") + ops.cast(self.start, "int32")
-        # (batch, 1), hashed before the units so that rows cannot alias one another
+        examples = ops.arange(shape[0] // self.draws)
+        rows = ops.cast(examples, "int32") + ops.cast(self.start, "int32")
+        # (examples, 1), hashed before the units so that rows cannot alias one another
         keys = _hash32(ops.cast(rows, "uint32")[:, None] + _uint32(_mix(self.seed)))
-        bits = _hash32(keys + _uint32(np.arange(units)) * _uint32(0x9E3779B9))
+        columns = _uint32(np.arange(self.draws * units))
+        columns = columns + ops.cast(self.first_draw * units, "uint32")
+        bits = _hash32(keys + columns * _uint32(0x9E3779B9))
         # 23 bits, since float32 rounds the half of the 24th up to 1.0 and beyond
         top23 = ops.cast(ops.right_shift(bits, _uint32(9)), "float32")
         return ops.reshape((top23 + 0.5) * 2.0**-23, shape)

@@ -30,6 +30,10 @@ from aezoo.validation import check_input_shape, check_positive_int
 
 # Formats that Pillow decodes itself; others may start foreign programs.
 INPUT_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+INPUT_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+)
 OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 # A mean grey level above this is probably dark ink on light paper.
 _BRIGHT = 140

@@ -73,12 +73,26 @@ class GoldenFile:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """One measured figure: value, unit, how it was measured, its standard error."""
+    """One measured figure.
+
+    Attributes:
+        value: The figure.
+        unit: Its unit.
+        protocol: How it was measured, in words.
+        standard_error: Of a mean over images or seeds; None where there is none.
+        values: The figure's parts, e.g. one per code unit; None where there are none.
+    """
 
     value: float
     unit: str
     protocol: str
     standard_error: float | None = None
+    values: tuple[float, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are not None, as JSON values."""
+        fields: dict[str, Any] = _plain(self)
+        return fields
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -285,8 +299,8 @@ def _plain(value: Any) -> Any:
         fields = {
             f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)
         }
-        if isinstance(value, Metric) and value.standard_error is None:
-            del fields["standard_error"]
+        if isinstance(value, Metric):
+            return {key: part for key, part in fields.items() if part is not None}
         return fields
     if isinstance(value, Mapping):
         return {key: _plain(v) for key, v in value.items()}

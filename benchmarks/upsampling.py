@@ -62,7 +62,7 @@ def measure(method: str, images: int, epochs: int) -> dict[str, Any]:
     import keras
 
     from aezoo.optimizers import Adam
-    from training.data import load_dataset
+    from aezoo.datasets import load_dataset
 
     marks = []
 

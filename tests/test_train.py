@@ -15,7 +15,8 @@ import pytest
 from aezoo import hub, manifest
 from aezoo.digits import draw_digits
 from aezoo.errors import ManifestError
-from training.data import DatasetError, ShuffledImages, load_dataset
+from aezoo.datasets import DatasetError, load_dataset
+from training.data import ShuffledImages
 from training.export import export, write_manifest
 from training.recipe import Recipe, RecipeError
 from training.train import refuse_other_run, train
@@ -226,7 +227,7 @@ def test_npz_data_is_read_without_tensorflow(data_dir: Path) -> None:
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"
         "sys.modules['tensorflow_datasets'] = None\n"
-        "from training.data import load_dataset, DatasetError\n"
+        "from aezoo.datasets import load_dataset, DatasetError\n"
         f"data = load_dataset('mnist', 'test', {str(data_dir)!r})\n"
         "sys.exit(data.images.shape != (100, 28, 28, 1))\n"
     )

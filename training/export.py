@@ -10,12 +10,12 @@ import jsonschema
 import numpy as np
 
 from aezoo import hub, manifest
+from aezoo.datasets import LICENSES, Dataset
 from aezoo.errors import ManifestError
 from aezoo.files import atomic_path, sha256_of
 from aezoo.golden import golden_inputs, golden_tensors
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
-from training.data import LICENSES, Dataset
 from training.recipe import Recipe
 
 SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
@@ -101,7 +101,7 @@ def export(
         },
         "golden": {"file": golden.name, "sha256": sha256_of(golden)},
         "metrics": {
-            key: {metric: _metric(value) for metric, value in values.items()}
+            key: {metric: value.to_dict() for metric, value in values.items()}
             for key, values in metrics.items()
         },
     }
@@ -180,14 +180,3 @@ def check_writable(folder: Path) -> None:
             f"The output folder {folder} cannot be written: {error}. "
             "Choose another with `--out`."
         ) from error
-
-
-def _metric(metric: Metric) -> dict[str, Any]:
-    fields = {
-        "value": metric.value,
-        "unit": metric.unit,
-        "protocol": metric.protocol,
-    }
-    if metric.standard_error is not None:
-        fields["standard_error"] = metric.standard_error
-    return fields

@@ -25,16 +25,16 @@ import click
 import keras
 import numpy as np
 
-from aezoo import hub, manifest
+from aezoo import datasets, hub, manifest
 from aezoo.backend import BACKEND, data_parallel
+from aezoo.datasets import Dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
 from aezoo.files import atomic_path
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
 from aezoo.optimizers import Adam
-from training import data as datasets
-from training.data import Dataset, ShuffledImages
+from training.data import ShuffledImages
 from training.export import (
     ROOT,
     check_bundle_size,
@@ -64,7 +64,7 @@ def train(
         name: Name of the weights.
         recipe: What to train.
         out: Folder of the run: checkpoints, logs, export.
-        data_dir: As in `training.data.load_dataset`.
+        data_dir: As in `aezoo.datasets.load_dataset`.
         resume: Go on where a killed run of the same recipe stopped; False starts
             anew.
         bundle: Also export into the package and the repository's manifest.
@@ -106,14 +106,8 @@ def train(
             seconds = fit_closed_form(model, train_data)
         else:
             seconds = fit(model, recipe, train_data, out)
-    metrics = {
-        f"{recipe.dataset}/test": evaluate(
-            model,
-            test_data.images,
-            recipe.metrics,
-            dataset=f"{recipe.dataset}/test",
-        )
-    }
+    report = evaluate(model, test_data, metrics=recipe.metrics)
+    metrics = {test_data.key: report.metrics}
     training = {
         "hardware": hardware(),
         "seconds": round(seconds, 1),
@@ -124,7 +118,7 @@ def train(
     entry = export(*arguments, out / "export", out / "export" / "weights_manifest.json")
     if bundle:
         entry = export(*arguments, hub.WEIGHTS_FOLDER, ROOT / manifest.MANIFEST_NAME)
-    report(entry)
+    print_metrics(entry)
     return entry
 
 
@@ -313,7 +307,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def report(entry: manifest.WeightsEntry) -> None:
+def print_metrics(entry: manifest.WeightsEntry) -> None:
     """Print the metrics of a finished run."""
     for key, metrics in entry.metrics.items():
         for name, metric in metrics.items():

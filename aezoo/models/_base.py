@@ -159,6 +159,10 @@ class Autoencoder(Steps, keras.Model):
         """The posterior object for encoder outputs or `call` outputs."""
         raise NotImplementedError
 
+    def log_prior(self, z: Tensor) -> Tensor:
+        """Log p(z) of codes `(batch, *latent_shape)`: standard normal. `(batch,)`."""
+        return -0.5 * losses.sum_per_example(ops.square(z) + losses.LOG_2PI)
+
     def to_pixels(self, decoder_output: Tensor) -> Tensor:
         """Decoder output to the mean image; may leave [0, 1] if linear."""
         if self.output_activation == "sigmoid":
@@ -552,7 +556,7 @@ class Autoencoder(Steps, keras.Model):
         if key not in self._compiled_functions:
             self._ensure_built()
             self._compiled_functions[key] = compile_inference(
-                getattr(self, f"_graph_{name}"), self, inputs.shape[1:], key[1]
+                getattr(self, f"_graph_{name}"), self, (inputs.shape[1:], key[1])
             )
         return self._compiled_functions[key]
 

@@ -1,0 +1,285 @@
+"""How a model uses its code: units, moments, information, codebooks."""
+
+import numpy as np
+
+from aezoo import losses
+from aezoo.evaluation.context import Evaluation
+from aezoo.evaluation.definition import (
+    Result,
+    metric,
+)
+from aezoo.models._base import Autoencoder
+from aezoo.progress import with_progress
+
+# A unit is active whose posterior mean varies more than this (Burda et al., 2016).
+ACTIVE_VARIANCE = 0.01
+_BURDA = "https://arxiv.org/abs/1509.00519"
+_CHEN = "https://arxiv.org/abs/1802.04942"
+
+
+@metric(
+    "active_units",
+    unit="units",
+    protocol="number of code units whose posterior mean has a variance over images "
+    "above 0.01",
+    higher_is_better=True,
+    reference=_BURDA,
+)
+def active_units(evaluation: Evaluation) -> float:
+    """Units whose posterior mean varies over images (Burda et al., 2016)."""
+    variance = evaluation.codes.astype("float64").var(axis=0)
+    return float(np.sum(variance > ACTIVE_VARIANCE))
+
+
+@metric(
+    "active_code_fraction",
+    unit="fraction of code units",
+    protocol="mean over images of the fraction of code units with |z| above 1 % of the "
+    "unit's largest |z| over all images",
+    higher_is_better=None,
+)
+def active_code_fraction(evaluation: Evaluation) -> Result:
+    """Share of units that are on for an image."""
+    codes = np.abs(evaluation.codes)
+    share = np.mean(codes > 0.01 * codes.max(axis=0), axis=1)
+    error = np.std(share, ddof=1) / np.sqrt(len(share)) if len(share) > 1 else None
+    return Result(float(share.mean()), None if error is None else float(error))
+
+
+def is_diagonal(model: Autoencoder) -> bool:
+    """Models whose posterior is a Gaussian with independent units."""
+    return set(model.HEADS) == {"z_mean", "z_log_var"}
+
+
+@metric(
+    "kl_per_dim",
+    unit="nats per image and unit",
+    protocol="mean over images and code units of KL(q(z_j|x)||p(z_j)) in closed form; "
+    "the values are the means over images of each unit",
+    higher_is_better=None,
+    is_possible=is_diagonal,
+)
+def kl_per_dim(evaluation: Evaluation) -> Result:
+    """KL divergence of each unit."""
+    mean = evaluation.parameters["z_mean"]
+    log_var = evaluation.parameters["z_log_var"]
+    # one unit at a time is one example to `gaussian_kl`
+    flat = losses.gaussian_kl(mean.reshape(-1, 1), log_var.reshape(-1, 1))
+    values = np.asarray(flat).reshape(mean.shape).mean(axis=0, dtype="float64")
+    return Result(float(values.mean()), values=_tuple(values))
+
+
+@metric(
+    "aggregate_mean",
+    unit="code units",
+    protocol="root mean square over code units of the mean over images of z ~ q(z|x), "
+    "in closed form; the values are the means; 0 where the aggregate posterior is "
+    "the prior",
+    higher_is_better=None,
+)
+def aggregate_mean(evaluation: Evaluation) -> Result:
+    """Mean of the aggregate posterior, by unit."""
+    values = evaluation.codes.mean(axis=0, dtype="float64")
+    return Result(float(np.sqrt(np.mean(values**2))), values=_tuple(values))
+
+
+@metric(
+    "aggregate_variance",
+    unit="squared code units",
+    protocol="mean over code units of the variance over images of z ~ q(z|x), in "
+    "closed form: that of the posterior means plus the mean posterior variance; the "
+    "values are the variances; 1 where the aggregate posterior is the prior",
+    higher_is_better=None,
+)
+def aggregate_variance(evaluation: Evaluation) -> Result:
+    """Variance of the aggregate posterior, by unit."""
+    values = evaluation.codes.var(axis=0, dtype="float64")
+    parameters = evaluation.parameters
+    if "z_log_var" in parameters:
+        values = values + np.exp(parameters["z_log_var"]).mean(axis=0, dtype="float64")
+    elif "z_scale_tril" in parameters:
+        inner = np.mean(parameters["z_scale_tril"] ** 2, axis=0, dtype="float64")
+        values = values + inner.sum(axis=-1)
+    return Result(float(values.mean()), values=_tuple(values))
+
+
+# --- Information ---------------------------------------------------------------------
+
+
+@metric(
+    "mutual_information",
+    unit="nats",
+    protocol="E[log q(z|x) - log q(z)], q(z) the mean of the posteriors of all images, "
+    "one z ~ q(z|x) per image, seed {seed}; at most log(number of images)",
+    higher_is_better=None,
+    is_possible=is_diagonal,
+    reference="https://arxiv.org/abs/1606.03657",
+)
+def mutual_information(evaluation: Evaluation) -> float:
+    """Mutual information of image and code under the encoder."""
+    log_q = aggregate_log_densities(evaluation)
+    return float(np.mean(log_q["conditional"] - log_q["joint"]))
+
+
+@metric(
+    "total_correlation",
+    unit="nats",
+    protocol="E[log q(z) - sum_j log q(z_j)], q(z) and q(z_j) means over the "
+    "posteriors of all images, one z ~ q(z|x) per image, seed {seed}; biased "
+    "upwards where few posteriors overlap",
+    is_possible=is_diagonal,
+    reference=_CHEN,
+)
+def total_correlation(evaluation: Evaluation) -> float:
+    """KL divergence of the aggregate posterior from the product of its marginals."""
+    log_q = aggregate_log_densities(evaluation)
+    return float(np.mean(log_q["joint"] - log_q["marginals"]))
+
+
+@metric(
+    "total_correlation/gaussian",
+    unit="nats",
+    protocol="(sum_j log C_jj - log det C) / 2, C the covariance of the aggregate "
+    "posterior in closed form: the total correlation of the Gaussian with its moments",
+    is_possible=is_diagonal,
+    reference="https://arxiv.org/abs/1811.12359",
+)
+def total_correlation_gaussian(evaluation: Evaluation) -> float:
+    """Total correlation of a Gaussian with the aggregate posterior's moments."""
+    centred = evaluation.codes - evaluation.codes.mean(axis=0, dtype="float64")
+    covariance = centred.T @ centred / len(centred)
+    variance = np.exp(evaluation.parameters["z_log_var"]).mean(axis=0, dtype="float64")
+    covariance += np.diag(variance)
+    log_det = np.linalg.slogdet(covariance)[1]
+    return float(0.5 * (np.sum(np.log(np.diag(covariance))) - log_det))
+
+
+def aggregate_log_densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """Log densities of one sampled code per image, under mixtures of all posteriors.
+
+    The mixture over all images is exact, not estimated from a batch. Memory is a
+    block of codes times all images.
+
+    Returns:
+        `"conditional"` log q(z|x), `"joint"` log q(z) and `"marginals"`
+        sum_j log q(z_j); nats, float64, `(n,)` each.
+    """
+    if "aggregate" in evaluation.computed:
+        densities: dict[str, np.ndarray] = evaluation.computed["aggregate"]
+        return densities
+    mean = evaluation.parameters["z_mean"]
+    log_var = evaluation.parameters["z_log_var"]
+    z = evaluation.sampled_codes
+    n, units = z.shape
+    joint, marginals = np.empty(n), np.empty(n)
+    block = max(1, 2_000_000 // n)
+    precision = np.exp(-log_var)
+    for start in with_progress(range(0, n, block), "aggregate posterior", "block"):
+        rows = slice(start, start + block)
+        log_q = np.zeros((len(z[rows]), n), "float32")
+        log_marginals = np.zeros(len(z[rows]))
+        for j in range(units):
+            centred = z[rows, j, None] - mean[None, :, j]
+            term = -0.5 * (
+                centred * centred * precision[:, j] + log_var[:, j] + losses.LOG_2PI
+            )
+            log_q += term
+            log_marginals += _log_mean_exp(term)
+        joint[rows] = _log_mean_exp(log_q)
+        marginals[rows] = log_marginals
+    conditional = np.asarray(evaluation.posterior.log_prob(z), "float64")
+    densities = {"conditional": conditional, "joint": joint, "marginals": marginals}
+    evaluation.computed["aggregate"] = densities
+    return densities
+
+
+def _log_mean_exp(values: np.ndarray) -> np.ndarray:
+    largest = values.max(axis=1, keepdims=True)
+    total = np.exp(values - largest).sum(axis=1, dtype="float64")
+    return np.log(total / values.shape[1]) + largest[:, 0]
+
+
+# --- Discrete codes ------------------------------------------------------------------
+
+
+def has_codebook(model: Autoencoder) -> bool:
+    """Models whose codes are indices into a codebook."""
+    return hasattr(model, "num_codes")
+
+
+@metric(
+    "codebook_usage",
+    unit="fraction of the codebook",
+    protocol="share of the codebook's entries that occur in the codes of the images",
+    higher_is_better=True,
+    is_possible=has_codebook,
+)
+def _codebook_usage(evaluation: Evaluation) -> float:
+    indices = np.asarray(evaluation.posterior.indices)  # type: ignore[attr-defined]
+    return codebook_usage(indices, evaluation.model.num_codes)
+
+
+@metric(
+    "codebook_perplexity",
+    unit="entries",
+    protocol="exp of the entropy of the codebook's entries over images and positions",
+    higher_is_better=True,
+    is_possible=has_codebook,
+)
+def _codebook_perplexity(evaluation: Evaluation) -> float:
+    indices = np.asarray(evaluation.posterior.indices)  # type: ignore[attr-defined]
+    return codebook_perplexity(indices, evaluation.model.num_codes)
+
+
+def codebook_usage(indices: np.ndarray, num_codes: int) -> float:
+    """Share of a codebook's entries that are used.
+
+    Args:
+        indices: Entries of the codes, integers from 0 to `num_codes - 1`, any shape.
+        num_codes: Size of the codebook.
+
+    Returns:
+        From `1 / num_codes` to 1.
+
+    Raises:
+        ValueError: If there are no indices, or one is no entry of the codebook.
+    """
+    return float(np.mean(_counts(indices, num_codes) > 0))
+
+
+def codebook_perplexity(indices: np.ndarray, num_codes: int) -> float:
+    """Effective number of entries in use: exp of the entropy of their frequencies.
+
+    Args:
+        indices: Entries of the codes, integers from 0 to `num_codes - 1`, any shape.
+        num_codes: Size of the codebook.
+
+    Returns:
+        From 1 (one entry) to `num_codes` (all equally often).
+
+    Raises:
+        ValueError: If there are no indices, or one is no entry of the codebook.
+    """
+    counts = _counts(indices, num_codes)
+    share = counts[counts > 0] / counts.sum()
+    return float(np.exp(-np.sum(share * np.log(share))))
+
+
+def _counts(indices: np.ndarray, num_codes: int) -> np.ndarray:
+    values = np.asarray(indices)
+    if (
+        values.size == 0
+        or values.dtype.kind not in "iu"
+        or values.min() < 0
+        or values.max() >= num_codes
+    ):
+        raise ValueError(
+            "`indices` must be integers from 0 to num_codes - 1, at least one. "
+            f"Received: shape={values.shape}, dtype={values.dtype}, "
+            f"num_codes={num_codes}."
+        )
+    return np.bincount(values.reshape(-1), minlength=num_codes)
+
+
+def _tuple(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
