@@ -1,6 +1,12 @@
 """Metrics, and the one `evaluate` that stamps how each was measured."""
 
-from aezoo.evaluation import latent, likelihood, reconstruction
+# In the order in which metrics are listed.
+# isort: off
+from aezoo.evaluation import reconstruction
+from aezoo.evaluation import likelihood
+from aezoo.evaluation import latent
+
+# isort: on
 from aezoo.evaluation.definition import METRICS
 from aezoo.evaluation.measure import evaluate, list_metrics
 from aezoo.evaluation.report import Report

@@ -13,6 +13,6 @@ RECIPE = Recipe(
     config={"hidden_units": (128,), "latent_dim": 16},
     description="Convolutional VAE with 16 code units and a Bernoulli likelihood.",
     epochs=40,
-    metrics=("negative_elbo", "reconstruction_nll", "kl", "mse", "active_units"),
+    metrics=("elbo", "reconstruction_nll", "kl", "mse", "active_units"),
     paper="https://arxiv.org/abs/1312.6114",
 )

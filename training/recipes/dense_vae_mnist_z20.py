@@ -13,6 +13,6 @@ RECIPE = Recipe(
     config={"latent_dim": 20, "hidden_units": (512, 256)},
     description="Dense VAE with 20 code units and a Bernoulli likelihood.",
     epochs=100,
-    metrics=("negative_elbo", "reconstruction_nll", "kl", "mse", "active_units"),
+    metrics=("elbo", "reconstruction_nll", "kl", "mse", "active_units"),
     paper="https://arxiv.org/abs/1312.6114",
 )
