@@ -61,8 +61,8 @@ def measure(method: str, images: int, epochs: int) -> dict[str, Any]:
     """Energies before and after training, and images per second, in this process."""
     import keras
 
-    from aezoo.optimizers import Adam
     from aezoo.datasets import load_dataset
+    from aezoo.optimizers import Adam
 
     marks = []
 

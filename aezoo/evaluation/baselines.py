@@ -13,6 +13,9 @@ from aezoo.evaluation.context import Evaluation
 from aezoo.evaluation.definition import MetricDefinition
 from aezoo.models._base import DeterministicAutoencoder
 
+# Modules of `aezoo.evaluation` whose metrics mean something for PCA.
+PCA_GROUPS = ("reconstruction", "representation", "disentanglement")
+
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
@@ -35,19 +38,32 @@ class Baseline:
 
 
 def fit(evaluation: Evaluation) -> Iterator[Baseline]:
-    """The baselines of an evaluation's model.
+    """The baselines of an evaluation's model, fitted to its training images."""
+    shape, units = evaluation.model.input_shape, evaluation.codes.shape[1]
+    yield pca(shape, units, evaluation.train.images)
+    yield pixels(shape)
 
-    PCA of the training images with as many components as the model has code units,
-    and the pixels themselves as a code.
+
+def pca(input_shape: Sequence[int], units: int, images: Any) -> Baseline:
+    """Principal components of images.
+
+    Args:
+        input_shape: Image shape `(height, width, channels)`.
+        units: Number of components.
+        images: Training images `(n, *input_shape)`, uint8 or floats in [0, 1].
     """
-    model = evaluation.model
-    units = evaluation.codes.shape[1]
-    pca = hub.create("linear_ae", input_shape=model.input_shape, latent_dim=units)
-    pca.fit_closed_form(evaluation.train.images)
-    groups = ("reconstruction", "representation", "disentanglement")
-    yield Baseline(f"pca_z{units}", pca, groups)
-    pixels = Pixels(model.input_shape)
-    yield Baseline("pixels", pixels, ("representation",))
+    model = hub.create("linear_ae", input_shape=input_shape, latent_dim=units)
+    model.fit_closed_form(images)
+    return Baseline(f"pca_z{units}", model, PCA_GROUPS)
+
+
+def pixels(input_shape: Sequence[int]) -> Baseline:
+    """The pixels themselves as a code.
+
+    Args:
+        input_shape: Image shape `(height, width, channels)`.
+    """
+    return Baseline("pixels", Pixels(input_shape), ("representation",))
 
 
 class Pixels(DeterministicAutoencoder):

@@ -202,8 +202,8 @@ def _log_marginal(chunk: Chunk) -> np.ndarray:
 def _compiled(chunk: Chunk, names: list[str], draws: int) -> Callable[..., np.ndarray]:
     """Compiled log-sum of the importance weights of `draws` codes per image."""
     model, seed = chunk.model, chunk.evaluation.seed
-    cache = chunk.evaluation.computed
-    key = ("log_marginal", draws)
+    cache = model._compiled_functions  # so that a second evaluation need not trace
+    key = ("log_marginal", seed, draws)
     if key not in cache:
 
         def log_sum(

@@ -110,7 +110,7 @@ class Autoencoder(Steps, keras.Model):
             "corruption_level", corruption_level, low=0.0, high=highest
         )
         self.seed_generator = SeedGenerator()
-        self._compiled_functions: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._compiled_functions: dict[tuple[Any, ...], Callable[..., Any]] = {}
         self._means = _RunningMeans(())
 
     # --- What a family defines ------------------------------------------------
