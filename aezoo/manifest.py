@@ -20,8 +20,23 @@ from aezoo.registry import did_you_mean
 SCHEMA_VERSION = 1
 PACKAGE = Path(__file__).parent
 MANIFEST_NAME = "weights_manifest.json"
-# All other metrics are lower-better.
-HIGHER_IS_BETTER = frozenset({"log_likelihood", "elbo", "psnr", "active_units"})
+# By the part of a metric's name before "/"; of all other metrics, lower is better.
+HIGHER_IS_BETTER = frozenset(
+    {
+        *("psnr", "ssim", "ms_ssim", "elbo", "log_likelihood", "active_units"),
+        *("codebook_usage", "codebook_perplexity", "linear_probe", "knn_accuracy"),
+        *("kmeans_ari", "kmeans_nmi", "precision", "recall", "density", "coverage"),
+        *("ood_auroc_mse", "ood_auroc_elbo", "mig", "sap", "modularity"),
+        *("dci_disentanglement", "dci_completeness", "dci_informativeness"),
+        *("beta_vae_score", "factor_vae_score"),
+    }
+)
+NEITHER_IS_BETTER = frozenset(
+    {
+        *("kl", "kl_per_dim", "mutual_information", "active_code_fraction"),
+        *("aggregate_mean", "aggregate_variance"),
+    }
+)
 _Record = TypeVar("_Record")
 
 
@@ -93,6 +108,56 @@ class Metric:
         """The fields that are not None, as JSON values."""
         fields: dict[str, Any] = _plain(self)
         return fields
+
+
+@dataclasses.dataclass(frozen=True)
+class BundledFile:
+    """A file of the weights folder: name, size, hash."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractorEntry:
+    """Everything the manifest knows about one feature extractor.
+
+    Attributes:
+        name: Name, as in the metric `frechet/<name>`.
+        config: Arguments of `aezoo.extractors.Classifier`.
+        input_shape: Image shape `(height, width, channels)`.
+        num_classes: Classes that it was trained to tell apart.
+        feature_dim: Number of features.
+        num_params: Number of weights.
+        accuracy: Share of the test split that it classifies rightly.
+        data: Training data.
+        license: Licence of the weights.
+        seed: Seed of the training.
+        training: Hardware, time and versions.
+        weights: Weights file.
+        golden: Images and the features that the weights must reproduce.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    feature_dim: int
+    num_params: int
+    accuracy: Metric
+    data: DataInfo
+    license: str
+    seed: int
+    training: TrainingInfo
+    weights: BundledFile
+    golden: GoldenFile
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as it stands in the manifest."""
+        values: dict[str, Any] = _plain(self)
+        del values["name"]
+        return values
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -213,6 +278,46 @@ def read_manifest(path: Path) -> dict[str, WeightsEntry]:
         ManifestError: If it is not JSON, has another schema version, or an entry
             lacks a field or has an unknown one.
     """
+    models = _read_document(path)["models"]
+    return {name: parse_entry(name, fields) for name, fields in models.items()}
+
+
+def read_extractors(path: Path) -> dict[str, ExtractorEntry]:
+    """Parse the extractors of a manifest file, an optional section.
+
+    Args:
+        path: As in `read_manifest`.
+
+    Returns:
+        Entries by name, in the file's order.
+
+    Raises:
+        ManifestError: As in `read_manifest`.
+    """
+    section = _read_document(path).get("extractors", {})
+    extractors = _mapping(section, f"section `extractors` of {path}")
+    return {n: parse_extractor(n, fields) for n, fields in extractors.items()}
+
+
+def read_baselines(path: Path) -> Mapping[str, Mapping[str, Mapping[str, Metric]]]:
+    """Figures of what models must beat, e.g. PCA; an optional section of a manifest.
+
+    Args:
+        path: As in `read_manifest`.
+
+    Returns:
+        Metrics by `dataset/split`, then by the baseline's name, then by their own.
+
+    Raises:
+        ManifestError: As in `read_manifest`.
+    """
+    where = f"section `baselines` of {path}"
+    section = _mapping(_read_document(path).get("baselines", {}), where)
+    rows = {key: _metrics(metrics, where) for key, metrics in section.items()}
+    return MappingProxyType({key: _frozen(row) for key, row in rows.items()})
+
+
+def _read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -224,8 +329,7 @@ def read_manifest(path: Path) -> dict[str, WeightsEntry]:
             f"{SCHEMA_VERSION} and `models`. Received: schema_version={version!r}. "
             "Upgrade aezoo if the manifest is newer."
         )
-    models = document["models"]
-    return {name: parse_entry(name, fields) for name, fields in models.items()}
+    return dict(document)
 
 
 def parse_entry(name: str, fields: Mapping[str, Any]) -> WeightsEntry:
@@ -251,14 +355,37 @@ def parse_entry(name: str, fields: Mapping[str, Any]) -> WeightsEntry:
         ("golden", GoldenFile),
     ):
         values[field] = _record(cls, values[field], f"{where}, `{field}`")
-    values["metrics"] = {
+    values["metrics"] = _metrics(values["metrics"], where)
+    return WeightsEntry(**{key: _frozen(value) for key, value in values.items()})
+
+
+def _metrics(groups: Any, where: str) -> dict[str, dict[str, Metric]]:
+    return {
         key: {
             metric: _record(Metric, record, f"{where}, metric {metric!r}")
             for metric, record in _mapping(metrics, f"{where}, `metrics`").items()
         }
-        for key, metrics in _mapping(values["metrics"], f"{where}, `metrics`").items()
+        for key, metrics in _mapping(groups, f"{where}, `metrics`").items()
     }
-    return WeightsEntry(**{key: _frozen(value) for key, value in values.items()})
+
+
+def parse_extractor(name: str, fields: Mapping[str, Any]) -> ExtractorEntry:
+    """One extractor's entry from its JSON object.
+
+    Raises:
+        ManifestError: If a field is missing, unknown or of the wrong type.
+    """
+    where = f"manifest's extractor {name!r}"
+    values = _fields(ExtractorEntry, {**_mapping(fields, where), "name": name}, where)
+    for field, cls in (
+        ("accuracy", Metric),
+        ("data", DataInfo),
+        ("training", TrainingInfo),
+        ("weights", BundledFile),
+        ("golden", GoldenFile),
+    ):
+        values[field] = _record(cls, values[field], f"{where}, `{field}`")
+    return ExtractorEntry(**{key: _frozen(value) for key, value in values.items()})
 
 
 def _record(cls: type[_Record], fields: Any, where: str) -> _Record:
@@ -318,6 +445,31 @@ def _shape(shape: tuple[int, ...]) -> str:
 def entries() -> Mapping[str, WeightsEntry]:
     """All entries of the installed manifest, by name."""
     return MappingProxyType(read_manifest(manifest_path()))
+
+
+def extractors() -> Mapping[str, ExtractorEntry]:
+    """All feature extractors of the installed manifest, by name."""
+    return _extractors_of(manifest_path())
+
+
+@functools.cache
+def _extractors_of(path: Path) -> Mapping[str, ExtractorEntry]:
+    return MappingProxyType(read_extractors(path))
+
+
+def baselines() -> Mapping[str, Mapping[str, Mapping[str, Metric]]]:
+    """Figures of the installed manifest's baselines, as `read_baselines` returns."""
+    return read_baselines(manifest_path())
+
+
+def higher_is_better(metric: str) -> bool | None:
+    """Which way a metric is better; None where neither is.
+
+    Args:
+        metric: Its name, with or without a variant: `"elbo"`, `"elbo/binarised"`.
+    """
+    base = metric.partition("/")[0]
+    return None if base in NEITHER_IS_BETTER else base in HIGHER_IS_BETTER
 
 
 def describe(name: str) -> WeightsEntry:
@@ -394,7 +546,7 @@ def list_models(
                 f"`sort` must be a metric of the manifest: {', '.join(metrics)}. "
                 f"Received: sort={sort!r}.{did_you_mean(sort, metrics)}"
             )
-        sign = -1.0 if sort in HIGHER_IS_BETTER else 1.0
+        sign = -1.0 if higher_is_better(sort) else 1.0
 
         def rank(entry: WeightsEntry) -> float:
             metric = entry.metric(sort)
