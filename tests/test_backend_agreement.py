@@ -20,6 +20,7 @@ SCRIPT = """
     import keras, numpy as np
     import aezoo
     from aezoo.distributions import IndexedNoise
+    from aezoo.evaluation import METRICS
 
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).random((5, 7, 9, 3), "float32")
@@ -49,6 +50,13 @@ SCRIPT = """
             if "sampling" in model.TASKS:
                 answers[f"{name}-sample"] = model.sample(4, seed=0)
                 answers[f"{name}-noise"] = model.sample(2, seed=0, pixel_noise=True)
+            if kind in (None, "resize_conv"):
+                names = [m for m, d in METRICS.items()
+                         if d.is_possible(model) and not d.needs and d.variant is None
+                         and "ssim" not in m]
+                report = aezoo.evaluate(model, x, metrics=names, importance_samples=3)
+                answers |= {f"{name}-{m}": np.float64(r.value)
+                            for m, r in report.items()}
             model.compile()
             losses = model.evaluate(x, batch_size=2, verbose=0, return_dict=True)
             answers |= {f"{name}-{key}": value for key, value in losses.items()}
@@ -83,7 +91,7 @@ def test_backends_agree(tmp_path) -> None:
     on_tensorflow = answers_of("tensorflow", tmp_path)
     on_jax = answers_of("jax", tmp_path)
     assert set(on_jax) == set(on_tensorflow)
-    assert len(on_jax) > 60
+    assert len(on_jax) > 120
     for name, expected in on_tensorflow.items():
         found = on_jax[name]
         assert found.dtype == expected.dtype

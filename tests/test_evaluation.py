@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import aezoo
+import aezoo.registry
 from aezoo.datasets import Dataset, DatasetError
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation import METRICS, context, evaluate, likelihood, list_metrics
@@ -246,3 +247,18 @@ def test_every_protocol_can_be_stated() -> None:
     for definition in METRICS.values():
         assert "{" not in definition.protocol.format(**stated)
         assert definition.unit
+
+
+@pytest.mark.parametrize("family", aezoo.list_families())
+def test_every_family_has_finite_figures(family: str, images) -> None:
+    config = aezoo.registry.family_class(family).TINY_CONFIG
+    model = aezoo.create(family, **{**config, "input_shape": (8, 8, 1)})
+    names = [
+        name
+        for name in list_metrics(model)
+        if not (METRICS[name].needs or METRICS[name].variant or "ssim" in name)
+    ]
+    report = evaluate(model, images, metrics=names, importance_samples=2)
+    assert len(report) >= 8
+    for name, record in report.items():
+        assert np.isfinite(record.value), name

@@ -74,19 +74,21 @@ def test_information_is_that_of_the_mixture_of_all_posteriors(vae, images) -> No
     assert report["total_correlation"].value == pytest.approx(correlation, rel=1e-3)
 
 
-def test_gaussian_total_correlation_is_that_of_correlated_units() -> None:
-    """One unit is the other plus something of the same variance."""
+@pytest.mark.parametrize("noise", [1e-13, 1 / 12])
+def test_gaussian_total_correlation_is_that_of_correlated_units(noise: float) -> None:
+    """One unit is the other plus something of the same variance, and both are noisy."""
     model = aezoo.create(
         "dense_vae", input_shape=(1, 2, 1), latent_dim=2, hidden_units=()
     )
     heads = model.encoder.heads
     heads["z_mean"].set_weights([np.array([[1.0, 1.0], [0.0, 1.0]]), np.zeros(2)])
-    heads["z_log_var"].set_weights([np.zeros((2, 2)), np.full(2, -30.0)])
+    heads["z_log_var"].set_weights([np.zeros((2, 2)), np.full(2, np.log(noise))])
     x = np.random.default_rng(0).random((5000, 1, 2, 1), "float32")
     name = "total_correlation/gaussian"
     value = evaluate(model, x, metrics=[name])[name].value
-    # correlation 1 / sqrt(2) of u and u + v
-    assert value == pytest.approx(-0.5 * np.log(1 - 0.5), rel=0.05)
+    variances = np.array([1 / 12 + noise, 2 / 12 + noise])
+    squared_correlation = (1 / 12) ** 2 / variances.prod()
+    assert value == pytest.approx(-0.5 * np.log(1 - squared_correlation), rel=0.05)
 
 
 def test_codebook_usage_and_perplexity() -> None:
