@@ -15,6 +15,8 @@ _MODULE_OF = {
     "load": "hub",
     "feature_extractor": "features",
     "evaluate": "evaluation",
+    "leaderboard": "ranking",
+    "verify": "verification",
 }
 _MODULES = (
     "datasets",
@@ -38,12 +40,14 @@ __all__ = [
     "evaluate",
     "evaluation",
     "feature_extractor",
+    "leaderboard",
     "list_families",
     "list_models",
     "load",
     "losses",
     "optimizers",
     "plots",
+    "verify",
 ]
 
 if TYPE_CHECKING:
@@ -61,7 +65,9 @@ if TYPE_CHECKING:
     from aezoo.features import feature_extractor
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models
+    from aezoo.ranking import leaderboard
     from aezoo.registry import list_families
+    from aezoo.verification import verify
 
 
 def __getattr__(name: str) -> Any:

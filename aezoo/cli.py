@@ -7,10 +7,12 @@ the commands that need them, after everything that can be checked without them.
 import contextlib
 import errno
 import json
+import math
 import os
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,10 @@ from aezoo.progress import with_progress
 if TYPE_CHECKING:
     import numpy as np
 
-    from aezoo.manifest import WeightsEntry
+    from aezoo.evaluation import Report
+    from aezoo.manifest import Metric, WeightsEntry
     from aezoo.models._base import Autoencoder
+    from aezoo.verification import Verification
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # Conversions of single files that are printed before the rest is counted.
@@ -65,13 +69,27 @@ def _one_line(text: str) -> str:
 )
 @click.version_option(aezoo.__version__, message="aezoo %(version)s")
 def main() -> None:
-    """Pretrained autoencoders: list, reconstruct, sample, interpolate, encode.
+    """Pretrained autoencoders: list, reconstruct, sample, interpolate, measure.
 
     Start with `aezoo demo`, which needs no images, or with `aezoo list`.
     """
 
 
 # --- Parameters shared by commands -----------------------------------------------
+
+
+class _Names(click.ParamType):
+    """Names separated by commas."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> list[str]:
+        if isinstance(value, list):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        if not all(names):
+            self.fail(f"{value!r} is not like mse,psnr.", param, ctx)
+        return names
 
 
 class _Numbers(click.ParamType):
@@ -101,14 +119,28 @@ _name = click.argument("name", shell_complete=_complete_name)
 _invert = click.option(
     "--invert", is_flag=True, help="For dark ink on light paper: swap dark and bright."
 )
-_seed = click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=0,
-    show_default=True,
-    help="Same seed, same picture.",
-)
+
+
+def _seed_of(help: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        help=help,
+    )
+
+
+_seed = _seed_of("Same seed, same picture.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+_metrics = click.option(
+    "--metrics",
+    type=_Names(),
+    multiple=True,
+    help="Metrics, separated by commas; may be repeated.",
+)
 
 
 def _images(name: str, nargs: int = 1) -> Callable[[_Command], _Command]:
@@ -161,14 +193,14 @@ def list_command(as_json: bool, sort: str | None, **filters: Any) -> None:
     if not entries:
         click.echo("No model meets these filters. `aezoo list` shows all.", err=True)
         return
-    for line in _table(entries, sort):
-        click.echo(line)
+    _print_table(*_models_table(entries, sort), numeric={2, 3, 6})
 
 
-def _table(entries: Sequence["WeightsEntry"], sort: str | None) -> Iterator[str]:
-    """Plain aligned columns: rich's table costs more time than everything else."""
+def _models_table(
+    entries: Sequence["WeightsEntry"], sort: str | None
+) -> tuple[Sequence[str], list[Sequence[str]]]:
     header = ("name", "family", "latent", "params", "data", "metric", "value")
-    rows = []
+    rows: list[Sequence[str]] = []
     for entry in entries:
         metrics = {k: m for values in entry.metrics.values() for k, m in values.items()}
         # The recipe names the most telling metric first.
@@ -184,15 +216,21 @@ def _table(entries: Sequence["WeightsEntry"], sort: str | None) -> Iterator[str]
                 f"{metrics[metric].value:.4g}" if metric else "",
             )
         )
+    return header, rows
+
+
+def _print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[int]
+) -> None:
+    """Plain aligned columns: rich's table costs more time than everything else."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    numeric = {2, 3, 6}
     for i, row in enumerate([header, *rows]):
         cells = [
             cell.rjust(width) if j in numeric else cell.ljust(width)
             for j, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         line = "  ".join(cells).rstrip()
-        yield click.style(line, bold=True) if i == 0 else line
+        click.echo(click.style(line, bold=True) if i == 0 else line)
 
 
 @main.command()
@@ -205,6 +243,38 @@ def describe(name: str, as_json: bool) -> None:
         _print_json({"name": entry.name, **entry.to_dict()})
     else:
         click.echo(repr(entry))
+
+
+@main.command()
+@click.option("--dataset", default="mnist", show_default=True, help="Measured on.")
+@click.option("--split", default="test", show_default=True, help="Its split.")
+@click.option("--sort", help="Metric to sort by, best first, e.g. mse. [default: name]")
+@_metrics
+@_json
+def leaderboard(
+    dataset: str,
+    split: str,
+    sort: str | None,
+    metrics: tuple[list[str], ...],
+    as_json: bool,
+) -> None:
+    """Show the published figures of all models as a Markdown table.
+
+    The README holds the same table; both come from the manifest. The best figure of
+    each column is **bold**. `aezoo describe` says how each was measured.
+    """
+    from aezoo.ranking import leaderboard as compare
+
+    table = compare(dataset, split, sort, _joined(metrics))
+    if as_json:
+        _print_json(table.to_dict())
+    else:
+        click.echo(table.to_markdown())
+
+
+def _joined(lists: tuple[list[str], ...]) -> list[str] | None:
+    """The names of a repeated option; None if it was not given."""
+    return [name for names in lists for name in names] or None
 
 
 def _print_json(value: Any) -> None:
@@ -424,6 +494,241 @@ def demo(output: Path, seed: int) -> None:
         from aezoo.demo import run
     run(output, seed, report=click.echo)
     _report_file(output, "poster")
+
+
+# --- Measuring and verifying ---------------------------------------------------------
+
+
+@main.command()
+@_name
+@click.option(
+    "--dataset",
+    help="TFDS name, folder of images (subfolders are classes), or .npz file with "
+    "`images` and, if any, `labels`. [default: what NAME was trained on]",
+)
+@click.option("--split", default="test", show_default=True, help="Of the dataset.")
+@click.option(
+    "--metrics",
+    type=_Names(),
+    multiple=True,
+    help="Metrics, separated by commas; may be repeated. `all`: every one that model "
+    "and dataset can have. `aezoo metrics` lists them. [default: the quick ones]",
+)
+@click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
+@_seed_of("Of all that is drawn; same seed, same figures.")
+@click.option("--train", help="Training data of probes. [default: the split train]")
+@click.option(
+    "--importance-samples",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    help="Codes per image in iwae_nll and bits_per_dim.",
+)
+@click.option(
+    "--num-samples",
+    type=click.IntRange(2),
+    help="Generated images in metrics of samples. [default: as many as images]",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="TFDS data directory, or folder of <name>/<split>.npz. [default: TFDS's own]",
+)
+@click.option("--baselines", is_flag=True, help="Measure PCA and raw pixels as well.")
+@_output("Report (.json)")
+@_json
+def evaluate(
+    name: str,
+    dataset: str | None,
+    metrics: tuple[list[str], ...],
+    train: str | None,
+    output: Path | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Measure model NAME on a dataset, and say how each figure was made."""
+    from aezoo.datasets import open_dataset
+    from aezoo.images import check_output
+
+    entry = aezoo.describe(name)
+    if output is not None:
+        check_output(output, (".json",))
+    dataset = dataset or entry.data.name
+    for source in (dataset, train):
+        if source is not None and _is_file(source):
+            open_dataset(source)  # what is missing or broken is told at once
+    model = _load(entry)
+    names = _joined(metrics)
+    if names is not None and "all" in names:
+        names = _everything(model, dataset, train, settings)
+    report = aezoo.evaluate(model, dataset, metrics=names, train=train, **settings)
+    if output is not None:
+        from aezoo.files import atomic_path
+
+        with atomic_path(output) as temporary:
+            temporary.write_text(report.to_json() + "\n", encoding="utf-8")
+    if as_json:
+        click.echo(report.to_json())
+        return
+    _print_report(report)
+    if output is not None:
+        _report_file(output, _count(len(report), "metric"))
+
+
+def _is_file(source: str) -> bool:
+    """Whether a dataset is meant as a path, and is no folder."""
+    is_path = source.endswith(".npz") or len(Path(source).parts) > 1
+    return is_path and not Path(source).is_dir()
+
+
+def _everything(
+    model: "Autoencoder", dataset: str, train: str | None, settings: Mapping[str, Any]
+) -> list[str]:
+    """All metrics that model and dataset can have; prints why others are left out."""
+    from aezoo.datasets import open_dataset
+    from aezoo.evaluation import METRICS, list_metrics
+    from aezoo.evaluation.context import Evaluation, Settings
+    from aezoo.evaluation.measure import _check_needs
+
+    data = open_dataset(
+        dataset, settings["split"], settings["data_dir"], model.input_shape
+    )
+    options = Settings(data_dir=settings["data_dir"], train=train)
+    evaluation = Evaluation(model, data, options, len(data.images), dataset)
+    names: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    for name in list_metrics(model):
+        definition = METRICS[name]
+        try:
+            _check_needs(definition, data)
+            if definition.variant is not None:
+                definition.variant(evaluation)
+        except AezooError as error:
+            left_out.setdefault(_one_line(str(error)), []).append(name)
+        else:
+            names.append(name)
+    for reason, those in left_out.items():
+        click.echo(f"Left out {', '.join(those)}: {reason}", err=True)
+    return names
+
+
+def _print_report(report: "Report") -> None:
+    reports = [report, *report.baselines.values()]
+    rows = [
+        [
+            metric,
+            *(
+                _figure(r.metrics[metric]) if metric in r.metrics else ""
+                for r in reports
+            ),
+            record.unit,
+        ]
+        for metric, record in report.metrics.items()
+    ]
+    header = ["metric", report.model, *report.baselines, "unit"]
+    _print_table(header, rows, numeric=range(1, len(reports) + 1))
+    # Every protocol begins with the images, which are the same for all.
+    images = next(iter(report.metrics.values())).protocol.partition("; ")[0]
+    click.echo(f"\nMeasured on {images}:")
+    for metric, record in report.metrics.items():
+        click.echo(f"  {metric}: {record.protocol.removeprefix(f'{images}; ')}.")
+
+
+def _figure(record: "Metric") -> str:
+    """A value with as many digits as its standard error tells, and that error."""
+    error = record.standard_error
+    if not error:
+        return f"{record.value:.6g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{record.value:.{digits}f} ± {error:.{digits}f}"
+
+
+@main.command()
+@click.argument("name", required=False, shell_complete=_complete_name)
+@_json
+def metrics(name: str | None, as_json: bool) -> None:
+    """List the metrics of `aezoo evaluate`, or those that model NAME can have."""
+    entry = None if name is None else aezoo.describe(name)
+    with _quiet_loading("TensorFlow"):
+        from aezoo.evaluation import METRICS, list_metrics
+    model = None if entry is None else _load(entry)
+    rows: list[dict[str, Any]] = []
+    for metric in list_metrics(model):
+        definition = METRICS[metric]
+        better = {True: "higher", False: "lower", None: ""}[definition.higher_is_better]
+        rows.append(
+            {
+                "name": metric,
+                "unit": definition.unit,
+                "better": better,
+                "needs": ", ".join(definition.needs),
+                "protocol": re.sub(r"{(\w+)}", r"<\1>", definition.protocol),
+                "reference": definition.reference,
+            }
+        )
+    if as_json:
+        _print_json(rows)
+        return
+    columns = ("name", "better", "needs", "unit")
+    _print_table(columns, [[row[c] for c in columns] for row in rows], numeric=())
+    click.echo("\n`--json` says how each is measured.")
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_complete_name)
+@click.option("--all", "everything", is_flag=True, help="All models and extractors.")
+@_json
+def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """Check the files of models NAME, and that they compute what was published.
+
+    The SHA-256 of weights and golden tensors, the manifest's entry, and how far what
+    is computed here - codes, posterior, reconstruction, seeded samples - is from the
+    golden tensors.
+    """
+    from aezoo import manifest
+
+    if everything == bool(names):
+        raise click.UsageError("Name models to verify, or pass --all; not both.")
+    extractors = manifest.extractors()
+    if everything:
+        names = (*aezoo.list_models(), *extractors)
+    for name in names:
+        if name not in extractors:
+            aezoo.describe(name)
+    with _quiet_loading("TensorFlow"):
+        from aezoo.verification import verify as check
+    width = max(map(len, names))
+    verifications = []
+    for name in with_progress(names, "Verifying", "model") if as_json else names:
+        verifications.append(check(name))
+        if not as_json:
+            _print_verification(verifications[-1], width)
+    if as_json:
+        _print_json([verification.to_dict() for verification in verifications])
+    failed = [v.name for v in verifications if not v.ok]
+    if failed:
+        raise click.ClickException(
+            f"{len(failed)} of {_count(len(names), 'model')} failed: "
+            f"{', '.join(failed)}. `pip install --force-reinstall --no-deps aezoo` "
+            "restores damaged files. If golden tensors still deviate, report what "
+            f"`aezoo verify {failed[0]} --json` prints."
+        )
+
+
+def _print_verification(verification: "Verification", width: int) -> None:
+    total, failures = len(verification.checks), verification.failures
+    line = f"{verification.name:<{width}}  {total - len(failures)}/{total} checks"
+    if verification.worst is not None:
+        deviation, tolerance = (
+            verification.worst.deviation,
+            verification.worst.tolerance,
+        )
+        line += f", largest deviation {deviation:7.1e}, tolerance {tolerance:g}"
+    if failures:
+        line = click.style(f"{line}  FAILED", fg="red", bold=True)
+    click.echo(line)
+    for failure in failures:
+        click.echo(f"  {failure.what}: {failure.detail}")
 
 
 # --- What commands share -------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Golden tensors: what a model must still compute, wherever it is loaded."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -57,20 +58,34 @@ def golden_deviation(model: Autoencoder, path: Path) -> dict[str, float]:
         path: The golden `.npz` file.
 
     Returns:
-        Deviation by tensor name; compare with `TOLERANCE`.
+        Deviation by tensor name, of all but the inputs; compare with `TOLERANCE`.
 
     Raises:
-        ManifestError: If the file holds other tensors than the model makes.
+        ManifestError: If the file is unreadable, or holds other tensors than the
+            model makes.
     """
-    with np.load(path, allow_pickle=False) as file:
-        expected = dict(file)
-    actual = golden_tensors(model, expected.get("inputs", golden_inputs(model)))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            expected = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ManifestError(
+            f"The golden file {path} is not a readable .npz archive: {error}"
+        ) from error
+    inputs = expected.get("inputs", golden_inputs(model))
+    if inputs.dtype != "uint8" or inputs.shape[1:] != model.input_shape:
+        raise ManifestError(
+            f"The golden file {path} must hold `inputs` for model {model.name!r}: "
+            f"uint8, (n, {', '.join(map(str, model.input_shape))}). "
+            f"Received: {inputs.dtype}, {inputs.shape}."
+        )
+    actual = golden_tensors(model, inputs)
     shapes = {name: value.shape for name, value in actual.items()}
     if shapes != {name: value.shape for name, value in expected.items()}:
         raise ManifestError(
             f"The golden file {path} does not fit model {model.name!r}: expected "
             f"{shapes}, received { ({n: v.shape for n, v in expected.items()}) }."
         )
+    del actual["inputs"]
     return {
         name: float(np.abs(value.astype("float64") - expected[name]).max())
         for name, value in actual.items()

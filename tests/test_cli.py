@@ -80,7 +80,7 @@ def test_list_is_a_table() -> None:
     row = next(line for line in lines if line.startswith(CONV_VAE)).split()
     entry = aezoo.describe(CONV_VAE)
     assert row[1:] == [
-        *("conv_vae", "16", f"{entry.num_params:,}", "mnist", "negative_elbo", "97")
+        *("conv_vae", "16", f"{entry.num_params:,}", "mnist", "elbo", "-97")
     ]
     # Columns are aligned: every family begins where its heading does.
     start = lines[0].index("family")

@@ -1,0 +1,272 @@
+"""The leaderboard: published figures side by side, from the manifest alone.
+
+Imports neither NumPy nor TensorFlow. The module is not called `leaderboard`: as an
+attribute of the package it would hide the function of that name.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from aezoo import manifest
+from aezoo.manifest import Metric
+from aezoo.registry import did_you_mean
+
+# Shown unless metrics are named, as far as any row has them.
+DEFAULT_METRICS = (
+    *("mse", "ssim", "elbo", "iwae_nll", "iwae_nll/binarised", "kl", "active_units"),
+    *("frechet", "linear_probe", "linear_probe/100", "knn_accuracy"),
+    *("denoising_mse", "active_code_fraction", "log_likelihood"),
+)
+# Others are named by their words: `kernel_distance` is "kernel distance".
+_HEADINGS = {
+    "mse": "MSE",
+    "mae": "MAE",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "denoising_mse": "MSE denoising",
+    "elbo": "ELBO",
+    "elbo/binarised": "ELBO binarised",
+    "reconstruction_nll": "-log p(x|z)",
+    "kl": "KL",
+    "iwae_nll": "NLL (IWAE)",
+    "iwae_nll/binarised": "NLL binarised",
+    "log_likelihood": "log p(x)",
+    "bits_per_dim": "bits per pixel",
+    "active_code_fraction": "active code",
+    "frechet": "Frechet",
+    "linear_probe": "probe",
+    "linear_probe/10": "probe, 10 labels",
+    "linear_probe/100": "probe, 100 labels",
+    "linear_probe/1000": "probe, 1000 labels",
+    "knn_accuracy": "k-NN",
+    "knn_accuracy/10": "k-NN, 10 labels",
+    "knn_accuracy/100": "k-NN, 100 labels",
+    "knn_accuracy/1000": "k-NN, 1000 labels",
+}
+# How figures are written, by the part of a metric's name before "/"; else `.4g`.
+_FORMATS = {
+    **dict.fromkeys(("mse", "mae"), ".5f"),
+    **dict.fromkeys(("denoising_mse", "ssim", "ms_ssim"), ".4f"),
+    **dict.fromkeys(("psnr", "elbo", "iwae_nll", "reconstruction_nll"), ".2f"),
+    **dict.fromkeys(("kl", "frechet"), ".2f"),
+    **dict.fromkeys(("log_likelihood", "codebook_perplexity"), ".1f"),
+    "active_units": ".0f",
+    **dict.fromkeys(("linear_probe", "knn_accuracy"), ".2%"),
+    **dict.fromkeys(("active_code_fraction", "codebook_usage"), ".1%"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One model, or one baseline.
+
+    Attributes:
+        name: Its name in the manifest.
+        is_baseline: Whether it is a baseline rather than a model of the zoo.
+        code_units: Size of one code; None for baselines.
+        num_params: Number of weights; None for baselines.
+        metrics: Its figures by metric.
+    """
+
+    name: str
+    is_baseline: bool
+    code_units: int | None
+    num_params: int | None
+    metrics: Mapping[str, Metric]
+
+    def figure(self, metric: str) -> str:
+        """A metric's value as it is shown; empty where there is none."""
+        if metric not in self.metrics:
+            return ""
+        return format(
+            self.metrics[metric].value, _FORMATS.get(metric.partition("/")[0], ".4g")
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaderboard:
+    """Figures on one split of one dataset, ready to print.
+
+    Attributes:
+        dataset: Name of the dataset.
+        split: Its split.
+        sort: The metric that rows are sorted by; None if they are sorted by name.
+        columns: The metrics shown, in order.
+        rows: Models and baselines, in order.
+    """
+
+    dataset: str
+    split: str
+    sort: str | None
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def to_markdown(self) -> str:
+        """A Markdown table that is aligned in a terminal too, the best figures bold.
+
+        Of metrics where neither direction is better, none is bold.
+        """
+        from tabulate import tabulate
+
+        headings = ["model", "code units", "parameters", *map(heading, self.columns)]
+        best = {metric: self._best(metric) for metric in self.columns}
+        lines = []
+        for row in self.rows:
+            figures = [(row.figure(metric), best[metric]) for metric in self.columns]
+            lines.append(
+                [
+                    f"{row.name} (baseline)" if row.is_baseline else f"`{row.name}`",
+                    "" if row.code_units is None else str(row.code_units),
+                    "" if row.num_params is None else f"{row.num_params:,}",
+                    *(f"**{x}**" if x and x == top else x for x, top in figures),
+                ]
+            )
+        return tabulate(
+            lines,
+            headings,
+            tablefmt="pipe",
+            colalign=["left", *["right"] * (len(headings) - 1)],
+            disable_numparse=True,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON values; of the metrics, those shown."""
+        return {
+            "dataset": self.dataset,
+            "split": self.split,
+            "sort": self.sort,
+            "columns": list(self.columns),
+            "rows": [
+                {
+                    "name": row.name,
+                    "is_baseline": row.is_baseline,
+                    "code_units": row.code_units,
+                    "num_params": row.num_params,
+                    "metrics": {
+                        metric: row.metrics[metric].to_dict()
+                        for metric in self.columns
+                        if metric in row.metrics
+                    },
+                }
+                for row in self.rows
+            ],
+        }
+
+    def _best(self, metric: str) -> str | None:
+        """The best figure of a column as it is shown, so that equals share it."""
+        if manifest.higher_is_better(metric) is None:
+            return None
+        return min(
+            (row for row in self.rows if metric in row.metrics),
+            key=lambda row: _rank(row, metric),
+        ).figure(metric)
+
+
+def leaderboard(
+    dataset: str = "mnist",
+    split: str = "test",
+    sort: str | None = None,
+    metrics: Sequence[str] | None = None,
+    baselines: bool = True,
+) -> Leaderboard:
+    """The published figures of all models on a dataset, side by side.
+
+    Args:
+        dataset: Dataset that was measured on, e.g. `"mnist"`.
+        split: Its split.
+        sort: Metric to sort by: best first, rows without it last. None sorts by
+            name, models first.
+        metrics: Metrics to show, in this order; None shows the most telling ones. A
+            name without its variant stands for all variants: `"frechet"` for
+            `"frechet/lenet_mnist_v1"`.
+        baselines: Whether to show baselines such as PCA too.
+
+    Returns:
+        A table: `print(table.to_markdown())` shows it.
+
+    Raises:
+        ValueError: If nothing was measured on that split, or a metric is unknown;
+            names what there is.
+
+    Example:
+        >>> print(aezoo.leaderboard("mnist", sort="mse").to_markdown())
+    """
+    rows = _rows(f"{dataset}/{split}", baselines)
+    known = list(dict.fromkeys(metric for row in rows for metric in row.metrics))
+    if metrics is None:
+        wanted = [name for default in DEFAULT_METRICS for name in _of(default, known)]
+    elif isinstance(metrics, str) or not metrics:
+        raise ValueError(
+            "`metrics` must be a sequence of at least one metric's name. "
+            f"Received: metrics={metrics!r}."
+        )
+    else:
+        wanted = [n for metric in metrics for n in _named("metrics", metric, known)]
+    if sort is not None:
+        found = _named("sort", sort, known)
+        if len(found) > 1:
+            raise ValueError(
+                f"`sort` must name one metric of {', '.join(found)}. "
+                f"Received: sort={sort!r}."
+            )
+        (sort,) = found
+        wanted.append(sort)
+    rows.sort(key=lambda row: (_rank(row, sort), row.is_baseline, row.name))
+    return Leaderboard(dataset, split, sort, tuple(dict.fromkeys(wanted)), tuple(rows))
+
+
+def heading(metric: str) -> str:
+    """A metric's name as the heading of a column."""
+    if metric in _HEADINGS:
+        return _HEADINGS[metric]
+    base, _, variant = metric.partition("/")
+    words = _HEADINGS.get(base, base.replace("_", " "))
+    return f"{words} ({variant})" if variant else words
+
+
+def _rows(key: str, with_baselines: bool) -> list[Row]:
+    entries, baselines = manifest.entries().values(), manifest.baselines()
+    known = list(dict.fromkeys([k for e in entries for k in e.metrics]))
+    if key not in known:
+        raise ValueError(
+            f"Nothing was measured on {key!r}. Measured, as `dataset/split`: "
+            f"{', '.join(known)}.{did_you_mean(key, known)}"
+        )
+    rows = [
+        Row(e.name, False, e.latent_dim, e.num_params, e.metrics[key])
+        for e in entries
+        if key in e.metrics
+    ]
+    if with_baselines:
+        named = baselines.get(key, MappingProxyType({})).items()
+        rows += [Row(name, True, None, None, metrics) for name, metrics in named]
+    return rows
+
+
+def _of(metric: str, known: Iterable[str]) -> list[str]:
+    """The metric itself if it is known, else all its variants."""
+    if metric in known:
+        return [metric]
+    return sorted(name for name in known if name.partition("/")[0] == metric)
+
+
+def _named(argument: str, metric: str, known: Sequence[str]) -> list[str]:
+    found = _of(metric, known)
+    if not found:
+        raise ValueError(
+            f"`{argument}` must name metrics of the manifest: {', '.join(known)}. "
+            f"Received: {metric!r}.{did_you_mean(metric, known)}"
+        )
+    return found
+
+
+def _rank(row: Row, metric: str | None) -> float:
+    """Smaller for better figures; infinite where there is none."""
+    if metric is None or metric not in row.metrics:
+        return math.inf
+    value = row.metrics[metric].value
+    return -value if manifest.higher_is_better(metric) else value
