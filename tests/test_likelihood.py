@@ -59,6 +59,18 @@ def test_importance_sampling_finds_the_exact_likelihood_of_ppca(images) -> None:
     assert nll.standard_error == pytest.approx(exact.standard_error, rel=1e-2)
 
 
+def test_densities_have_another_unit_than_masses(linear_vae, images) -> None:
+    names = ["elbo", "iwae_nll", "kl"]
+    bernoulli = aezoo.create("dense_vae", input_shape=(4, 4, 1), latent_dim=2)
+    for model, unit in (
+        (bernoulli, "nats per image"),
+        (linear_vae[0], "nats per image, density"),
+    ):
+        report = evaluate(model, images, metrics=names, importance_samples=1)
+        assert report["elbo"].unit == report["iwae_nll"].unit == unit
+        assert report["kl"].unit == "nats per image"
+
+
 def test_importance_sampling_corrects_a_wrong_posterior(linear_vae, images) -> None:
     model, density = linear_vae
     exact = -density.logpdf(images.reshape(60, 16) / 255.0).mean()
@@ -155,7 +167,7 @@ def test_binarised_metrics_measure_binary_images(images) -> None:
 
 
 def test_bits_per_dim_of_a_density_are_dequantised() -> None:
-    """Pixels of one level under a Gaussian a third of a level wide, which no code moves.
+    """Pixels of one level, under a Gaussian a third of a level wide.
 
     The uniform noise has variance 1/12 of a squared level about the level's middle.
     """

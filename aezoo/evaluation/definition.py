@@ -47,6 +47,8 @@ class MetricDefinition:
         is_per_image: Whether the value is a mean over images.
         is_possible: Whether a model has this metric.
         higher_is_better: None where neither direction is better.
+        is_density: Whether it is a density for a model, and so in another unit than
+            the mass that it is for others.
         needs: What the dataset must have: `"labels"`, `"factors"`.
         variant: Default of an open variant, from an evaluation; None if the metric
             has none.
@@ -60,9 +62,14 @@ class MetricDefinition:
     is_per_image: bool
     is_possible: Callable[[Autoencoder], bool]
     higher_is_better: bool | None = False
+    is_density: Callable[[Autoencoder], bool] = lambda model: False  # noqa: ARG005
     needs: tuple[str, ...] = ()
     variant: Callable[["Evaluation"], str] | None = None
     reference: str | None = None
+
+    def unit_of(self, model: Autoencoder) -> str:
+        """The unit for a model; figures of different units cannot be compared."""
+        return f"{self.unit}, density" if self.is_density(model) else self.unit
 
 
 # --- Which models have a metric --------------------------------------------------

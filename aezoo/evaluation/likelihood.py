@@ -33,6 +33,10 @@ _VAE = "https://arxiv.org/abs/1312.6114"
 _IWAE = "https://arxiv.org/abs/1509.00519"
 
 
+def _has_density(model: Autoencoder) -> bool:
+    return not is_bernoulli(model)
+
+
 def _with_binarised(name: str, protocol: str, **fields: Any) -> Callable[..., Any]:
     """Define a per-image metric on the images as they are and on binarised ones."""
 
@@ -60,6 +64,7 @@ def _with_binarised(name: str, protocol: str, **fields: Any) -> Callable[..., An
     protocol="mean over images of log p(x|z) - KL(q(z|x)||p(z)), one z ~ q(z|x) per "
     "image, seed {seed}, KL in closed form with weight 1",
     higher_is_better=True,
+    is_density=_has_density,
     reference=_VAE,
 )
 def elbo(chunk: Chunk) -> np.ndarray:
@@ -72,6 +77,7 @@ def elbo(chunk: Chunk) -> np.ndarray:
     unit="nats per image",
     protocol="mean over images of -log p(x|z), one z ~ q(z|x) per image, seed {seed}: "
     "the first part of the negative ELBO",
+    is_density=_has_density,
     reference=_VAE,
 )
 def reconstruction_nll(chunk: Chunk) -> np.ndarray:
@@ -98,6 +104,7 @@ def kl(chunk: Chunk) -> np.ndarray:
     protocol="mean over images of -log(1/K sum_k p(x|z_k) p(z_k) / q(z_k|x)), "
     "z_k ~ q(z|x), K = {importance_samples}, seed {seed}: an upper bound on -log p(x) "
     "in expectation, tight as K grows",
+    is_density=_has_density,
     reference=_IWAE,
 )
 def iwae_nll(chunk: Chunk) -> np.ndarray:
@@ -107,7 +114,7 @@ def iwae_nll(chunk: Chunk) -> np.ndarray:
 
 @per_image_metric(
     "log_likelihood",
-    unit="nats per image, density of pixels in [0, 1]",
+    unit="nats per image, density",
     protocol="mean over images of the exact log p(x)",
     is_possible=lambda model: hasattr(model, "log_likelihood"),
     higher_is_better=True,

@@ -170,7 +170,7 @@ def measure(
         protocol = result.protocol or definition.protocol
         records[name] = Metric(
             value=result.value,
-            unit=definition.unit,
+            unit=definition.unit_of(evaluation.model),
             protocol=f"{_which_images(evaluation)}; {protocol.format(**stated)}",
             standard_error=result.standard_error,
             values=result.values,
