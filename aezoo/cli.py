@@ -577,8 +577,7 @@ def evaluate(
 
 def _is_file(source: str) -> bool:
     """Whether a dataset is meant as a path, and is no folder."""
-    is_path = source.endswith(".npz") or len(Path(source).parts) > 1
-    return is_path and not Path(source).is_dir()
+    return (source.endswith(".npz") or "/" in source) and not Path(source).is_dir()
 
 
 def _everything(

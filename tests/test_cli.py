@@ -306,6 +306,136 @@ def test_demo(tmp_path: Path) -> None:
     assert output.stat().st_size > 50_000
 
 
+# --- evaluate and metrics -------------------------------------------------------------
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A folder of 12 drawn digits, in a subfolder per class."""
+    images, labels = draw_digits(12, seed=0)
+    folder = tmp_path / "digits"
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(folder / str(label) / f"{i:02}.png")
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "drawn.npz"
+    images, labels = draw_digits(12, seed=0)
+    np.savez(path, images=images, labels=labels)
+    return path
+
+
+def test_evaluate_a_folder(labelled: Path) -> None:
+    told = succeed("evaluate", CONV_VAE, "--dataset", labelled, "--limit", 7)
+    report = aezoo.evaluate(CONV_VAE, labelled, limit=7)
+    table, protocols = told.split("\n\nMeasured on ")
+    header, *rows = table.splitlines()
+    assert header.split() == ["metric", CONV_VAE, "unit"]
+    assert [row.split()[0] for row in rows] == list(report)
+    mse = next(row for row in rows if row.startswith("mse "))
+    value, error = mse.split("  squared")[0].split(maxsplit=1)[1].split(" ± ")
+    assert float(value) == pytest.approx(report["mse"].value, rel=0.02)
+    assert float(error) == pytest.approx(report["mse"].standard_error, rel=0.05)
+    assert protocols.startswith("digits/test, the first 7 of 12 images:\n  mse: mean ")
+    # Columns are aligned: every unit begins where its heading does.
+    start = header.index("unit")
+    assert all(row[start - 1] == " " != row[start] for row in rows)
+
+
+def test_evaluate_an_archive_and_print_json(archive: Path, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+    told = succeed(
+        *("evaluate", CONV_VAE, "--dataset", archive, "--json", "-o", output),
+        *("--metrics", "mse,iwae_nll", "--metrics", "kl"),
+        *("--seed", 3, "--importance-samples", 2),
+    )
+    expected = aezoo.evaluate(
+        CONV_VAE,
+        archive,
+        metrics=["mse", "iwae_nll", "kl"],
+        seed=3,
+        importance_samples=2,
+    )
+    assert json.loads(told) == expected.to_dict()
+    assert output.read_text() == told
+    assert list(expected) == ["mse", "iwae_nll", "kl"]
+
+
+def test_evaluate_takes_the_dataset_that_a_model_was_trained_on(
+    tmp_path: Path, archive: Path
+) -> None:
+    (tmp_path / "mnist").mkdir()
+    shutil.copy(archive, tmp_path / "mnist" / "validation.npz")
+    told = succeed(
+        *("evaluate", CONV_AE, "--split", "validation", "--data-dir", tmp_path),
+        *("--metrics", "mse"),
+    )
+    assert "Measured on mnist/validation, all 12 images:" in told
+
+
+def test_evaluate_draws_baselines_as_columns(archive: Path) -> None:
+    told = succeed(
+        *("evaluate", "dense_vae_mnist_z2", "--dataset", archive),
+        *("--train", archive, "--metrics", "mse,kl", "--baselines"),
+    )
+    header, mse, kl, *_ = told.splitlines()
+    assert header.split()[:3] == ["metric", "dense_vae_mnist_z2", "pca_z2"]
+    assert mse.count("±") == 2
+    assert kl.count("±") == 1, "a plain PCA has no KL divergence"
+
+
+def test_evaluate_writes_a_report_and_prints_the_table(
+    archive: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "report.json"
+    told = succeed(
+        *("evaluate", CONV_AE, "--dataset", archive, "--metrics", "mse", "-o", output)
+    )
+    assert told.startswith("metric")
+    assert f"Wrote {output} (1 metric, 1 kB)." in told
+    assert json.loads(output.read_text())["model"] == CONV_AE
+
+
+def test_evaluate_everything_that_model_and_dataset_can_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a model or a dataset cannot have is left out, and told with the reason."""
+    from aezoo import evaluation
+
+    monkeypatch.setattr(evaluation.measure, "METRICS", {})
+    for name in ("mse", "log_likelihood", "frechet"):
+        evaluation.measure.METRICS[name] = evaluation.METRICS[name]
+    path = tmp_path / "plain.npz"
+    np.savez(path, images=draw_digits(5, seed=0)[0])
+    result = aezoo_command("evaluate", CONV_VAE, "--dataset", path, "--metrics", "all")
+    assert result.exit_code == 0, result.output
+    table = result.stdout.partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in table] == ["metric", "mse"]
+    assert "Left out frechet: No feature extractor" in result.stderr
+
+
+def test_metrics_lists_all_or_those_of_a_model() -> None:
+    from aezoo.evaluation import METRICS
+
+    lines = succeed("metrics").splitlines()
+    assert lines[0].split() == ["name", "better", "needs", "unit"]
+    assert [line.split()[0] for line in lines[1 : len(METRICS) + 1]] == list(METRICS)
+    assert lines[1].split()[:3] == ["mse", "lower", "squared"]
+    listed = {
+        metric["name"]: metric for metric in json.loads(succeed("metrics", "--json"))
+    }
+    assert listed["elbo"]["better"] == "higher"
+    assert listed["kl"]["better"] == ""
+    assert "seed <seed>" in listed["elbo"]["protocol"]
+    own = json.loads(succeed("metrics", CONV_AE, "--json"))
+    names = [metric["name"] for metric in own]
+    assert "mse" in names
+    assert "elbo" not in names
+
+
 # --- Errors -----------------------------------------------------------------------
 
 
@@ -322,6 +452,9 @@ class TestRefusedBeforeLoading:
             ["interpolate", "-o", "x.png", "a.png", "b.png"],
             ["traverse", "-o", "x.png", "a.png"],
             ["encode", "-o", "x.npz", "a.png"],
+            ["evaluate"],
+            ["metrics"],
+            ["verify"],
         ],
     )
     def test_unknown_model(self, command: list[str]) -> None:
@@ -355,6 +488,18 @@ class TestRefusedBeforeLoading:
         assert "is a folder, not an image" in told
         assert not output.exists()
 
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--dataset", "no.npz"], "The file no.npz does not exist"),
+            (["--dataset", "./no"], "There is no folder or .npz file no."),
+            (["--train", "no.npz"], "The file no.npz does not exist"),
+            (["-o", "report.txt"], "must end in .json"),
+        ],
+    )
+    def test_evaluate(self, arguments: list[str], message: str) -> None:
+        assert message in fail("evaluate", CONV_AE, *arguments)
+
     def test_sampling_without_a_prior(self, tmp_path: Path) -> None:
         told = fail("sample", CONV_AE, "-o", tmp_path / "out.png")
         assert "has no prior over its codes" in told
@@ -383,6 +528,17 @@ class TestRefusedBeforeLoading:
                 ["traverse", CONV_VAE, "a.png", "--values", "1,x", "-o", "x.png"],
                 "'1,x' is not like -3,-1.5,0,1.5,3",
             ),
+            (["evaluate", CONV_VAE, "--limit", "0"], "0 is not in the range"),
+            (["evaluate", CONV_VAE, "--num-samples", "1"], "1 is not in the range"),
+            (
+                ["evaluate", CONV_VAE, "--importance-samples", "x"],
+                "'x' is not a valid integer",
+            ),
+            (
+                ["evaluate", CONV_VAE, "--metrics", "mse,"],
+                "'mse,' is not like mse,psnr",
+            ),
+            (["evaluate", CONV_VAE, "--data-dir", "no"], "'no' does not exist"),
             (["paint"], "No such command 'paint'"),
         ],
     )
@@ -404,6 +560,13 @@ def test_values_that_are_no_numbers(tmp_path: Path, digits: list[Path]) -> None:
         *("--dim", 0, "--values", "nan"),
     )
     assert "`values` must be a non-empty sequence of finite numbers" in told
+
+
+def test_metrics_that_do_not_exist_or_cannot_be_had(archive: Path) -> None:
+    told = fail("evaluate", CONV_AE, "--dataset", archive, "--metrics", "msee")
+    assert "Did you mean 'mse'" in told
+    told = fail("evaluate", CONV_AE, "--dataset", archive, "--metrics", "elbo")
+    assert "has no metric 'elbo'. It has: mse" in told
 
 
 def test_damaged_weights(
@@ -481,7 +644,13 @@ def run_process(code: str, folder: Path, **env: str) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["describe", CONV_AE], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["list"], ["describe", CONV_AE], ["leaderboard"], ["--help"]),
+        ["evaluate", "--help"],
+    ],
+)
 def test_looking_up_imports_nothing_heavy(tiny_zoo: Path, arguments: list[str]) -> None:
     heavy = ["tensorflow", "keras", "numpy", "PIL", "matplotlib", "h5py", "rich"]
     code = (

@@ -1,0 +1,281 @@
+"""The leaderboard: right rows, right order, right bold, from the manifest alone."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import aezoo
+from aezoo import manifest
+from aezoo.cli import main
+from aezoo.errors import ManifestError
+from aezoo.evaluation import METRICS
+from aezoo.ranking import heading
+from tests.zoo_fixtures import _tiny_zoo_folder  # noqa: F401
+
+FIGURES = {
+    "conv_ae_mnist_z32": {"mse": 0.01, "linear_probe": 0.9, "odd_score": 7.25},
+    "conv_vae_mnist_z16": {"mse": 0.03, "elbo": -97.0, "kl": 20.0, "frechet/a_v1": 5.0},
+    "denoising_conv_ae_mnist_z32": {"mse": 0.02, "linear_probe": 0.95},
+    "dense_vae_mnist_z2": {"elbo": -140.0, "kl": 7.0, "frechet/b_v1": 4.0},
+}
+BASELINES = {
+    "pixels": {"linear_probe": 0.92},
+    "pca_z2": {"mse": 0.04, "linear_probe": 0.45},
+}
+
+
+def records(figures: dict[str, float]) -> dict:
+    return {
+        name: {"value": value, "unit": "u", "protocol": "invented"}
+        for name, value in figures.items()
+    }
+
+
+@pytest.fixture
+def install(
+    _tiny_zoo_folder: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[dict, dict], None]]:
+    """Installs a manifest with these figures on `mnist/test`, and these baselines."""
+
+    def write(figures: dict, baselines: dict) -> None:
+        source = _tiny_zoo_folder / "weights_manifest.json"
+        document = json.loads(source.read_text())
+        for name, values in figures.items():
+            document["models"][name]["metrics"] = {"mnist/test": records(values)}
+        document["models"]["conv_ae_mnist_z32"]["metrics"]["other/test"] = records(
+            {"mse": 0.5}
+        )
+        rows = {name: records(values) for name, values in baselines.items()}
+        document["baselines"] = {"mnist/test": rows}
+        path = tmp_path / "weights_manifest.json"
+        path.write_text(json.dumps(document))
+        monkeypatch.setattr(manifest, "manifest_path", lambda: path)
+        manifest.entries.cache_clear()
+
+    write(FIGURES, BASELINES)
+    yield write
+    manifest.entries.cache_clear()
+
+
+def names(table: aezoo.ranking.Leaderboard) -> list[str]:
+    return [row.name for row in table.rows]
+
+
+def cells(markdown: str) -> dict[str, dict[str, str]]:
+    """A Markdown table's cells by row and column."""
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in markdown.splitlines()
+    ]
+    header, _, *rows = lines
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+
+
+@pytest.mark.usefixtures("install")
+class TestOrder:
+    def test_by_name_with_the_models_first(self) -> None:
+        assert names(aezoo.leaderboard()) == [*sorted(FIGURES), "pca_z2", "pixels"]
+
+    def test_lower_is_better(self) -> None:
+        assert names(aezoo.leaderboard(sort="mse")) == [
+            "conv_ae_mnist_z32",
+            "denoising_conv_ae_mnist_z32",
+            "conv_vae_mnist_z16",
+            "pca_z2",
+            *("dense_vae_mnist_z2", "pixels"),  # not measured: last
+        ]
+
+    def test_higher_is_better(self) -> None:
+        assert names(aezoo.leaderboard(sort="linear_probe")) == [
+            "denoising_conv_ae_mnist_z32",
+            "pixels",
+            "conv_ae_mnist_z32",
+            "pca_z2",
+            *("conv_vae_mnist_z16", "dense_vae_mnist_z2"),
+        ]
+        assert names(aezoo.leaderboard(sort="elbo", baselines=False)) == [
+            *("conv_vae_mnist_z16", "dense_vae_mnist_z2"),
+            *("conv_ae_mnist_z32", "denoising_conv_ae_mnist_z32"),
+        ]
+
+    def test_the_sorting_metric_is_always_shown(self) -> None:
+        assert aezoo.leaderboard(sort="odd_score").columns[-1] == "odd_score"
+        table = aezoo.leaderboard(sort="elbo", metrics=["mse"])
+        assert table.columns == ("mse", "elbo")
+
+
+@pytest.mark.usefixtures("install")
+class TestMarkdown:
+    def test_columns_come_in_the_stated_order_where_any_row_has_them(self) -> None:
+        header = aezoo.leaderboard().to_markdown().splitlines()[0]
+        assert [cell.strip() for cell in header.strip("|").split("|")] == [
+            *("model", "code units", "parameters", "MSE", "ELBO", "KL"),
+            *("Frechet (a_v1)", "Frechet (b_v1)", "probe"),
+        ]
+
+    def test_figures_and_the_best_in_bold(self) -> None:
+        table = cells(aezoo.leaderboard().to_markdown())
+        vae = table["`conv_vae_mnist_z16`"]
+        entry = aezoo.describe("conv_vae_mnist_z16")
+        assert list(vae.values()) == [
+            *("`conv_vae_mnist_z16`", "16", f"{entry.num_params:,}", "0.03000"),
+            *("**-97.00**", "20.00", "**5.00**", "", ""),
+        ]
+        assert table["`conv_ae_mnist_z32`"]["MSE"] == "**0.01000**"
+        assert table["`denoising_conv_ae_mnist_z32`"]["probe"] == "**95.00%**"
+        pixels = table["pixels (baseline)"]
+        assert pixels["probe"] == "92.00%"
+        assert pixels["code units"] == pixels["parameters"] == pixels["MSE"] == ""
+        assert not any("**" in row["KL"] for row in table.values()), "neither is better"
+
+    def test_a_baseline_can_be_best(self, install: Callable) -> None:
+        install(FIGURES, {"pixels": {"linear_probe": 0.99}})
+        assert aezoo.leaderboard().to_markdown().count("**99.00%**") == 1
+        without = aezoo.leaderboard(baselines=False).to_markdown()
+        assert "**95.00%**" in without
+        assert "pixels" not in without
+
+    def test_figures_that_look_equal_share_the_bold(self, install: Callable) -> None:
+        name = "denoising_conv_ae_mnist_z32"
+        install({**FIGURES, name: {"mse": 0.010000001}}, {})
+        table = cells(aezoo.leaderboard().to_markdown())
+        assert table[f"`{name}`"]["MSE"] == "**0.01000**"
+        assert table["`conv_ae_mnist_z32`"]["MSE"] == "**0.01000**"
+
+    def test_it_is_aligned(self) -> None:
+        lines = aezoo.leaderboard().to_markdown().splitlines()
+        assert len({len(line) for line in lines}) == 1
+
+    @pytest.mark.parametrize(
+        ("metric", "expected"),
+        [
+            ("iwae_nll", "NLL (IWAE)"),
+            ("iwae_nll/binarised", "NLL binarised"),
+            ("linear_probe/100", "probe, 100 labels"),
+            ("linear_probe/7", "probe (7)"),
+            ("kernel_distance/lenet_mnist_v1", "kernel distance (lenet_mnist_v1)"),
+        ],
+    )
+    def test_headings(self, metric: str, expected: str) -> None:
+        assert heading(metric) == expected
+
+
+@pytest.mark.usefixtures("install")
+class TestMetrics:
+    def test_a_name_stands_for_its_variants(self) -> None:
+        columns = aezoo.leaderboard(metrics=["frechet", "mse"]).columns
+        assert columns == ("frechet/a_v1", "frechet/b_v1", "mse")
+
+    def test_to_dict_holds_what_is_shown(self) -> None:
+        table = aezoo.leaderboard(sort="mse", metrics=["mse"]).to_dict()
+        assert json.loads(json.dumps(table)) == table
+        assert table["columns"] == ["mse"]
+        assert table["rows"][0] == {
+            "name": "conv_ae_mnist_z32",
+            "is_baseline": False,
+            "code_units": 32,
+            "num_params": aezoo.describe("conv_ae_mnist_z32").num_params,
+            "metrics": records({"mse": 0.01}),
+        }
+        assert table["rows"][-1]["metrics"] == {}
+
+    def test_another_dataset(self) -> None:
+        table = aezoo.leaderboard("other")
+        assert names(table) == ["conv_ae_mnist_z32"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"dataset": "minst"}, r"on 'minst/test'.*mnist/test.*mean 'mnist/test'"),
+            ({"split": "train"}, r"Nothing was measured on 'mnist/train'"),
+            ({"sort": "mes"}, r"`sort` must name .*odd_score.*Did you mean 'mse'"),
+            ({"sort": "frechet"}, r"one metric of frechet/a_v1, frechet/b_v1\. Rec"),
+            ({"metrics": ["elbow"]}, r"`metrics` must name .*Did you mean 'elbo'"),
+            ({"metrics": "mse"}, r"`metrics` must be a sequence .*metrics='mse'"),
+            ({"metrics": []}, r"`metrics` must be a sequence of at least one"),
+        ],
+    )
+    def test_errors_name_what_there_is(self, arguments: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            aezoo.leaderboard(**arguments)
+
+
+@pytest.mark.usefixtures("install")
+class TestCommand:
+    def test_it_prints_the_markdown(self) -> None:
+        result = CliRunner().invoke(main, ["leaderboard", "--sort", "mse"])
+        assert result.stdout == aezoo.leaderboard(sort="mse").to_markdown() + "\n"
+
+    def test_json_and_metrics(self) -> None:
+        arguments = ["leaderboard", "--metrics", "elbo,kl", "--metrics", "mse"]
+        result = CliRunner().invoke(main, [*arguments, "--json"])
+        expected = aezoo.leaderboard(metrics=["elbo", "kl", "mse"])
+        assert json.loads(result.stdout) == expected.to_dict()
+
+    def test_errors_are_one_line(self) -> None:
+        result = CliRunner().invoke(main, ["leaderboard", "--dataset", "minst"])
+        assert result.exit_code == 1
+        assert re.fullmatch(r"Error: Nothing was measured on .*\n", result.stderr)
+
+
+def test_the_function_is_not_hidden_by_a_module() -> None:
+    code = (
+        "import aezoo, aezoo.cli, aezoo.ranking, sys; aezoo.leaderboard();"
+        "aezoo.leaderboard();"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'h5py', 'PIL', 'tabulate'};"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- The manifest's part -------------------------------------------------------------
+
+
+def test_a_manifest_without_baselines_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"schema_version": 1, "models": {}}))
+    assert manifest.read_baselines(path) == {}
+
+
+def test_baselines_are_typed_and_frozen(install: Callable) -> None:  # noqa: ARG001
+    baselines = manifest.baselines()
+    assert baselines["mnist/test"]["pixels"]["linear_probe"].value == 0.92
+    with pytest.raises(TypeError):
+        baselines["mnist/test"]["pixels"] = {}  # type: ignore[index]
+
+
+@pytest.mark.parametrize("section", [[], {"mnist/test": 3}, {"mnist/test": {"x": 3}}])
+def test_malformed_baselines_are_refused(tmp_path: Path, section: object) -> None:
+    path = tmp_path / "manifest.json"
+    document = {"schema_version": 1, "models": {}, "baselines": section}
+    path.write_text(json.dumps(document))
+    with pytest.raises(ManifestError, match=r"section `baselines` .* must be an objec"):
+        manifest.read_baselines(path)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_and_manifest_agree_on_which_way_is_better(name: str) -> None:
+    """Sorting and bold know no definition, as those import Keras."""
+    assert manifest.higher_is_better(name) is METRICS[name].higher_is_better
+
+
+def test_list_sorts_variants_by_the_direction_of_their_metric(
+    install: Callable,
+) -> None:
+    install(
+        {
+            "conv_vae_mnist_z16": {"elbo/binarised": -97.0},
+            "dense_vae_mnist_z2": {"elbo/binarised": -140.0},
+        },
+        {},
+    )
+    listed = aezoo.list_models(sort="elbo/binarised")
+    assert listed[:2] == ["conv_vae_mnist_z16", "dense_vae_mnist_z2"]
