@@ -59,8 +59,9 @@ def test_recipe_headers_state_what_was_measured() -> None:
 
 
 def test_the_weights_folder_holds_the_manifests_files_and_no_others() -> None:
-    expected = {e.weights.file for e in ENTRIES.values()}
-    expected |= {e.golden.file for e in ENTRIES.values()}
+    extractors = manifest.read_extractors(ROOT / "weights_manifest.json")
+    entries = [*ENTRIES.values(), *extractors.values()]
+    expected = {e.weights.file for e in entries} | {e.golden.file for e in entries}
     assert {path.name for path in WEIGHTS.iterdir()} == expected
 
 

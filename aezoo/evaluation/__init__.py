@@ -5,6 +5,7 @@
 from aezoo.evaluation import reconstruction
 from aezoo.evaluation import likelihood
 from aezoo.evaluation import latent
+from aezoo.evaluation import samples
 
 # isort: on
 from aezoo.evaluation.definition import METRICS
@@ -19,4 +20,5 @@ __all__ = [
     "likelihood",
     "list_metrics",
     "reconstruction",
+    "samples",
 ]
