@@ -1,0 +1,71 @@
+"""The README's gallery: which pictures it writes, how large, and without a dataset."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from zoo_fixtures import _tiny_zoo_folder, tiny_zoo
+
+from aezoo.datasets import DatasetError
+from training import gallery
+
+__all__ = ["_tiny_zoo_folder", "tiny_zoo"]
+
+
+def draw(out: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(gallery.main, ["--out", str(out), *arguments])
+
+
+@pytest.fixture
+def _no_dataset(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(*_: Any) -> None:
+        raise DatasetError("MNIST is not prepared.")
+
+    monkeypatch.chdir(tiny_zoo)  # no runs/ here
+    monkeypatch.setattr(gallery, "load_dataset", load_dataset)
+
+
+@pytest.mark.usefixtures("_no_dataset")
+def test_what_needs_no_dataset_is_drawn_and_the_same_at_every_run(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "some_run" / "log.csv"
+    log.parent.mkdir()
+    log.write_text("epoch,reconstruction,kl\n0,9,1\n1,8,2\n", encoding="utf-8")
+    first = draw(tmp_path / "a", "--log", str(log))
+    again = draw(tmp_path / "b")
+    assert first.exit_code == again.exit_code == 0, first.output
+    assert "No pictures of codes. MNIST is not prepared." in first.output
+    assert "No curves: pass `--log" in again.output
+    pictures = {path.name: path.read_bytes() for path in tmp_path.glob("a/*")}
+    assert sorted(pictures) == [
+        "curves.png",
+        "interpolation.png",
+        "manifold.png",
+        "reconstruction.png",
+        "samples.png",
+        "traversal.png",
+    ]
+    for path in tmp_path.glob("b/*"):
+        assert path.read_bytes() == pictures.pop(path.name), path.name
+    assert list(pictures) == ["curves.png"]
+    for name in gallery.TITLES.keys() - {"scatter", "kl"}:
+        with Image.open(tmp_path / "a" / f"{name}.png") as image:
+            assert 800 < image.width < 1200, name
+
+
+@pytest.mark.usefixtures("_no_dataset")
+def test_a_missing_log_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
+    result = draw(tmp_path, "--log", str(tmp_path / "log.csv"))
+    assert result.exit_code == 1
+    assert "There is no training log" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_committed_pictures_are_small() -> None:
+    pictures = list(gallery.FOLDER.glob("*.png"))
+    assert {f"{name}.png" for name in gallery.TITLES} <= {p.name for p in pictures}
+    for path in pictures:
+        assert path.stat().st_size < 120_000, path.name

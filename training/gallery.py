@@ -1,0 +1,141 @@
+"""Draw the README's gallery: what the bundled models make of digits and of codes.
+
+    python -m training.gallery
+    python -m training.gallery --log runs/dense_vae_mnist_z2/log.csv
+
+Inputs are digits that aezoo draws itself; of MNIST's test split only codes and
+averages are shown, never an image. A rerun gives the same pictures.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import click
+import numpy as np
+from PIL import Image
+
+from aezoo import hub, plots
+from aezoo.datasets import DatasetError, load_dataset
+from aezoo.digits import draw_digits
+from aezoo.errors import AezooError
+from aezoo.evaluation import evaluate
+from aezoo.files import atomic_path
+
+FOLDER = Path(__file__).parent.parent / "docs" / "gallery"
+PLANE = "dense_vae_mnist_z2"
+GENERATOR = "conv_vae_mnist_z16"
+PLAIN = "conv_ae_mnist_z32"
+WIDE = "dense_vae_mnist_z20"
+LOG = Path("runs") / PLANE / "log.csv"
+
+SEED = 0
+ROWS, COLUMNS = 6, 11
+ENDS = (0, 6, 3, 8)  # from 0 to 6, from 3 to 8
+# The README shows two pictures abreast: letters must survive that.
+STYLE = {"font.size": 12.0, "axes.titlesize": 13.0, "axes.titlelocation": "left"}
+COLOURS = 96  # of the palette, for small files
+
+
+TITLES = {
+    "reconstruction": f"Drawn digits and their reconstructions ({PLAIN})",
+    "interpolation": f"From one digit to another ({GENERATOR})",
+    "samples": f"Samples from the prior ({GENERATOR})",
+    "traversal": f"One code unit moves, the others rest ({GENERATOR})",
+    "manifold": f"What the plane of codes decodes to ({PLANE})",
+    "scatter": f"Codes of MNIST's test split ({PLANE})",
+    "kl": f"What each code unit knows of an image ({WIDE})",
+}
+
+
+def image_figures() -> Iterator[tuple[str, Any]]:
+    """Names and figures of what the models decode."""
+    x, _ = draw_digits(COLUMNS - 1, SEED)
+    x_hat = hub.load(PLAIN).reconstruct(x)
+    name = "reconstruction"
+    yield name, plots.reconstruction_pairs(x, x_hat, title=TITLES[name])
+    generator = hub.load(GENERATOR)
+    ends, _ = draw_digits(len(ENDS), SEED, ENDS)
+    paths = generator.interpolate(ends[::2], ends[1::2], steps=COLUMNS)
+    name = "interpolation"
+    yield name, plots.interpolation_strip(paths, title=TITLES[name])
+    samples = generator.sample(ROWS * COLUMNS, SEED)
+    yield "samples", plots.sample_grid(samples, COLUMNS, title=TITLES["samples"])
+    x, _ = draw_digits(1, SEED, [3])
+    values = np.linspace(-2.5, 2.5, COLUMNS).tolist()
+    units = plots.most_visible_units(generator, x, values, ROWS)
+    grid = np.stack([generator.traverse(x[0], unit, values) for unit in units])
+    name = "traversal"
+    yield name, plots.traversal_grid(grid, units, values, title=TITLES[name])
+    plane = hub.load(PLANE)
+    yield "manifold", plots.latent_manifold(plane, n=16, title=TITLES["manifold"])
+
+
+def code_figures(data_dir: Path | None) -> Iterator[tuple[str, Any]]:
+    """Names and figures of the codes of MNIST's test split."""
+    data = load_dataset("mnist", "test", data_dir)
+    z = hub.load(PLANE).encode(data.images)
+    yield "scatter", plots.latent_scatter(z, data.labels, title=TITLES["scatter"])
+    kl = evaluate(WIDE, data, metrics=["kl_per_dim"])["kl_per_dim"].values
+    yield "kl", plots.kl_per_dimension(kl, title=TITLES["kl"])
+
+
+def write(name: str, figure: Any, folder: Path) -> None:
+    """Write a figure as a small PNG."""
+    path = folder / f"{name}.png"
+    plots.save_figure(figure, path)
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(
+            COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
+    with atomic_path(path) as temporary:
+        small.save(temporary, optimize=True)
+    click.echo(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+@click.command(help=__doc__)
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help=f"Training log to draw; repeatable. Default: {LOG}, if there is one.",
+)
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="TFDS or .npz folder."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=FOLDER)
+def main(logs: tuple[Path, ...], data_dir: Path | None, out: Path) -> None:
+    """Command line of the gallery."""
+    import matplotlib as mpl
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with mpl.rc_context(STYLE):
+            if not logs and LOG.is_file():
+                logs = (LOG,)
+            for i, log in enumerate(logs):
+                figure = plots.training_curves(
+                    log,
+                    metrics=("reconstruction", "kl"),
+                    title=f"Training ({log.resolve().parent.name})",
+                )
+                write(f"curves{i + 1 if i else ''}", figure, out)
+            if not logs:
+                click.echo("No curves: pass `--log runs/NAME/log.csv`.")
+            for name, figure in image_figures():
+                write(name, figure, out)
+            try:
+                for name, figure in code_figures(data_dir):
+                    write(name, figure, out)
+            except DatasetError as error:
+                click.echo(f"No pictures of codes. {error}")
+    except (AezooError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
