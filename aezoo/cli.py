@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -261,7 +261,8 @@ def leaderboard(
     """Show the published figures of all models as a Markdown table.
 
     The README holds the same table; both come from the manifest. The best figure of
-    each column is **bold**. `aezoo describe` says how each was measured.
+    each column is **bold**; those with a dagger are in another unit and cannot be
+    compared. `aezoo describe` says how each was measured.
     """
     from aezoo.ranking import leaderboard as compare
 
@@ -558,10 +559,11 @@ def evaluate(
         if source is not None and _is_file(source):
             open_dataset(source)  # what is missing or broken is told at once
     model = _load(entry)
-    names = _joined(metrics)
+    names: Any = _joined(metrics)
     if names is not None and "all" in names:
-        names = _everything(model, dataset, train, settings)
+        names = "all"
     report = aezoo.evaluate(model, dataset, metrics=names, train=train, **settings)
+    _print_left_out(report)
     if output is not None:
         from aezoo.files import atomic_path
 
@@ -580,35 +582,12 @@ def _is_file(source: str) -> bool:
     return (source.endswith(".npz") or "/" in source) and not Path(source).is_dir()
 
 
-def _everything(
-    model: "Autoencoder", dataset: str, train: str | None, settings: Mapping[str, Any]
-) -> list[str]:
-    """All metrics that model and dataset can have; prints why others are left out."""
-    from aezoo.datasets import open_dataset
-    from aezoo.evaluation import METRICS, list_metrics
-    from aezoo.evaluation.context import Evaluation, Settings
-    from aezoo.evaluation.measure import _check_needs
-
-    data = open_dataset(
-        dataset, settings["split"], settings["data_dir"], model.input_shape
-    )
-    options = Settings(data_dir=settings["data_dir"], train=train)
-    evaluation = Evaluation(model, data, options, len(data.images), dataset)
-    names: list[str] = []
-    left_out: dict[str, list[str]] = {}
-    for name in list_metrics(model):
-        definition = METRICS[name]
-        try:
-            _check_needs(definition, data)
-            if definition.variant is not None:
-                definition.variant(evaluation)
-        except AezooError as error:
-            left_out.setdefault(_one_line(str(error)), []).append(name)
-        else:
-            names.append(name)
-    for reason, those in left_out.items():
+def _print_left_out(report: "Report") -> None:
+    metrics_by_reason: dict[str, list[str]] = {}
+    for metric, reason in report.left_out.items():
+        metrics_by_reason.setdefault(_one_line(reason), []).append(metric)
+    for reason, those in metrics_by_reason.items():
         click.echo(f"Left out {', '.join(those)}: {reason}", err=True)
-    return names
 
 
 def _print_report(report: "Report") -> None:

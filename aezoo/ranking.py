@@ -6,7 +6,7 @@ attribute of the package it would hide the function of that name.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -78,6 +78,10 @@ class Row:
     num_params: int | None
     metrics: Mapping[str, Metric]
 
+    def has(self, metric: str, unit: str | None) -> bool:
+        """Whether it has a metric, in this unit."""
+        return metric in self.metrics and self.metrics[metric].unit == unit
+
     def figure(self, metric: str) -> str:
         """A metric's value as it is shown; empty where there is none."""
         if metric not in self.metrics:
@@ -108,23 +112,23 @@ class Leaderboard:
     def to_markdown(self) -> str:
         """A Markdown table that is aligned in a terminal too, the best figures bold.
 
-        Of metrics where neither direction is better, none is bold.
+        Of metrics where neither direction is better, none is bold. Figures in another
+        unit than the rest of their column, which cannot be compared, have a dagger.
         """
         from tabulate import tabulate
 
         headings = ["model", "code units", "parameters", *map(heading, self.columns)]
-        best = {metric: self._best(metric) for metric in self.columns}
-        lines = []
-        for row in self.rows:
-            figures = [(row.figure(metric), best[metric]) for metric in self.columns]
-            lines.append(
-                [
-                    f"{row.name} (baseline)" if row.is_baseline else f"`{row.name}`",
-                    "" if row.code_units is None else str(row.code_units),
-                    "" if row.num_params is None else f"{row.num_params:,}",
-                    *(f"**{x}**" if x and x == top else x for x, top in figures),
-                ]
-            )
+        lines = [
+            [
+                f"{row.name} (baseline)" if row.is_baseline else f"`{row.name}`",
+                "" if row.code_units is None else str(row.code_units),
+                "" if row.num_params is None else f"{row.num_params:,}",
+            ]
+            for row in self.rows
+        ]
+        for metric in self.columns:
+            for line, cell in zip(lines, self._cells(metric), strict=True):
+                line.append(cell)
         return tabulate(
             lines,
             headings,
@@ -156,14 +160,21 @@ class Leaderboard:
             ],
         }
 
-    def _best(self, metric: str) -> str | None:
-        """The best figure of a column as it is shown, so that equals share it."""
-        if manifest.higher_is_better(metric) is None:
-            return None
-        return min(
-            (row for row in self.rows if metric in row.metrics),
-            key=lambda row: _rank(row, metric),
-        ).figure(metric)
+    def _cells(self, metric: str) -> Iterator[str]:
+        unit = _unit(self.rows, metric)
+        comparable = [row for row in self.rows if row.has(metric, unit)]
+        best = None
+        if manifest.higher_is_better(metric) is not None:
+            best = min(comparable, key=lambda row: _rank(row, metric, unit))
+        for row in self.rows:
+            figure = row.figure(metric)
+            if row not in comparable:
+                yield f"{figure}†" if figure else ""
+            # Compared as they are shown, so that equals share the bold.
+            elif best is not None and figure == best.figure(metric):
+                yield f"**{figure}**"
+            else:
+                yield figure
 
 
 def leaderboard(
@@ -178,8 +189,8 @@ def leaderboard(
     Args:
         dataset: Dataset that was measured on, e.g. `"mnist"`.
         split: Its split.
-        sort: Metric to sort by: best first, rows without it last. None sorts by
-            name, models first.
+        sort: Metric to sort by: best first, rows without it, or with a figure in
+            another unit, last. None sorts by name, models first.
         metrics: Metrics to show, in this order; None shows the most telling ones. A
             name without its variant stands for all variants: `"frechet"` for
             `"frechet/lenet_mnist_v1"`.
@@ -215,7 +226,8 @@ def leaderboard(
             )
         (sort,) = found
         wanted.append(sort)
-    rows.sort(key=lambda row: (_rank(row, sort), row.is_baseline, row.name))
+    unit = None if sort is None else _unit(rows, sort)
+    rows.sort(key=lambda row: (_rank(row, sort, unit), row.is_baseline, row.name))
     return Leaderboard(dataset, split, sort, tuple(dict.fromkeys(wanted)), tuple(rows))
 
 
@@ -264,9 +276,15 @@ def _named(argument: str, metric: str, known: Sequence[str]) -> list[str]:
     return found
 
 
-def _rank(row: Row, metric: str | None) -> float:
-    """Smaller for better figures; infinite where there is none."""
-    if metric is None or metric not in row.metrics:
+def _unit(rows: Sequence[Row], metric: str) -> str | None:
+    """The unit of most figures of a metric."""
+    units = [row.metrics[metric].unit for row in rows if metric in row.metrics]
+    return max(units, key=units.count, default=None)
+
+
+def _rank(row: Row, metric: str | None, unit: str | None) -> float:
+    """Smaller for better figures; infinite where there is none in that unit."""
+    if metric is None or not row.has(metric, unit):
         return math.inf
     value = row.metrics[metric].value
     return -value if manifest.higher_is_better(metric) else value

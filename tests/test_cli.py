@@ -415,6 +415,9 @@ def test_evaluate_everything_that_model_and_dataset_can_have(
     table = result.stdout.partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in table] == ["metric", "mse"]
     assert "Left out frechet: No feature extractor" in result.stderr
+    report = aezoo.evaluate(CONV_VAE, path, metrics="all")
+    assert list(report) == ["mse"]
+    assert list(report.left_out) == list(report.to_dict()["left_out"]) == ["frechet"]
 
 
 def test_metrics_lists_all_or_those_of_a_model() -> None:

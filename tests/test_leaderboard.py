@@ -150,6 +150,19 @@ class TestMarkdown:
         assert table[f"`{name}`"]["MSE"] == "**0.01000**"
         assert table["`conv_ae_mnist_z32`"]["MSE"] == "**0.01000**"
 
+    def test_figures_in_another_unit_are_marked_and_never_best(self) -> None:
+        path = manifest.manifest_path()
+        document = json.loads(path.read_text())
+        metrics = document["models"]["conv_ae_mnist_z32"]["metrics"]["mnist/test"]
+        metrics["elbo"] = {"value": 400.0, "unit": "u, density", "protocol": "p"}
+        path.write_text(json.dumps(document))
+        manifest.entries.cache_clear()
+        table = aezoo.leaderboard(sort="elbo")
+        column = {name: row["ELBO"] for name, row in cells(table.to_markdown()).items()}
+        assert column["`conv_ae_mnist_z32`"] == "400.00†"
+        assert column["`conv_vae_mnist_z16`"] == "**-97.00**"
+        assert names(table)[:2] == ["conv_vae_mnist_z16", "dense_vae_mnist_z2"]
+
     def test_it_is_aligned(self) -> None:
         lines = aezoo.leaderboard().to_markdown().splitlines()
         assert len({len(line) for line in lines}) == 1

@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from aezoo import hub
 from aezoo.datasets import Dataset, DatasetError, open_dataset
 from aezoo.distributions import check_seed
-from aezoo.errors import UnsupportedOperationError
+from aezoo.errors import AezooError, UnsupportedOperationError
 from aezoo.evaluation import baselines as baseline_models
 from aezoo.evaluation.context import Evaluation, Settings
 from aezoo.evaluation.definition import (
@@ -35,7 +35,7 @@ def evaluate(
     model: str | Autoencoder,
     dataset: Any,
     split: str = "test",
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str] | Literal["all"] | None = None,
     seed: int = 0,
     *,
     limit: int | None = None,
@@ -57,7 +57,8 @@ def evaluate(
         split: Split of a named dataset, used whole.
         metrics: Names from `list_metrics(model)`; None measures the quick ones. A
             name such as `"frechet"` takes its variant from the dataset; `"fid"` is
-            another word for it.
+            another word for it. `"all"` measures every one that the model can have;
+            the report's `left_out` says why others cannot be measured here.
         seed: Seed of sampled codes, noise and subsets of labels.
         limit: Measure only the first so many images (and fit on as many training
             images); the protocol says so.
@@ -102,7 +103,10 @@ def evaluate(
         train=train,
         limit=limit and check_positive_int("limit", limit),
     )
-    if metrics is None:
+    left_out: dict[str, str] | None = {} if metrics == "all" else None
+    if metrics == "all":
+        metrics = list_metrics(model)
+    elif metrics is None:
         metrics = [m for m in DEFAULT_METRICS if METRICS[m].is_possible(model)]
     wanted = [_possible(model, name) for name in _unique(metrics)]
     data = open_dataset(dataset, split, data_dir, model.input_shape)
@@ -111,11 +115,12 @@ def evaluate(
     data = data.take(settings.limit)
     images = model._check_images(data.images, "images")
     data = dataclasses.replace(data, images=images)
-    for definition, _ in wanted:
-        _check_needs(definition, data)
+    if left_out is None:
+        for definition, _ in wanted:
+            _check_needs(definition, data)
 
     evaluation = Evaluation(model, data, settings, total, source)
-    records = measure(evaluation, wanted)
+    records = measure(evaluation, wanted, left_out)
     rows: dict[str, Report] = {}
     if baselines:
         for baseline in baseline_models.fit(evaluation):
@@ -123,13 +128,14 @@ def evaluate(
                 (definition, variant)
                 for definition, variant in wanted
                 if baseline.has_metric(definition)
+                and definition.name not in (left_out or {})
             ]
             if possible:
                 row = Evaluation(baseline.model, data, settings, total, source)
                 rows[baseline.name] = _report(
                     row, baseline.name, measure(row, possible)
                 )
-    return _report(evaluation, model.name, records, rows)
+    return _report(evaluation, model.name, records, rows, left_out)
 
 
 def list_metrics(model: Autoencoder | None = None) -> list[str]:
@@ -146,7 +152,9 @@ def list_metrics(model: Autoencoder | None = None) -> list[str]:
 
 
 def measure(
-    evaluation: Evaluation, wanted: Sequence[tuple[MetricDefinition, str | None]]
+    evaluation: Evaluation,
+    wanted: Sequence[tuple[MetricDefinition, str | None]],
+    left_out: dict[str, str] | None = None,
 ) -> dict[str, Metric]:
     """Records of metrics by name; those per image in one pass over the images."""
     per_image = [definition for definition, _ in wanted if definition.is_per_image]
@@ -158,15 +166,22 @@ def measure(
     records = {}
     for definition, variant in wanted:
         name, stated = definition.name, evaluation.stated
-        if definition.is_per_image:
-            result = mean_over_images(np.concatenate(values[name]))
-        elif definition.variant is None:
-            result = _result(definition.compute(evaluation))
-        else:
-            variant = variant or definition.variant(evaluation)
-            stated["variant"] = variant
-            name = f"{name}/{variant}"
-            result = _result(definition.compute(evaluation, variant))
+        try:
+            if definition.is_per_image:
+                result = mean_over_images(np.concatenate(values[name]))
+            elif definition.variant is None:
+                _check_needs(definition, evaluation.data)
+                result = _result(definition.compute(evaluation))
+            else:
+                variant = variant or definition.variant(evaluation)
+                stated["variant"] = variant
+                name = f"{name}/{variant}"
+                result = _result(definition.compute(evaluation, variant))
+        except (AezooError, ValueError) as error:
+            if left_out is None:
+                raise
+            left_out[definition.name] = str(error)
+            continue
         protocol = result.protocol or definition.protocol
         records[name] = Metric(
             value=result.value,
@@ -229,6 +244,7 @@ def _report(
     name: str,
     records: dict[str, Metric],
     baselines: dict[str, Report] | None = None,
+    left_out: dict[str, str] | None = None,
 ) -> Report:
     return Report(
         model=name,
@@ -238,4 +254,5 @@ def _report(
         seed=evaluation.seed,
         metrics=MappingProxyType(records),
         baselines=MappingProxyType(baselines or {}),
+        left_out=MappingProxyType(left_out or {}),
     )

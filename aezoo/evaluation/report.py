@@ -26,6 +26,8 @@ class Report(Mapping[str, Metric]):
         seed: Seed of everything drawn.
         metrics: Records by metric.
         baselines: Reports of the baselines that were asked for, by their names.
+        left_out: Where all metrics were asked for, the reason by metric why it could
+            not be measured.
     """
 
     model: str
@@ -35,6 +37,9 @@ class Report(Mapping[str, Metric]):
     seed: int
     metrics: Mapping[str, Metric]
     baselines: Mapping[str, "Report"] = dataclasses.field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    left_out: Mapping[str, str] = dataclasses.field(
         default_factory=lambda: MappingProxyType({})
     )
 
@@ -67,6 +72,8 @@ class Report(Mapping[str, Metric]):
             values["baselines"] = {
                 name: report.to_dict() for name, report in self.baselines.items()
             }
+        if self.left_out:
+            values["left_out"] = dict(self.left_out)
         return values
 
     def to_json(self, indent: int | None = 2) -> str:
