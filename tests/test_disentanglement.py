@@ -240,11 +240,23 @@ def test_collapsed_units_do_not_vote(factors: np.ndarray) -> None:
     rng = np.random.default_rng(6)
     codes = three + rng.normal(0.0, 0.05, three.shape)
     # Rare large values: in most groups its share of its own variance is the least.
-    tiny = 1e-5 * rng.normal(size=(len(codes), 1)) ** 9
+    tiny = 1e-6 * rng.normal(size=(len(codes), 1)) ** 9
     assert 0.0 < tiny.var() < 0.01 * codes.var()
     score = d.factor_vae_score(np.hstack([codes, tiny]), three)
     assert score == d.factor_vae_score(codes, three) == 1.0
     assert d.factor_vae_score(np.ones_like(codes), three) == 0.0
+
+
+def test_groups_share_one_value_and_reach_all_that_repeat() -> None:
+    factors = np.array([[0, 5], [1, 5], [0, 6], [1, 6], [2, 6], [1, 7], [0, 5]])
+    rows = np.array([6, 1, 4, 3, 5, 2])  # all but row 0; one row has value 2
+    rng = np.random.default_rng(0)
+    groups = d._draw_groups(factors, 0, rows, 400, 16, rng)
+    assert groups.shape == (200, 16)
+    values = factors[groups, 0]
+    assert (values == values[:, :1]).all()
+    drawn = {value: set(groups[values == value]) for value in (0, 1, 2)}
+    assert drawn == {0: {2, 6}, 1: {1, 3, 5}, 2: set()}
 
 
 def test_beta_vae_score_of_constant_codes_is_chance(factors: np.ndarray) -> None:
