@@ -93,8 +93,9 @@ def kernel_distance(
         subset_size: Rows of a subset, from each set; at most `min(n, m)` are taken.
 
     Returns:
-        The mean, which may be below 0, and its standard error over subsets; where
-        both sets are whole subsets, one estimate without an error.
+        The mean, which may be below 0, and its standard error over subsets, which is
+        small where subsets overlap much; where both sets are whole subsets, one
+        estimate without an error.
 
     Raises:
         ValueError: If the arrays are no features of one width, or a number is out of
