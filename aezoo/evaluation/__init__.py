@@ -6,6 +6,7 @@ from aezoo.evaluation import reconstruction
 from aezoo.evaluation import likelihood
 from aezoo.evaluation import latent
 from aezoo.evaluation import samples
+from aezoo.evaluation import representation
 
 # isort: on
 from aezoo.evaluation.definition import METRICS
@@ -20,5 +21,6 @@ __all__ = [
     "likelihood",
     "list_metrics",
     "reconstruction",
+    "representation",
     "samples",
 ]

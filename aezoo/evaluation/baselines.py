@@ -79,7 +79,7 @@ class Pixels(DeterministicAutoencoder):
     def __init__(self, input_shape: Sequence[int], **kwargs: Any) -> None:
         units = math.prod(input_shape)
         super().__init__(input_shape, units, output_activation="linear", **kwargs)
-        self.encoder = _Flat()
+        self.encoder = _Flat(name="encoder")
         self.decoder = keras.layers.Reshape(self.input_shape, name="decoder")
 
 
