@@ -8,7 +8,8 @@ import pytest
 import aezoo
 from aezoo import manifest, registry
 from aezoo.files import sha256_of
-from training.readme import README, model_table, with_table
+from training.documents import README, documents
+from training.evaluate import published_name, subjects
 from training.recipe import load_recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
@@ -40,22 +41,37 @@ def test_recipes_and_entries_agree() -> None:
         assert entry.paper == recipe.paper
         assert entry.seed == recipe.seed
         assert entry.data.name == recipe.dataset
-        assert set(entry.metrics[f"{recipe.dataset}/test"]) == set(recipe.metrics)
+        stated = list(entry.metrics[f"{recipe.dataset}/test"])
+        assert stated[: len(recipe.metrics)] == list(recipe.metrics)
         for argument, value in recipe.config.items():
-            stated = entry.config[argument]
-            assert stated == (tuple(value) if isinstance(value, list) else value)
+            configured = entry.config[argument]
+            assert configured == (tuple(value) if isinstance(value, list) else value)
 
 
-def test_recipe_headers_state_what_was_measured() -> None:
+def test_models_and_baselines_carry_every_published_metric() -> None:
+    found = subjects()
+    assert len([s for s in found if s.is_baseline]) >= 6
+    for subject in found:
+        assert list(map(published_name, subject.stated)) == list(subject.metrics)
+        for name, record in subject.stated.items():
+            key = f"{subject.dataset}/test"
+            assert record.protocol.startswith(f"{key}, all 10,000 images; "), name
+
+
+def test_documents_say_what_the_manifest_says() -> None:
+    """README and recipe headers, as `python -m training.documents` writes them."""
+    texts = dict(documents())
+    assert len(texts) == 1 + len(ENTRIES)
+    for path, text in texts.items():
+        assert path.read_text(encoding="utf-8") == text, path.name
+
+
+def test_recipe_headers_state_time_and_a_score() -> None:
     for entry in ENTRIES.values():
         header = (ROOT / entry.recipe).read_text(encoding="utf-8").split('"""')[1]
         assert f"{entry.training.seconds:,.0f} s on {entry.training.hardware}" in header
-        scores = re.findall(r"(\w+) (-?[\d.]+)[,.]", header.split("Test split: ")[1])
-        assert scores
-        for metric_name, score in scores:
-            metric = entry.metric(metric_name)
-            assert metric is not None
-            assert f"{metric.value:.4g}" == score.rstrip(".")
+        metric, value = re.findall(r"Test split: (\w+) (-?[\d.]+)[,.]", header)[0]
+        assert f"{entry.metric(metric).value:.4g}" == value
 
 
 def test_the_weights_folder_holds_the_manifests_files_and_no_others() -> None:
@@ -67,7 +83,8 @@ def test_the_weights_folder_holds_the_manifests_files_and_no_others() -> None:
 
 def test_files_have_the_stated_size_and_hash_and_are_small() -> None:
     total = 0
-    for entry in ENTRIES.values():
+    extractors = manifest.read_extractors(ROOT / "weights_manifest.json")
+    for entry in (*ENTRIES.values(), *extractors.values()):
         path = WEIGHTS / entry.weights.file
         assert path.stat().st_size == entry.weights.bytes <= 8_000_000
         assert sha256_of(path) == entry.weights.sha256
@@ -90,8 +107,16 @@ def test_a_family_has_its_own_module_and_a_tiny_config(family: str) -> None:
     assert cls.family == family
 
 
-def test_the_readmes_table_is_the_manifests() -> None:
+def test_the_readme_names_every_model_and_the_leaderboard() -> None:
     text = README.read_text(encoding="utf-8")
-    assert text == with_table(text, model_table(ENTRIES.values()))
+    assert aezoo.leaderboard("mnist", sort="iwae_nll").to_markdown() in text
     for name in ENTRIES:
         assert f"`{name}`" in text
+
+
+def test_the_readme_shows_the_whole_gallery() -> None:
+    text = README.read_text(encoding="utf-8")
+    pictures = sorted((ROOT / "docs" / "gallery").glob("*.png"))
+    assert len(pictures) >= 8
+    for picture in pictures:
+        assert f"docs/gallery/{picture.name}" in text

@@ -294,6 +294,16 @@ def test_unfamiliar_images_are_encoded_once(vae, drawn, monkeypatch) -> None:
     assert sorted(n for method, n in calls if method == "encode_parameters") == [45, 60]
 
 
+def test_pixels_have_no_error_to_tell_unfamiliar_images_by(drawn) -> None:
+    ae = aezoo.create("dense_ae", input_shape=(8, 8, 1), latent_dim=3)
+    report = evaluate(
+        ae, "mnist", metrics=["ood_auroc_mse"], data_dir=drawn, baselines=True
+    )
+    assert list(report.baselines) == ["pca_z3"]
+    # noise has far more than three principal components of the lines
+    assert report.baselines["pca_z3"]["ood_auroc_mse/fashion_mnist"].value == 1.0
+
+
 def test_unfamiliar_datasets_that_do_not_fit_are_refused(vae, drawn) -> None:
     images = np.zeros((4, 8, 8, 1), "uint8")
     with pytest.raises(DatasetError, match=r"no usual.*for 'images'. Name one"):

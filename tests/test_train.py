@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from aezoo import hub, manifest
+from aezoo.datasets import DatasetError, load_dataset
 from aezoo.digits import draw_digits
 from aezoo.errors import ManifestError
-from aezoo.datasets import DatasetError, load_dataset
 from training.data import ShuffledImages
 from training.export import export, write_manifest
 from training.recipe import Recipe, RecipeError

@@ -31,6 +31,7 @@ from aezoo.evaluation.definition import find_metric
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
 from training.export import ROOT, write_manifest
+from training.recipe import load_recipe
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 SPLIT = "test"
@@ -64,7 +65,8 @@ class Subject:
         dataset: TFDS name of the data it is measured on.
         is_baseline: Whether it stands in the section `baselines`.
         load: Makes the model.
-        metrics: What is measured, by the names in the manifest or `PUBLISHED`.
+        metrics: What is measured, names of `PUBLISHED`, most telling first: those
+            that the recipe names.
         stated: What the manifest states so far.
     """
 
@@ -82,10 +84,10 @@ def subjects(data_dir: Path | None = None) -> list[Subject]:
     found = []
     for name, entry in models.items():
         stated = entry.metrics.get(f"{entry.data.name}/{SPLIT}", {})
-        load = _loader(name)
-        found.append(
-            Subject(name, entry.data.name, False, load, _published(load()), stated)
-        )
+        load, first = _loader(name), load_recipe(name).metrics
+        possible = _published(load())
+        metrics = tuple(dict.fromkeys((*first, *possible)))
+        found.append(Subject(name, entry.data.name, False, load, metrics, stated))
     makers: dict[str, Callable[[], baselines.Baseline]]
     for dataset in sorted({entry.data.name for entry in models.values()}):
         entries = [e for e in models.values() if e.data.name == dataset]
@@ -146,7 +148,7 @@ def measure(
 
 
 def write(subject: Subject, measured: Mapping[str, Metric]) -> None:
-    """Put figures into the manifest, in the order of `PUBLISHED`."""
+    """Put figures into the manifest, the most telling first."""
     document = json.loads(MANIFEST.read_text(encoding="utf-8"))
     key = f"{subject.dataset}/{SPLIT}"
     if subject.is_baseline:
@@ -155,18 +157,15 @@ def write(subject: Subject, measured: Mapping[str, Metric]) -> None:
     else:
         place, name = document["models"][subject.name]["metrics"], key
     known = {**place.get(name, {}), **{k: m.to_dict() for k, m in measured.items()}}
-    kept = [k for k in known if _published_name(k) in subject.metrics]
-    place[name] = {k: known[k] for k in sorted(kept, key=_rank)}
+    kept = [k for k in known if published_name(k) in subject.metrics]
+    kept.sort(key=lambda k: subject.metrics.index(published_name(k)))
+    place[name] = {k: known[k] for k in kept}
     write_manifest(document, MANIFEST)
 
 
-def _published_name(stated: str) -> str:
+def published_name(stated: str) -> str:
     """The name in `PUBLISHED` of a metric as the manifest names it."""
     return stated if stated in METRICS else stated.partition("/")[0]
-
-
-def _rank(stated: str) -> int:
-    return PUBLISHED.index(_published_name(stated))
 
 
 def tolerance(name: str, stated: Metric) -> float:
@@ -260,7 +259,7 @@ def main(
             work = sample_figures(chosen, sample, seed, wanted)
         for subject, figures in work:
             if missing:
-                have = {_published_name(k) for k in subject.stated}
+                have = {published_name(k) for k in subject.stated}
                 figures = tuple(m for m in figures if m not in have)
             if not figures:
                 continue

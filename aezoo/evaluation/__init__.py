@@ -6,6 +6,7 @@ from aezoo.evaluation import reconstruction
 from aezoo.evaluation import likelihood
 from aezoo.evaluation import latent
 from aezoo.evaluation import samples
+from aezoo.evaluation import disentanglement
 from aezoo.evaluation import representation
 
 # isort: on
@@ -16,6 +17,7 @@ from aezoo.evaluation.report import Report
 __all__ = [
     "METRICS",
     "Report",
+    "disentanglement",
     "evaluate",
     "latent",
     "likelihood",

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -75,6 +75,8 @@ class Pixels(DeterministicAutoencoder):
     """
 
     family = "pixels"
+    # what it gives back is no reconstruction: nothing was left out
+    TASKS: ClassVar[tuple[str, ...]] = ("features",)
 
     def __init__(self, input_shape: Sequence[int], **kwargs: Any) -> None:
         units = math.prod(input_shape)

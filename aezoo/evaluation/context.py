@@ -126,6 +126,20 @@ class Evaluation:
         """
         return _labels_of(self.data)
 
+    @property
+    def factors(self) -> np.ndarray:
+        """Classes of the images' generative factors, `(n, num_factors)`.
+
+        Raises:
+            DatasetError: If the dataset has none.
+        """
+        if self.data.factors is None:
+            raise DatasetError(
+                f"The dataset {self.data.key!r} has no known factors, which this "
+                "metric needs. 'shapes' has them."
+            )
+        return self.data.factors
+
     @cached_property
     def train(self) -> Dataset:
         """Training data of the dataset: split `train`, or what was passed.
