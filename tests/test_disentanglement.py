@@ -5,6 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import aezoo
+from aezoo import evaluation
+from aezoo.datasets import Dataset, DatasetError
 from aezoo.evaluation import disentanglement as d
 
 pytest.importorskip("sklearn")
@@ -359,3 +362,39 @@ def test_bad_bins(metric: Callable, bins: float) -> None:
 def test_bad_importances(matrix: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         d.importance_scores(matrix)
+
+
+def test_sap_of_factors_with_many_values_reaches_nine_tenths() -> None:
+    """Guessing one of sixteen values is right once in sixteen times."""
+    factors = np.random.default_rng(0).integers(0, 16, (4000, 4))
+    codes = factors + np.random.default_rng(1).normal(0.0, 0.05, factors.shape)
+    assert 0.9 <= d.sap_score(codes, factors) <= 1.0 - 1.0 / 16 + 0.01
+
+
+def test_models_are_measured_on_datasets_with_factors() -> None:
+    """`evaluate` hands codes and factors to the functions of this module."""
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 4, (400, 2))
+    pixels = np.stack([factors[:, 0] / 3, factors[:, 1] / 3, rng.random(400)], axis=1)
+    model = aezoo.create("linear_ae", input_shape=(1, 3, 1), latent_dim=3)
+    model.encoder.heads["z"].set_weights([np.eye(3), np.zeros(3)])
+    images = pixels.reshape(400, 1, 3, 1).astype("float32")
+    data = Dataset("drawn", "1", "test", images, factors=factors)
+    names = [n for n, m in evaluation.METRICS.items() if m.needs == ("factors",)]
+    assert len(names) == 8
+    report = aezoo.evaluate(model, data, metrics=names, seed=3)
+    codes = model.encode(images)
+    scores = d.dci(codes, factors, seed=3)
+    expected = {
+        "mig": d.mutual_information_gap(codes, factors),
+        "modularity": d.modularity(codes, factors),
+        "dci_disentanglement": scores.disentanglement,
+        "dci_completeness": scores.completeness,
+        "dci_informativeness": scores.informativeness,
+        "sap": d.sap_score(codes, factors, seed=3),
+        "factor_vae_score": d.factor_vae_score(codes, factors, seed=3),
+        "beta_vae_score": d.beta_vae_score(codes, factors, seed=3),
+    }
+    assert {name: record.value for name, record in report.items()} == expected
+    with pytest.raises(DatasetError, match=r"'mig' needs factors"):
+        aezoo.evaluate(model, images, metrics=["mig"])

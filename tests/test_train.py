@@ -43,7 +43,7 @@ def recipe() -> Recipe:
         config={"latent_dim": 2, "hidden_units": (16,)},
         description="Small.",
         paper="https://arxiv.org/abs/1312.6114",
-        metrics=("negative_elbo", "mse"),
+        metrics=("elbo", "mse"),
         epochs=2,
     )
 
