@@ -6,6 +6,7 @@ from aezoo import losses
 from aezoo.evaluation.context import Evaluation
 from aezoo.evaluation.definition import (
     Result,
+    has_prior,
     metric,
 )
 from aezoo.models._base import Autoencoder
@@ -21,8 +22,9 @@ _CHEN = "https://arxiv.org/abs/1802.04942"
     "active_units",
     unit="units",
     protocol="number of code units whose posterior mean has a variance over images "
-    "above 0.01",
+    "above 0.01; the prior's is 1",
     higher_is_better=True,
+    is_possible=has_prior,
     reference=_BURDA,
 )
 def active_units(evaluation: Evaluation) -> float:

@@ -13,6 +13,6 @@ RECIPE = Recipe(
     config={"hidden_units": (128,), "latent_dim": 32},
     description="Convolutional autoencoder with 32 code units.",
     epochs=25,
-    metrics=("mse", "mae", "denoising_mse", "active_units", "active_code_fraction"),
+    metrics=("mse", "mae", "denoising_mse", "active_code_fraction"),
     paper="https://doi.org/10.1007/978-3-642-21735-7_7",
 )

@@ -18,6 +18,6 @@ RECIPE = Recipe(
     },
     description="Denoising convolutional autoencoder, trained on noise of sigma 0.5.",
     epochs=25,
-    metrics=("mse", "mae", "denoising_mse", "active_units"),
+    metrics=("mse", "mae", "denoising_mse"),
     paper="https://www.jmlr.org/papers/v11/vincent10a.html",
 )

@@ -13,6 +13,6 @@ RECIPE = Recipe(
     config={"latent_dim": 2, "hidden_units": (512, 256, 128)},
     description="Deep dense autoencoder with a 2-D code, for maps of MNIST.",
     epochs=40,
-    metrics=("mse", "mae", "active_units"),
+    metrics=("mse", "mae"),
     paper="https://doi.org/10.1126/science.1127647",
 )

@@ -13,6 +13,6 @@ RECIPE = Recipe(
     config={"latent_dim": 32, "hidden_units": (512, 256)},
     description="Deep dense autoencoder with 32 code units.",
     epochs=60,
-    metrics=("mse", "mae", "denoising_mse", "active_units"),
+    metrics=("mse", "mae", "denoising_mse"),
     paper="https://doi.org/10.1126/science.1127647",
 )

@@ -13,6 +13,6 @@ RECIPE = Recipe(
     config={"latent_dim": 32},
     description="PCA of MNIST: a linear autoencoder fitted in closed form.",
     method="closed_form",
-    metrics=("mse", "mae", "denoising_mse", "active_units"),
+    metrics=("mse", "mae", "denoising_mse"),
     paper="https://doi.org/10.1016/0893-6080(89)90014-2",
 )

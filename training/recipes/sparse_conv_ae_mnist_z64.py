@@ -19,6 +19,6 @@ RECIPE = Recipe(
     description="Sparse convolutional autoencoder: few of 64 ReLU units fire.",
     epochs=12,
     weight_decay=0.3,
-    metrics=("mse", "mae", "active_units", "active_code_fraction"),
+    metrics=("mse", "mae", "active_code_fraction"),
     paper="https://proceedings.mlr.press/v15/glorot11a.html",
 )
