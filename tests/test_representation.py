@@ -163,9 +163,12 @@ def test_separate_clusters_agree_perfectly_whatever_their_labels() -> None:
     assert cluster_agreement(codes, renamed, seed=1) == (1.0, 1.0)
 
 
-def test_noise_agrees_by_chance(rng) -> None:
-    agreement = cluster_agreement(rng.normal(size=(600, 2)), rng.integers(0, 4, 600))
+def test_noise_agrees_by_chance_which_the_seed_decides(rng) -> None:
+    codes, labels = rng.normal(size=(600, 6)), rng.integers(0, 4, 600)
+    agreement = cluster_agreement(codes, labels)
     np.testing.assert_allclose(agreement, 0.0, atol=0.02)
+    assert cluster_agreement(codes, labels, seed=0) == agreement
+    assert cluster_agreement(codes, labels, seed=1) != agreement
 
 
 def test_agreement_is_that_of_the_pairs_of_examples() -> None:
