@@ -23,7 +23,7 @@ MANIFEST_NAME = "weights_manifest.json"
 # By the part of a metric's name before "/"; of all other metrics, lower is better.
 HIGHER_IS_BETTER = frozenset(
     {
-        *("psnr", "ssim", "ms_ssim", "elbo", "log_likelihood", "active_units"),
+        *("psnr", "ssim", "ms_ssim", "elbo", "log_likelihood"),
         *("codebook_usage", "codebook_perplexity", "linear_probe", "knn_accuracy"),
         *("kmeans_ari", "kmeans_nmi", "precision", "recall", "density", "coverage"),
         *("ood_auroc_mse", "ood_auroc_elbo", "mig", "sap", "modularity"),
@@ -33,8 +33,8 @@ HIGHER_IS_BETTER = frozenset(
 )
 NEITHER_IS_BETTER = frozenset(
     {
-        *("kl", "kl_per_dim", "mutual_information", "active_code_fraction"),
-        *("aggregate_mean", "aggregate_variance"),
+        *("kl", "kl_per_dim", "mutual_information", "active_units"),
+        *("active_code_fraction", "aggregate_mean", "aggregate_variance"),
     }
 )
 _Record = TypeVar("_Record")

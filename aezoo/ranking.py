@@ -6,6 +6,7 @@ attribute of the package it would hide the function of that name.
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -16,9 +17,8 @@ from aezoo.registry import did_you_mean
 
 # Shown unless metrics are named, as far as any row has them.
 DEFAULT_METRICS = (
-    *("mse", "ssim", "elbo", "iwae_nll", "iwae_nll/binarised", "kl", "active_units"),
-    *("frechet", "linear_probe", "linear_probe/100", "knn_accuracy"),
-    *("denoising_mse", "active_code_fraction", "log_likelihood"),
+    *("mse", "ssim", "denoising_mse", "elbo", "iwae_nll", "iwae_nll/binarised", "kl"),
+    *("active_units", "frechet", "linear_probe", "linear_probe/100"),
 )
 # Others are named by their words: `kernel_distance` is "kernel distance".
 _HEADINGS = {
@@ -227,7 +227,9 @@ def leaderboard(
         (sort,) = found
         wanted.append(sort)
     unit = None if sort is None else _unit(rows, sort)
-    rows.sort(key=lambda row: (_rank(row, sort, unit), row.is_baseline, row.name))
+    rows.sort(
+        key=lambda row: (_rank(row, sort, unit), row.is_baseline, _natural(row.name))
+    )
     return Leaderboard(dataset, split, sort, tuple(dict.fromkeys(wanted)), tuple(rows))
 
 
@@ -280,6 +282,11 @@ def _unit(rows: Sequence[Row], metric: str) -> str | None:
     """The unit of most figures of a metric."""
     units = [row.metrics[metric].unit for row in rows if metric in row.metrics]
     return max(units, key=units.count, default=None)
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """A key that sorts `pca_z2` before `pca_z16`."""
+    return [(text, int(part or 0)) for text, part in re.findall(r"(\D+)(\d*)", name)]
 
 
 def _rank(row: Row, metric: str | None, unit: str | None) -> float:

@@ -1,10 +1,10 @@
 """What metrics are computed from: each pass of a model happens once, whoever asks."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from aezoo.distributions import IndexedNoise, Posterior
 from aezoo.models._base import Autoencoder
 from aezoo.progress import with_progress
 
+_Value = TypeVar("_Value")
 # Images per step; no result depends on it.
 CHUNK = 1000
 # Added to the seed, so that noise of different use is independent.
@@ -67,11 +68,24 @@ class Evaluation:
         self.total = total
         self.source = source
         self.seed = settings.seed
-        # What the modules of metrics want to compute once, by their own keys.
-        self.computed: dict[Any, Any] = {}
+        self._computed: dict[Any, Any] = {}
 
     def __len__(self) -> int:
         return len(self.data.images)
+
+    def once(self, key: Any, compute: Callable[[], _Value]) -> _Value:
+        """What `compute` returns, computed at the first call with this key."""
+        if key not in self._computed:
+            self._computed[key] = compute()
+        value: _Value = self._computed[key]
+        return value
+
+    def with_model(self, model: Autoencoder) -> "Evaluation":
+        """Another model on the same data."""
+        other = Evaluation(model, self.data, self.settings, self.total, self.source)
+        if "train" in self.__dict__:  # read already
+            other.train = self.train
+        return other
 
     @property
     def num_samples(self) -> int:
@@ -222,10 +236,16 @@ class Chunk:
         if x is not None:
             self.x = x
         self._is_replaced = x is not None
-        self.computed: dict[str, np.ndarray] = {}
+        self._computed: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+    def once(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """What `compute` returns, computed at the first call with this key."""
+        if key not in self._computed:
+            self._computed[key] = compute()
+        return self._computed[key]
 
     def noise(self, stream: int = 0) -> IndexedNoise:
         """Noise that depends on the seed and each image's position alone."""

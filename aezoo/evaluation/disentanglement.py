@@ -550,12 +550,9 @@ def _informativeness(evaluation: Evaluation) -> float:
 
 
 def _dci_of(evaluation: Evaluation) -> DCI:
-    if "dci" not in evaluation.computed:
-        evaluation.computed["dci"] = dci(
-            evaluation.codes, evaluation.factors, evaluation.seed
-        )
-    scores: DCI = evaluation.computed["dci"]
-    return scores
+    return evaluation.once(
+        "dci", lambda: dci(evaluation.codes, evaluation.factors, evaluation.seed)
+    )
 
 
 @metric(

@@ -23,7 +23,7 @@ _CHEN = "https://arxiv.org/abs/1802.04942"
     unit="units",
     protocol="number of code units whose posterior mean has a variance over images "
     "above 0.01; the prior's is 1",
-    higher_is_better=True,
+    higher_is_better=None,
     is_possible=has_prior,
     reference=_BURDA,
 )
@@ -166,9 +166,10 @@ def aggregate_log_densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
         `"conditional"` log q(z|x), `"joint"` log q(z) and `"marginals"`
         sum_j log q(z_j); nats, float64, `(n,)` each.
     """
-    if "aggregate" in evaluation.computed:
-        densities: dict[str, np.ndarray] = evaluation.computed["aggregate"]
-        return densities
+    return evaluation.once("aggregate", lambda: _aggregate(evaluation))
+
+
+def _aggregate(evaluation: Evaluation) -> dict[str, np.ndarray]:
     mean = evaluation.parameters["z_mean"]
     log_var = evaluation.parameters["z_log_var"]
     z = evaluation.sampled_codes
@@ -190,9 +191,7 @@ def aggregate_log_densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
         joint[rows] = _log_mean_exp(log_q)
         marginals[rows] = log_marginals
     conditional = np.asarray(evaluation.posterior.log_prob(z), "float64")
-    densities = {"conditional": conditional, "joint": joint, "marginals": marginals}
-    evaluation.computed["aggregate"] = densities
-    return densities
+    return {"conditional": conditional, "joint": joint, "marginals": marginals}
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:

@@ -175,9 +175,7 @@ def log_marginal(chunk: Chunk) -> np.ndarray:
     Returns:
         Nats, float64, `(n,)`.
     """
-    if "log_marginal" not in chunk.computed:
-        chunk.computed["log_marginal"] = _log_marginal(chunk)
-    return chunk.computed["log_marginal"]
+    return chunk.once("log_marginal", lambda: _log_marginal(chunk))
 
 
 def _log_marginal(chunk: Chunk) -> np.ndarray:

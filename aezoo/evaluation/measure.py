@@ -1,7 +1,8 @@
 """The one measurement of every figure that the project shows."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -98,10 +99,10 @@ def evaluate(
     settings = Settings(
         seed=check_seed(seed) or 0,
         importance_samples=check_positive_int("importance_samples", importance_samples),
-        num_samples=num_samples and check_positive_int("num_samples", num_samples),
+        num_samples=_positive_or_none("num_samples", num_samples),
         data_dir=data_dir,
         train=train,
-        limit=limit and check_positive_int("limit", limit),
+        limit=_positive_or_none("limit", limit),
     )
     left_out: dict[str, str] | None = {} if metrics == "all" else None
     if metrics == "all":
@@ -115,23 +116,27 @@ def evaluate(
     data = data.take(settings.limit)
     images = model._check_images(data.images, "images")
     data = dataclasses.replace(data, images=images)
-    if left_out is None:
-        for definition, _ in wanted:
-            _check_needs(definition, data)
-
     evaluation = Evaluation(model, data, settings, total, source)
-    records = measure(evaluation, wanted, left_out)
+    ready = []  # what can fail early does so before anything is measured
+    for definition, variant in wanted:
+        with _leaving_out(definition, left_out):
+            _check_needs(definition, data)
+            if definition.variant is not None:
+                variant = variant or definition.variant(evaluation)
+            ready.append((definition, variant))
+
+    records = measure(evaluation, ready, left_out)
     rows: dict[str, Report] = {}
     if baselines:
         for baseline in baseline_models.fit(evaluation):
             possible = [
                 (definition, variant)
-                for definition, variant in wanted
+                for definition, variant in ready
                 if baseline.has_metric(definition)
                 and definition.name not in (left_out or {})
             ]
             if possible:
-                row = Evaluation(baseline.model, data, settings, total, source)
+                row = evaluation.with_model(baseline.model)
                 rows[baseline.name] = _report(
                     row, baseline.name, measure(row, possible)
                 )
@@ -156,33 +161,41 @@ def measure(
     wanted: Sequence[tuple[MetricDefinition, str | None]],
     left_out: dict[str, str] | None = None,
 ) -> dict[str, Metric]:
-    """Records of metrics by name; those per image in one pass over the images."""
-    per_image = [definition for definition, _ in wanted if definition.is_per_image]
-    values: dict[str, list[np.ndarray]] = {d.name: [] for d in per_image}
-    if per_image:
+    """Records of metrics by name; those per image in one pass over the images.
+
+    Args:
+        evaluation: What to measure.
+        wanted: Definitions with the variant of those that have one.
+        left_out: Takes the reason why a metric cannot be measured; None raises it.
+    """
+    results: dict[str, Result] = {}
+    values: dict[str, list[np.ndarray]] = {
+        definition.name: [] for definition, _ in wanted if definition.is_per_image
+    }
+    if values:
         for chunk in evaluation.chunks("measuring"):
-            for definition in per_image:
-                values[definition.name].append(definition.compute(chunk))
+            for name in list(values):
+                with _leaving_out(METRICS[name], left_out):
+                    values[name].append(METRICS[name].compute(chunk))
+                if left_out and name in left_out:
+                    del values[name]
+    for definition, variant in wanted:
+        if definition.is_per_image:
+            if definition.name in values:
+                whole = np.concatenate(values[definition.name])
+                results[definition.name] = mean_over_images(whole)
+            continue
+        arguments = [evaluation] if variant is None else [evaluation, variant]
+        with _leaving_out(definition, left_out):
+            results[definition.name] = _result(definition.compute(*arguments))
     records = {}
     for definition, variant in wanted:
-        name, stated = definition.name, evaluation.stated
-        try:
-            if definition.is_per_image:
-                result = mean_over_images(np.concatenate(values[name]))
-            elif definition.variant is None:
-                _check_needs(definition, evaluation.data)
-                result = _result(definition.compute(evaluation))
-            else:
-                variant = variant or definition.variant(evaluation)
-                stated["variant"] = variant
-                name = f"{name}/{variant}"
-                result = _result(definition.compute(evaluation, variant))
-        except (AezooError, ValueError) as error:
-            if left_out is None:
-                raise
-            left_out[definition.name] = str(error)
+        if definition.name not in results:
             continue
+        result = results[definition.name]
         protocol = result.protocol or definition.protocol
+        stated = {**evaluation.stated, "variant": variant}
+        name = definition.name if variant is None else f"{definition.name}/{variant}"
         records[name] = Metric(
             value=result.value,
             unit=definition.unit_of(evaluation.model),
@@ -191,6 +204,19 @@ def measure(
             values=result.values,
         )
     return records
+
+
+@contextlib.contextmanager
+def _leaving_out(
+    definition: MetricDefinition, left_out: dict[str, str] | None
+) -> Iterator[None]:
+    """Note why a metric cannot be measured, or raise it if `left_out` is None."""
+    try:
+        yield
+    except (AezooError, ValueError) as error:
+        if left_out is None:
+            raise
+        left_out[definition.name] = str(error)
 
 
 def mean_over_images(values: np.ndarray) -> Result:
@@ -203,6 +229,10 @@ def mean_over_images(values: np.ndarray) -> Result:
 
 def _result(value: Any) -> Result:
     return value if isinstance(value, Result) else Result(float(value))
+
+
+def _positive_or_none(name: str, value: Any) -> int | None:
+    return None if value is None else check_positive_int(name, value)
 
 
 def _which_images(evaluation: Evaluation) -> str:

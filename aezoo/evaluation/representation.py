@@ -6,7 +6,7 @@ The functions on arrays take codes of shape `(n, units)` and integer labels of s
 
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +28,6 @@ TOLERANCE, MAX_ITERATIONS = 1e-4, 1000
 STARTS = 10
 _CODES = "codes (modes of the posteriors)"
 _ACCURACY = "fraction of images"
-_Value = TypeVar("_Value")
 
 
 # --- On arrays of codes --------------------------------------------------------------
@@ -359,16 +358,8 @@ def _check_labelled(
 # --- Of a model ----------------------------------------------------------------------
 
 
-def _once(evaluation: Evaluation, key: Any, compute: Callable[[], _Value]) -> _Value:
-    if key not in evaluation.computed:
-        evaluation.computed[key] = compute()
-    value: _Value = evaluation.computed[key]
-    return value
-
-
 def _agreement(evaluation: Evaluation) -> tuple[float, float]:
-    return _once(
-        evaluation,
+    return evaluation.once(
         "cluster_agreement",
         lambda: cluster_agreement(
             evaluation.codes, evaluation.labels, seed=evaluation.seed
@@ -470,15 +461,14 @@ def _other(evaluation: Evaluation, dataset: str) -> Evaluation:
                 f"{evaluation.data.key!r}: {error}"
             ) from error
 
-    return _once(evaluation, ("other", dataset), compute)
+    return evaluation.once(("other", dataset), compute)
 
 
 def _scores(
     evaluation: Evaluation, per_image: Callable[[Chunk], np.ndarray]
 ) -> np.ndarray:
     """A metric of each image, once."""
-    return _once(
-        evaluation,
+    return evaluation.once(
         ("scores", per_image),
         lambda: np.concatenate(
             [per_image(chunk) for chunk in evaluation.chunks("scoring")]

@@ -7,7 +7,7 @@ measured with one particular copy of InceptionV3.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,6 @@ _SAMPLES = (
 )
 _FEATURES = ", in features of {variant}"
 _NEIGHBOURS = "A metric of nearest neighbours"
-_Value = TypeVar("_Value")
 
 
 # --- On arrays of features ----------------------------------------------------------
@@ -267,23 +266,16 @@ def _default_extractor(evaluation: Evaluation) -> str:
     return default_extractor(evaluation.data.name)
 
 
-def _once(evaluation: Evaluation, key: Any, compute: Callable[[], _Value]) -> _Value:
-    if key not in evaluation.computed:
-        evaluation.computed[key] = compute()
-    value: _Value = evaluation.computed[key]
-    return value
-
-
 def _features(evaluation: Evaluation, extractor: str, images: str) -> np.ndarray:
     """Features of the `"real"`, `"generated"` or `"reconstructed"` images, once."""
 
     def compute() -> np.ndarray:
-        network = _once(
-            evaluation, ("extractor", extractor), lambda: load_extractor(extractor)
+        network = evaluation.once(
+            ("extractor", extractor), lambda: load_extractor(extractor)
         )
         return network.features(_IMAGES[images](evaluation))
 
-    return _once(evaluation, (images, extractor), compute)
+    return evaluation.once((images, extractor), compute)
 
 
 def _generated(evaluation: Evaluation) -> np.ndarray:
@@ -357,16 +349,14 @@ def _kernel_distance(evaluation: Evaluation, extractor: str) -> Result:
 
 
 def _precision_recall(evaluation: Evaluation, extractor: str) -> tuple[float, float]:
-    return _once(
-        evaluation,
+    return evaluation.once(
         ("precision_recall", extractor),
         lambda: precision_recall(*_pair(evaluation, extractor)),
     )
 
 
 def _density_coverage(evaluation: Evaluation, extractor: str) -> tuple[float, float]:
-    return _once(
-        evaluation,
+    return evaluation.once(
         ("density_coverage", extractor),
         lambda: density_coverage(*_pair(evaluation, extractor)),
     )
