@@ -535,8 +535,10 @@ def training_curves(
             (name, f"{prefix}training", "-"),
             (f"val_{name}", f"{prefix}validation", "--"),
         ):
-            if column in columns:
-                epochs, values = _curve(columns, column)
+            if column not in columns:
+                continue
+            epochs, values = _curve(columns, column)
+            if epochs:  # not a column of NA alone, of a run without validation
                 marker = "o" if len(epochs) == 1 else ""
                 panel.plot(
                     epochs, values, line, color=f"C{i}", label=label, marker=marker

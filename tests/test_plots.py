@@ -539,3 +539,10 @@ def test_a_figure_is_as_large_as_what_it_shows(
         spare = figure.bbox.size - whole.size
         assert (spare >= 0).all()
         assert (spare <= 0.2 * figure.dpi).all()
+
+
+def test_a_log_without_validation_shows_none() -> None:
+    """Keras writes NA there when a run has no validation data."""
+    columns = {"loss": [3.0, 2.0], "val_loss": ["NA", "NA"]}
+    panel = plots.training_curves(columns).axes[0]
+    assert [line.get_label() for line in panel.get_lines()] == ["training"]
