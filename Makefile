@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# A file's tests stay in one process, so that its fixtures are made once.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-tensorflow test-jax lint format wheel clean
@@ -12,10 +15,10 @@ demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
 test: test-tensorflow test-jax  ## The whole suite, on both backends
 
 test-tensorflow: $(VENV)/.dev
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
+	KERAS_BACKEND=tensorflow $(PYTEST)
 
 test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_common.py tests/test_golden.py
+	KERAS_BACKEND=jax $(PYTEST) tests/test_common.py tests/test_golden.py
 
 lint: $(VENV)/.dev  ## Style, types and import rules
 	$(BIN)/ruff format --check .
