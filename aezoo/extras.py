@@ -1,6 +1,8 @@
 """Optional packages, imported where they are used."""
 
 import importlib
+import importlib.util
+import sys
 from typing import Any
 
 from aezoo.errors import MissingDependencyError
@@ -23,7 +25,30 @@ def require(module: str, extra: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{purpose} needs {module.split('.')[0]}. Install it with "
-            f'`pip install "aezoo[{extra}]"`.'
-        ) from error
+        raise _missing(module, extra, purpose) from error
+
+
+def check_installed(package: str, extra: str, purpose: str) -> None:
+    """Fail before any work is done if an optional package is not there.
+
+    Args:
+        package: Package that is imported later, e.g. `"sklearn"`.
+        extra: As in `require`.
+        purpose: As in `require`.
+
+    Raises:
+        MissingDependencyError: If it is not installed; says how to install it.
+    """
+    if package in sys.modules:
+        is_there = sys.modules[package] is not None
+    else:
+        is_there = importlib.util.find_spec(package) is not None
+    if not is_there:
+        raise _missing(package, extra, purpose)
+
+
+def _missing(module: str, extra: str, purpose: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"{purpose} needs {module.split('.')[0]}. Install it with "
+        f'`pip install "aezoo[{extra}]"`.'
+    )

@@ -1,6 +1,7 @@
 """Metrics: right by an independent computation, whatever the batch size."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,11 @@ from scipy import stats
 import aezoo
 import aezoo.registry
 from aezoo.datasets import Dataset, DatasetError
-from aezoo.errors import UnsupportedOperationError
+from aezoo.errors import (
+    MissingDependencyError,
+    UnknownModelError,
+    UnsupportedOperationError,
+)
 from aezoo.evaluation import METRICS, context, evaluate, likelihood, list_metrics
 
 
@@ -272,3 +277,28 @@ def test_every_family_has_finite_figures(family: str, images) -> None:
     assert len(report) >= 7
     for name, record in report.items():
         assert np.isfinite(record.value), name
+
+
+@pytest.mark.parametrize("name", ["precision", "linear_probe", "mig", "ssim"])
+def test_a_missing_package_is_told_before_anything_is_measured(
+    name: str, vae, images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, METRICS[name].package, None)
+    monkeypatch.setattr(context.Evaluation, "chunks", lambda *_: pytest.fail("late"))
+    with pytest.raises(MissingDependencyError, match=rf"{name!r} needs .*evaluation\]"):
+        evaluate(vae, images, metrics=["mse", name])
+
+
+def test_a_missing_extractor_is_told_before_anything_is_measured(
+    vae, images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context.Evaluation, "chunks", lambda *_: pytest.fail("late"))
+    with pytest.raises(UnknownModelError, match=r"No feature extractor was trained"):
+        evaluate(vae, images, metrics=["mse", "fid"])
+
+
+def test_limits_of_zero_are_refused(vae, images) -> None:
+    with pytest.raises(ValueError, match=r"`limit` must be an integer of at least 1"):
+        evaluate(vae, images, limit=0)
+    with pytest.raises(ValueError, match=r"`num_samples` must be an integer"):
+        evaluate(vae, images, num_samples=0)

@@ -50,6 +50,7 @@ class MetricDefinition:
         is_density: Whether it is a density for a model, and so in another unit than
             the mass that it is for others.
         needs: What the dataset must have: `"labels"`, `"factors"`.
+        package: Optional package that must be installed.
         variant: Default of an open variant, from an evaluation; None if the metric
             has none.
         reference: URL of the paper that defines it.
@@ -64,6 +65,7 @@ class MetricDefinition:
     higher_is_better: bool | None = False
     is_density: Callable[[Autoencoder], bool] = lambda model: False  # noqa: ARG005
     needs: tuple[str, ...] = ()
+    package: str | None = None
     variant: Callable[["Evaluation"], str] | None = None
     reference: str | None = None
 

@@ -486,6 +486,7 @@ _FIELDS: dict[str, Any] = {
     "unit": "score, 1 is best",
     "higher_is_better": True,
     "needs": ("factors",),
+    "package": "sklearn",
 }
 
 

@@ -21,6 +21,7 @@ from aezoo.evaluation.definition import (
     find_metric,
 )
 from aezoo.evaluation.report import Report
+from aezoo.extras import check_installed
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
 from aezoo.validation import check_positive_int
@@ -261,6 +262,9 @@ def _possible(model: Autoencoder, name: str) -> tuple[MetricDefinition, str | No
 
 
 def _check_needs(definition: MetricDefinition, data: Dataset) -> None:
+    if definition.package is not None:
+        purpose = f"The metric {definition.name!r}"
+        check_installed(definition.package, "evaluation", purpose)
     for need in definition.needs:
         if getattr(data, need) is None:
             raise DatasetError(

@@ -68,6 +68,7 @@ def psnr(chunk: Chunk) -> np.ndarray:
     "pixels, sigma 1.5, K1 0.01, K2 0.03, range 1, mean over channels and over "
     "the pixels whose window lies inside the image (scikit-image), " + _FROM_THE_MODE,
     higher_is_better=True,
+    package="skimage",
     reference="https://doi.org/10.1109/TIP.2003.819861",
 )
 def ssim(chunk: Chunk) -> np.ndarray:

@@ -81,6 +81,7 @@ def _at_label_counts(name: str, protocol: str, reference: str) -> Callable[..., 
         "unit": _ACCURACY,
         "higher_is_better": True,
         "needs": ("labels",),
+        "package": "sklearn",
         "reference": reference,
     }
 
@@ -379,6 +380,7 @@ _K_MEANS = (
     protocol=f"adjusted Rand index {_K_MEANS}",
     higher_is_better=True,
     needs=("labels",),
+    package="sklearn",
     reference="https://doi.org/10.1007/BF01908075",
 )
 def _kmeans_ari(evaluation: Evaluation) -> float:
@@ -391,6 +393,7 @@ def _kmeans_ari(evaluation: Evaluation) -> float:
     protocol=f"mutual information over the mean of the entropies {_K_MEANS}",
     higher_is_better=True,
     needs=("labels",),
+    package="sklearn",
     reference="https://www.jmlr.org/papers/v11/vinh10a.html",
 )
 def _kmeans_nmi(evaluation: Evaluation) -> float:
@@ -427,6 +430,7 @@ def _unfamiliar(evaluation: Evaluation) -> str:
     is_possible=_can_reconstruct,
     higher_is_better=True,
     variant=_unfamiliar,
+    package="sklearn",
     reference=_HENDRYCKS,
 )
 def _ood_auroc_mse(evaluation: Evaluation, dataset: str) -> float:
@@ -442,6 +446,7 @@ def _ood_auroc_mse(evaluation: Evaluation, dataset: str) -> float:
     is_possible=has_likelihood,
     higher_is_better=True,
     variant=_unfamiliar,
+    package="sklearn",
     reference="https://arxiv.org/abs/1810.09136",
 )
 def _ood_auroc_elbo(evaluation: Evaluation, dataset: str) -> float:

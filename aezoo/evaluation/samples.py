@@ -370,6 +370,7 @@ def _density_coverage(evaluation: Evaluation, extractor: str) -> tuple[float, fl
     is_possible=has_prior,
     higher_is_better=True,
     variant=_default_extractor,
+    package="sklearn",
     reference=_KYNKAANNIEMI,
 )
 def _precision(evaluation: Evaluation, extractor: str) -> float:
@@ -384,6 +385,7 @@ def _precision(evaluation: Evaluation, extractor: str) -> float:
     is_possible=has_prior,
     higher_is_better=True,
     variant=_default_extractor,
+    package="sklearn",
     reference=_KYNKAANNIEMI,
 )
 def _recall(evaluation: Evaluation, extractor: str) -> float:
@@ -399,6 +401,7 @@ def _recall(evaluation: Evaluation, extractor: str) -> float:
     is_possible=has_prior,
     higher_is_better=True,
     variant=_default_extractor,
+    package="sklearn",
     reference=_NAEEM,
 )
 def _density(evaluation: Evaluation, extractor: str) -> float:
@@ -413,6 +416,7 @@ def _density(evaluation: Evaluation, extractor: str) -> float:
     is_possible=has_prior,
     higher_is_better=True,
     variant=_default_extractor,
+    package="sklearn",
     reference=_NAEEM,
 )
 def _coverage(evaluation: Evaluation, extractor: str) -> float:
