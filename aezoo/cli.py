@@ -260,9 +260,9 @@ def leaderboard(
 ) -> None:
     """Show the published figures of all models as a Markdown table.
 
-    The README holds the same table; both come from the manifest. The best figure of
-    each column is **bold**; those with a dagger are in another unit and cannot be
-    compared. `aezoo describe` says how each was measured.
+    The README holds the same table; both come from the manifest. The best model's
+    figure in each column is **bold**; those with a dagger are in another unit and
+    cannot be compared. `aezoo describe` says how each was measured.
     """
     from aezoo.ranking import leaderboard as compare
 

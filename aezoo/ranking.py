@@ -112,6 +112,8 @@ class Leaderboard:
     def to_markdown(self) -> str:
         """A Markdown table that is aligned in a terminal too, the best figures bold.
 
+        Baselines compete with none: real images are no model.
+
         Of metrics where neither direction is better, none is bold. Figures in another
         unit than the rest of their column, which cannot be compared, have a dagger.
         """
@@ -164,14 +166,15 @@ class Leaderboard:
         unit = _unit(self.rows, metric)
         comparable = [row for row in self.rows if row.has(metric, unit)]
         best = None
-        if manifest.higher_is_better(metric) is not None:
-            best = min(comparable, key=lambda row: _rank(row, metric, unit))
+        models = [row for row in comparable if not row.is_baseline]
+        if models and manifest.higher_is_better(metric) is not None:
+            best = min(models, key=lambda row: _rank(row, metric, unit))
         for row in self.rows:
             figure = row.figure(metric)
             if row not in comparable:
                 yield f"{figure}†" if figure else ""
             # Compared as they are shown, so that equals share the bold.
-            elif best is not None and figure == best.figure(metric):
+            elif row in models and best and figure == best.figure(metric):
                 yield f"**{figure}**"
             else:
                 yield figure

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -36,7 +37,6 @@ from aezoo.extractors import (
     load_extractor,
 )
 from aezoo.files import sha256_of
-from tests.conftest import DATASETS
 from training.export import export as export_model
 from training.extractors import (
     RECIPES,
@@ -49,6 +49,8 @@ from training.extractors import (
     train,
 )
 from training.recipe import Recipe, RecipeError
+
+DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 
 NAME = "lenet_mnist_v1"
 NAMES = sorted(manifest.extractors())

@@ -1,5 +1,8 @@
 """Probes, clusters and out-of-distribution scores, against their definitions."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,7 +19,8 @@ from aezoo.evaluation.representation import (
     knn_accuracy,
     linear_probe_accuracy,
 )
-from tests.conftest import DATASETS
+
+DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 
 pytest.importorskip("sklearn")
 ACCURACIES = [linear_probe_accuracy, knn_accuracy]

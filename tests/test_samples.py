@@ -1,6 +1,8 @@
 """Metrics of samples: against other computations, known cases and brute force."""
 
+import os
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,12 +11,14 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 import aezoo
+from aezoo.digits import draw_digits
 from aezoo.errors import (
     MissingDependencyError,
     UnknownModelError,
     UnsupportedOperationError,
 )
 from aezoo.evaluation import evaluate, list_metrics, samples
+from aezoo.evaluation.baselines import TrainingImages
 from aezoo.evaluation.samples import (
     density_coverage,
     frechet_distance,
@@ -22,7 +26,8 @@ from aezoo.evaluation.samples import (
     precision_recall,
 )
 from aezoo.extractors import Classifier, Extractor
-from tests.conftest import DATASETS
+
+DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 
 METRICS = [
     *("frechet", "kernel_distance", "precision", "recall", "density", "coverage"),
@@ -361,3 +366,21 @@ def test_a_pretrained_vae_on_mnist() -> None:
     assert 1.0 < report["reconstruction_frechet"].value < report["frechet"].value < 100
     assert 0.3 < report["precision"].value < 1.0
     assert 0.3 < report["coverage"].value < 1.0
+
+
+def test_training_images_are_as_good_as_samples_can_get() -> None:
+    """A baseline row of its own, and only for metrics of samples."""
+    train, test = (draw_digits(80, seed=seed)[0] for seed in (1, 2))
+    names = ["mse", "frechet/lenet_mnist_v1", "reconstruction_frechet/lenet_mnist_v1"]
+    report = aezoo.evaluate(
+        "dense_vae_mnist_z2", test, metrics=names, train=train, baselines=True
+    )
+    row = report.baselines["training_images"]
+    assert list(row) == ["frechet/lenet_mnist_v1"]
+    assert 0.0 < row["frechet"].value < report["frechet"].value
+    model = TrainingImages(train)
+    drawn = model.sample(80, seed=0)
+    everything = {image.tobytes() for image in train}
+    assert {i.tobytes() for i in np.round(255 * drawn).astype("uint8")} == everything
+    np.testing.assert_array_equal(drawn, model.sample(80, seed=0))
+    assert len(model.sample(100, seed=0)) == 100

@@ -22,6 +22,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import click
+import numpy as np
 
 from aezoo import hub, manifest
 from aezoo.datasets import Dataset, load_dataset
@@ -96,6 +97,7 @@ def subjects(data_dir: Path | None = None) -> list[Subject]:
         rows = manifest.read_baselines(MANIFEST).get(f"{dataset}/{SPLIT}", {})
         makers = {f"pca_z{n}": _pca_maker(dataset, shape, n, data_dir) for n in units}
         makers["pixels"] = functools.partial(baselines.pixels, shape)
+        makers["training_images"] = _real_maker(dataset, data_dir)
         for name, make in makers.items():
             metrics = _published_of_baseline(name, shape)
             load = _baseline_loader(make)
@@ -124,6 +126,17 @@ def _pca_maker(
     return make
 
 
+def _real_maker(
+    dataset: str, data_dir: Path | None
+) -> Callable[[], baselines.Baseline]:
+    def make() -> baselines.Baseline:
+        return baselines.training_images(
+            load_dataset(dataset, "train", data_dir).images
+        )
+
+    return make
+
+
 def _published(model: Autoencoder) -> tuple[str, ...]:
     return tuple(n for n in PUBLISHED if find_metric(n)[0].is_possible(model))
 
@@ -132,6 +145,8 @@ def _published_of_baseline(name: str, shape: Sequence[int]) -> tuple[str, ...]:
     """Those that mean something for a baseline; fitting it is not needed to tell."""
     if name == "pixels":
         baseline = baselines.pixels(shape)
+    elif name == "training_images":
+        baseline = baselines.training_images(np.zeros((1, *shape), "uint8"))
     else:
         model = hub.create("linear_ae", input_shape=shape, latent_dim=1)
         baseline = baselines.Baseline(name, model, baselines.PCA_GROUPS)

@@ -1,4 +1,4 @@
-"""What a model must beat: principal components, and the raw pixels."""
+"""What to compare a model with: principal components, raw pixels, real images."""
 
 import dataclasses
 import math
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from aezoo import hub
@@ -19,7 +20,7 @@ PCA_GROUPS = ("reconstruction", "representation", "disentanglement")
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """A model that stands for "no network at all".
+    """A stand-in for a model, with figures to compare a model's with.
 
     Attributes:
         name: Its row's name, e.g. `"pca_z16"`.
@@ -42,6 +43,7 @@ def fit(evaluation: Evaluation) -> Iterator[Baseline]:
     shape, units = evaluation.model.input_shape, evaluation.codes.shape[1]
     yield pca(shape, units, evaluation.train.images)
     yield pixels(shape)
+    yield training_images(evaluation.train.images)
 
 
 def pca(input_shape: Sequence[int], units: int, images: Any) -> Baseline:
@@ -64,6 +66,16 @@ def pixels(input_shape: Sequence[int]) -> Baseline:
         input_shape: Image shape `(height, width, channels)`.
     """
     return Baseline("pixels", Pixels(input_shape), ("representation",))
+
+
+def training_images(images: Any) -> Baseline:
+    """Training images in the place of samples: as good as samples can get.
+
+    Args:
+        images: Training images `(n, height, width, channels)`, uint8 or floats in
+            [0, 1].
+    """
+    return Baseline("training_images", TrainingImages(images), ("samples",))
 
 
 class Pixels(DeterministicAutoencoder):
@@ -91,3 +103,34 @@ class _Flat(keras.layers.Layer):
     def call(self, inputs: Any) -> dict[str, Any]:
         """`{"z": (batch, pixels)}`."""
         return {"z": ops.reshape(inputs, (ops.shape(inputs)[0], -1))}
+
+
+class TrainingImages(DeterministicAutoencoder):
+    """Has learnt its training images by heart: samples are some of them.
+
+    Args:
+        images: The images `(n, height, width, channels)`, uint8 or floats in [0, 1].
+        **kwargs: As in `DeterministicAutoencoder`.
+    """
+
+    family = "training_images"
+    TASKS: ClassVar[tuple[str, ...]] = ("sampling",)
+
+    def __init__(self, images: np.ndarray, **kwargs: Any) -> None:
+        super().__init__(images.shape[1:], 1, **kwargs)
+        self.images = images
+
+    def sample(
+        self, n: int, seed: int | None = None, *, pixel_noise: bool = False
+    ) -> np.ndarray:
+        """Random training images, each once as long as there are enough.
+
+        Args:
+            n: Number of images.
+            seed: Seed of the choice.
+            pixel_noise: Ignored: the images are real.
+        """
+        del pixel_noise
+        generator = np.random.default_rng(seed)
+        chosen = generator.choice(len(self.images), n, replace=n > len(self.images))
+        return np.asarray(self.to_unit_range(self.images[chosen]))

@@ -92,6 +92,11 @@ def is_bernoulli(model: Autoencoder) -> bool:
     return getattr(model, "likelihood", None) == "bernoulli"
 
 
+def can_reconstruct(model: Autoencoder) -> bool:
+    """Models that encode and decode; some baselines do not."""
+    return "reconstruction" in model.TASKS
+
+
 def has_prior(model: Autoencoder) -> bool:
     """Models that can sample."""
     return "sampling" in model.TASKS

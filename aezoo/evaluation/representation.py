@@ -12,11 +12,15 @@ import numpy as np
 
 from aezoo.datasets import DatasetError
 from aezoo.evaluation.context import Chunk, Evaluation
-from aezoo.evaluation.definition import Result, has_likelihood, metric
+from aezoo.evaluation.definition import (
+    Result,
+    can_reconstruct,
+    has_likelihood,
+    metric,
+)
 from aezoo.evaluation.likelihood import elbo
 from aezoo.evaluation.reconstruction import mse
 from aezoo.extras import require
-from aezoo.models._base import Autoencoder
 
 # Training labels of the metrics with few labels, and random subsets of each size.
 LABEL_COUNTS = (10, 100, 1000)
@@ -408,10 +412,6 @@ _TIES = "than one of these images, a tie counting half"
 _HENDRYCKS = "https://arxiv.org/abs/1610.02136"
 
 
-def _can_reconstruct(model: Autoencoder) -> bool:
-    return "reconstruction" in model.TASKS
-
-
 def _unfamiliar(evaluation: Evaluation) -> str:
     name = evaluation.data.name
     if name not in _UNFAMILIAR:
@@ -427,7 +427,7 @@ def _unfamiliar(evaluation: Evaluation) -> str:
     unit=_AUROC,
     protocol=f"{_OUTSIDE}larger squared error per pixel {_TIES}; reconstructions from "
     "the mode of the posterior",
-    is_possible=_can_reconstruct,
+    is_possible=can_reconstruct,
     higher_is_better=True,
     variant=_unfamiliar,
     package="sklearn",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from aezoo.evaluation.context import Evaluation
-from aezoo.evaluation.definition import Result, has_prior, metric
+from aezoo.evaluation.definition import Result, can_reconstruct, has_prior, metric
 from aezoo.extractors import default_extractor, load_extractor
 from aezoo.extras import require
 from aezoo.validation import check_positive_int
@@ -324,6 +324,7 @@ def _frechet(evaluation: Evaluation, extractor: str) -> float:
     protocol="squared Frechet distance of Gaussians with the moments of the images and "
     "of their reconstructions (from the mode of the posterior, rounded to 8 bits)"
     + _FEATURES,
+    is_possible=can_reconstruct,
     variant=_default_extractor,
     reference=_HEUSEL,
 )
