@@ -377,6 +377,8 @@ def test_training_images_are_as_good_as_samples_can_get() -> None:
     )
     row = report.baselines["training_images"]
     assert list(row) == ["frechet/lenet_mnist_v1"]
+    assert "real images of the training data" in row["frechet"].protocol
+    assert "means of p(x|z)" in report["frechet"].protocol
     assert 0.0 < row["frechet"].value < report["frechet"].value
     model = TrainingImages(train)
     drawn = model.sample(80, seed=0)

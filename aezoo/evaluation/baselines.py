@@ -115,6 +115,7 @@ class TrainingImages(DeterministicAutoencoder):
 
     family = "training_images"
     TASKS: ClassVar[tuple[str, ...]] = ("sampling",)
+    SAMPLES: ClassVar[str] = "real images of the training data, drawn at random"
 
     def __init__(self, images: np.ndarray, **kwargs: Any) -> None:
         super().__init__(images.shape[1:], 1, **kwargs)

@@ -99,6 +99,7 @@ class Evaluation:
             "seed": self.seed,
             "importance_samples": self.settings.importance_samples,
             "num_samples": f"{self.num_samples:,}",
+            "samples": self.model.SAMPLES,
             "dataset": self.data.name,
         }
 

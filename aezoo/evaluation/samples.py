@@ -26,10 +26,7 @@ DISTANCES_MB = 64
 _HEUSEL = "https://arxiv.org/abs/1706.08500"
 _KYNKAANNIEMI = "https://arxiv.org/abs/1904.06991"
 _NAEEM = "https://arxiv.org/abs/2002.09797"
-_SAMPLES = (
-    "{num_samples} samples (means of p(x|z), z from the prior, seed {seed}, rounded to "
-    "8 bits)"
-)
+_SAMPLES = "{num_samples} samples ({samples}, seed {seed}, rounded to 8 bits)"
 _FEATURES = ", in features of {variant}"
 _NEIGHBOURS = "A metric of nearest neighbours"
 

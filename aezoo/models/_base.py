@@ -82,6 +82,8 @@ class Autoencoder(Steps, keras.Model):
     TINY_CONFIG: ClassVar[dict[str, Any]] = {}
     HEADS: ClassVar[tuple[str, ...]] = ("z",)
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features")
+    # What `sample` returns, for the protocols of metrics.
+    SAMPLES: ClassVar[str] = "means of p(x|z), z from the prior"
 
     encoder: keras.layers.Layer
     decoder: keras.layers.Layer
