@@ -113,6 +113,12 @@ def test_wrong_arguments_are_refused(zoo: Path, arguments, message: str) -> None
     assert message in result.output
 
 
+def test_writing_and_checking_exclude_each_other(zoo: Path) -> None:
+    result = run(zoo, "ppca_mnist_z32", "--write", "--check")
+    assert result.exit_code == 2
+    assert "--write makes the manifest right" in result.output
+
+
 def test_samples_of_figures_are_drawn_by_seed() -> None:
     found = script.subjects()
     drawn = sample_figures(found, 7, seed=1)

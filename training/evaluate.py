@@ -40,7 +40,7 @@ SPLIT = "test"
 PUBLISHED: tuple[str, ...] = (
     *("mse", "mae", "psnr", "ssim", "ms_ssim", "denoising_mse"),
     *("elbo", "elbo/binarised", "reconstruction_nll", "kl", "log_likelihood"),
-    *("iwae_nll", "iwae_nll/binarised", "bits_per_dim"),
+    *("iwae_nll", "iwae_nll/binarised", "bits_per_dim", "bits_per_dim/binarised"),
     *("active_units", "active_code_fraction", "kl_per_dim"),
     *("aggregate_mean", "aggregate_variance"),
     *("mutual_information", "total_correlation", "total_correlation/gaussian"),
@@ -263,6 +263,8 @@ def main(
     data_dir: Path | None,
 ) -> None:
     """Command line."""
+    if is_write and check:
+        raise click.UsageError("--write makes the manifest right; --check judges it.")
     failures: list[str] = []
     try:
         chosen = choose(subjects(data_dir), names, everything)
