@@ -13,6 +13,7 @@ _MODULE_OF = {
     "describe": "manifest",
     "list_models": "manifest",
     "load": "hub",
+    "save": "folder",
     "feature_extractor": "features",
     "evaluate": "evaluation",
     "leaderboard": "ranking",
@@ -47,6 +48,7 @@ __all__ = [
     "losses",
     "optimizers",
     "plots",
+    "save",
     "verify",
 ]
 
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     )
     from aezoo.evaluation import evaluate
     from aezoo.features import feature_extractor
+    from aezoo.folder import save
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models
     from aezoo.ranking import leaderboard

@@ -6,6 +6,7 @@ leaves to the backend is here: compiled inference functions, the `train_step` an
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -92,28 +93,46 @@ def compile_inference(
 
 
 @contextlib.contextmanager
-def without_initialisation(model: keras.Model) -> Iterator[None]:
+def without_initialisation(
+    model: keras.Model, num_values: int | None = None
+) -> Iterator[None]:
     """Build `model` inside this context with zeros in place of random weights.
 
     For models whose weights are about to be loaded: random initialisers cost 0.7 s
     (TensorFlow) to 4 s (JAX, which compiles each of them) and are overwritten. The
     layers get their own initialisers back on exit.
+
+    Args:
+        model: The model, not yet built.
+        num_values: Most values that all weights may have together, whatever the
+            configuration says; None for no limit.
+
+    Raises:
+        ValueError: If there would be more, before memory is taken for them.
     """
+    taken = 0
+
+    def zeros(shape: Sequence[int], dtype: str | None = None) -> np.ndarray:
+        nonlocal taken
+        taken += math.prod(shape)
+        if num_values is not None and taken > num_values:
+            raise ValueError(
+                f"`num_params` does not fit its configuration, which needs {taken:,} "
+                f"weights or more. Received: num_params={num_values}."
+            )
+        return np.zeros(shape, dtype or keras.config.floatx())
+
     replaced = []
     for layer in model._flatten_layers():
         for name, value in list(vars(layer).items()):
             if isinstance(value, keras.initializers.Initializer):
                 replaced.append((layer, name, value))
-                setattr(layer, name, _numpy_zeros)
+                setattr(layer, name, zeros)
     try:
         yield
     finally:
         for layer, name, value in replaced:
             setattr(layer, name, value)
-
-
-def _numpy_zeros(shape: Sequence[int], dtype: str | None = None) -> np.ndarray:
-    return np.zeros(shape, dtype or keras.config.floatx())
 
 
 # --- Training ------------------------------------------------------------------

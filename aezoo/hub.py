@@ -1,28 +1,34 @@
 """Where weights come from, and how they become a model that can be trusted."""
 
 import inspect
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from aezoo import manifest, registry
+from aezoo import folder, manifest, registry
 from aezoo.backend import without_initialisation
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.files import check_hdf5, path_inside, verify_sha256
+from aezoo.folder import FolderEntry
 from aezoo.manifest import WeightsEntry
 from aezoo.models._base import Autoencoder
 
 WEIGHTS_FOLDER = manifest.PACKAGE / "weights"
 
 
-def load(name: str) -> Autoencoder:
-    """A pretrained model, ready to use.
+def load(name: str | os.PathLike[str]) -> Autoencoder:
+    """A pretrained model, or one from a folder, ready to use.
 
-    The weights are bundled: nothing is downloaded. The file's SHA-256 is checked
-    before it is opened.
+    Nothing is downloaded: the weights of the models in `aezoo.list_models()` are
+    bundled. A folder is data, never code: its configuration and its files are checked
+    before anything is built, and only registered families are built. The file's
+    SHA-256 is checked before it is opened.
 
     Args:
-        name: A name from `aezoo.list_models()`, e.g. `"conv_vae_mnist_z16"`.
+        name: A name from `aezoo.list_models()`, e.g. `"conv_vae_mnist_z16"`; or a
+            folder that `aezoo.save` wrote: a `Path`, or text with a `/` or that names
+            an existing folder.
 
     Returns:
         A `keras.Model` with `reconstruct`, `encode`, `posterior`, `decode`, `sample`,
@@ -30,17 +36,47 @@ def load(name: str) -> Autoencoder:
 
     Raises:
         UnknownModelError: If there is no such model; names the closest.
+        FileNotFoundError: If there is no such folder.
         ChecksumError: If the weights file is corrupted, truncated or missing.
-        ManifestError: If the manifest's entry does not fit the file.
-        UnsafeFileError: If the file refers to data outside itself.
+        ManifestError: If the manifest's or folder's entry is invalid, or does not fit
+            the file.
+        UnsafeFileError: If a file refers to data outside itself, or its name leaves
+            its folder.
     """
-    entry = manifest.describe(name)
+    path = as_folder(name)
+    if path is not None:
+        return load_folder(path)
+    if name not in manifest.entries():
+        raise UnknownModelError(
+            f"Unknown model {name!r}."
+            f"{registry.did_you_mean(str(name), manifest.entries())} "
+            "Call `aezoo.list_models()` for all names, or pass a folder that "
+            f"`aezoo.save` wrote, e.g. {f'./{name}'!r}."
+        )
+    entry = manifest.describe(str(name))
     path = path_inside(WEIGHTS_FOLDER, entry.weights.file)
     verify_sha256(path, entry.weights.sha256, "Reinstall aezoo to restore it.")
     return load_entry(entry, path)
 
 
-def load_entry(entry: WeightsEntry, path: Path) -> Autoencoder:
+def as_folder(name: str | os.PathLike[str]) -> Path | None:
+    """The folder that `load(name)` reads, or None if `name` names a model."""
+    if isinstance(name, os.PathLike):
+        return Path(name)
+    if not isinstance(name, str) or not name or name in manifest.entries():
+        return None
+    is_path = any(separator in name for separator in {"/", os.sep})
+    return Path(name) if is_path or Path(name).is_dir() else None
+
+
+def load_folder(path: Path) -> Autoencoder:
+    """The model of a folder that `aezoo.save` wrote; raises as `load` does."""
+    entry = folder.read_entry(path)
+    entry_class(entry)  # refused before the weights are even hashed
+    return load_entry(entry, folder.weights_path(path, entry))
+
+
+def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:
     """Build the model of an entry and read its weights from a verified file.
 
     Raises:
@@ -48,17 +84,13 @@ def load_entry(entry: WeightsEntry, path: Path) -> Autoencoder:
         UnsafeFileError: If the file refers to data outside itself.
     """
     check_hdf5(path, entry.num_params)
+    cls = entry_class(entry)
     try:
-        cls = registry.family_class(entry.family)
-        check_config(cls, entry.config)
         model = cls(**entry.config, name=entry.name)
-        with without_initialisation(model):
+        with without_initialisation(model, entry.num_params):
             model.build((None, *model.input_shape))
     except (TypeError, ValueError) as error:
-        raise ManifestError(
-            f"The manifest entry {entry.name!r} does not describe a valid "
-            f"{entry.family!r} model: {error}"
-        ) from error
+        raise _invalid(entry, error) from error
     stated = (entry.input_shape, entry.latent_shape, entry.num_params)
     actual = (model.input_shape, model.latent_shape, model.count_params())
     if stated != actual:
@@ -75,6 +107,27 @@ def load_entry(entry: WeightsEntry, path: Path) -> Autoencoder:
             f"{entry.name!r}: {error}"
         ) from error
     return model
+
+
+def entry_class(entry: WeightsEntry | FolderEntry) -> type[Autoencoder]:
+    """The class of an entry's family, which knows all arguments of its `config`.
+
+    Raises:
+        ManifestError: If the family or an argument is unknown; names the closest.
+    """
+    try:
+        cls = registry.family_class(entry.family)
+        check_config(cls, entry.config)
+    except ValueError as error:
+        raise _invalid(entry, error) from error
+    return cls
+
+
+def _invalid(entry: WeightsEntry | FolderEntry, error: Exception) -> ManifestError:
+    return ManifestError(
+        f"The manifest entry {entry.name!r} does not describe a valid "
+        f"{entry.family!r} model: {error}"
+    )
 
 
 def check_config(cls: type[Autoencoder], config: Iterable[str]) -> None:

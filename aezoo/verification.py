@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
 
-from aezoo import extractors, golden, hub, manifest
+from aezoo import extractors, folder, golden, hub, manifest
 from aezoo.files import path_inside, verify_sha256
+from aezoo.folder import FolderEntry, FolderWeights
 from aezoo.manifest import (
     BundledFile,
     ExtractorEntry,
@@ -19,7 +21,7 @@ from aezoo.manifest import (
 )
 from aezoo.progress import with_progress
 
-_File = WeightsFile | BundledFile | GoldenFile
+_File = WeightsFile | BundledFile | FolderWeights | GoldenFile
 _Result = TypeVar("_Result")
 
 
@@ -108,7 +110,7 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify(name: str) -> Verification:
+def verify(name: str | os.PathLike[str]) -> Verification:
     """Check a model's files and what it computes against the manifest.
 
     The SHA-256 of weights and golden file; that the weights fit their entry in the
@@ -117,30 +119,41 @@ def verify(name: str) -> Verification:
     the current backend. What is wrong is in the result; it is never raised.
 
     Args:
-        name: A name from `aezoo.list_models()`, or of a bundled feature extractor.
+        name: A name from `aezoo.list_models()`, or of a bundled feature extractor; or
+            a folder that `aezoo.save` wrote, as `aezoo.load` takes it.
 
     Returns:
         The checks; `.ok` tells whether all passed.
 
     Raises:
         UnknownModelError: If there is no such model; names the closest.
+        FileNotFoundError: If there is no such folder.
+        ManifestError: If the folder's `aezoo.json` is missing or invalid.
 
     Example:
         >>> aezoo.verify("conv_vae_mnist_z16").ok
         True
     """
-    entry: WeightsEntry | ExtractorEntry
+    name, path = str(name), hub.as_folder(name)
+    entry: WeightsEntry | ExtractorEntry | FolderEntry
     if name in manifest.extractors():
         entry = manifest.extractors()[name]
         checks = _checks(
             entry,
-            extractors.load_extractor,
+            lambda: extractors.load_extractor(name),
             lambda _, __: extractors.extractor_deviation(name),
             extractors.TOLERANCE,
+            hub.WEIGHTS_FOLDER,
         )
     else:
-        entry = manifest.describe(name)
-        checks = _checks(entry, hub.load, golden.golden_deviation, golden.TOLERANCE)
+        entry = folder.read_entry(path) if path else manifest.describe(name)
+        checks = _checks(
+            entry,
+            lambda: hub.load(path or name),
+            golden.golden_deviation,
+            golden.TOLERANCE,
+            path or hub.WEIGHTS_FOLDER,
+        )
     return Verification(name, keras.backend.backend(), tuple(checks))
 
 
@@ -151,23 +164,26 @@ def verify_all() -> list[Verification]:
 
 
 def _checks(
-    entry: WeightsEntry | ExtractorEntry,
-    load: Callable[[str], Any],
+    entry: WeightsEntry | ExtractorEntry | FolderEntry,
+    load: Callable[[], Any],
     deviations: Callable[[Any, Path], dict[str, float]],
     tolerance: float,
+    files: Path,
 ) -> Iterator[Check]:
     weights, _ = _attempt(
-        "sha256 of the weights", lambda: _verified(entry.weights), entry.weights.sha256
+        "sha256 of the weights",
+        lambda: _verified(files, entry.weights),
+        entry.weights.sha256,
     )
     golden_file, path = _attempt(
         "sha256 of the golden file",
-        lambda: _verified(entry.golden),
+        lambda: _verified(files, entry.golden),
         entry.golden.sha256,
     )
     yield from (weights, golden_file)
     if not weights.is_passed:
         return
-    loaded, model = _attempt("weights and manifest", lambda: load(entry.name))
+    loaded, model = _attempt("weights and manifest", load)
     yield loaded
     if model is None or path is None:
         return
@@ -181,9 +197,11 @@ def _checks(
         yield Check(f"golden {tensor}", is_passed, detail, deviation, tolerance)
 
 
-def _verified(file: _File) -> Path:
-    path = path_inside(hub.WEIGHTS_FOLDER, file.file)
-    verify_sha256(path, file.sha256, "Reinstall aezoo to restore it.")
+def _verified(files: Path, file: _File) -> Path:
+    path = path_inside(files, file.file)
+    is_bundled = files == hub.WEIGHTS_FOLDER
+    remedy = "Reinstall aezoo to restore it." if is_bundled else folder.REMEDY
+    verify_sha256(path, file.sha256, remedy)
     return path
 
 

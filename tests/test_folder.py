@@ -1,0 +1,381 @@
+"""A model as a folder: what is saved is what is loaded; what is unsafe is refused."""
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import aezoo
+from aezoo import backend, folder, hub, registry
+from aezoo.errors import (
+    ChecksumError,
+    ManifestError,
+    UnknownModelError,
+    UnsafeFileError,
+)
+from aezoo.files import sha256_of
+from aezoo.manifest import Metric
+from aezoo.models._base import Autoencoder
+
+FILES = ["aezoo.json", "config.json", "golden.npz", "metadata.json"]
+FILES += ["model.weights.h5"]
+FAMILIES = registry.list_families()
+
+
+def tiny(family: str = "dense_vae", **config: Any) -> Autoencoder:
+    cls = registry.family_class(family)
+    return aezoo.create(family, **{**cls.TINY_CONFIG, **config})
+
+
+def pixels(n: int = 4) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 8, 8, 1), dtype="uint8")
+
+
+@pytest.fixture(scope="module")
+def _saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return aezoo.save(tiny(), tmp_path_factory.mktemp("saved") / "vae")
+
+
+@pytest.fixture
+def saved(_saved: Path, tmp_path: Path) -> Path:
+    """A saved model that a test may damage."""
+    return Path(shutil.copytree(_saved, tmp_path / "vae"))
+
+
+@pytest.fixture
+def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        keras.Model, "__init__", lambda *_, **__: pytest.fail("something was built")
+    )
+
+
+def edit(path: Path, change: Callable[[dict], Any]) -> None:
+    document = json.loads((path / "aezoo.json").read_text())
+    change(document)
+    (path / "aezoo.json").write_text(json.dumps(document))
+
+
+def rehash(path: Path) -> None:
+    weights = path / "model.weights.h5"
+    size, sha256 = weights.stat().st_size, sha256_of(weights)
+    edit(path, lambda e: e["weights"].update(bytes=size, sha256=sha256))
+
+
+# --- Round trips ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_saved_is_what_is_loaded(family: str, tmp_path: Path) -> None:
+    model = tiny(family)
+    path = aezoo.save(model, tmp_path / "model")
+    assert sorted(p.name for p in path.iterdir()) == FILES
+    assert list(tmp_path.iterdir()) == [path], "nothing else stays"
+    native = keras.saving.load_model(path)
+    for loaded in (aezoo.load(path), aezoo.load(str(path)), native):
+        assert type(loaded) is type(model)
+        assert loaded.get_config() == model.get_config()
+        for ours, theirs in zip(loaded.weights, model.weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    loaded = aezoo.load(path)
+    np.testing.assert_array_equal(loaded.encode(pixels()), model.encode(pixels()))
+    np.testing.assert_array_equal(native.encode(pixels()), model.encode(pixels()))
+    if "sampling" in model.TASKS:
+        np.testing.assert_array_equal(loaded.sample(2, seed=1), model.sample(2, seed=1))
+
+
+def test_keras_loads_a_folder_in_a_new_process(saved: Path) -> None:
+    code = (
+        "import aezoo.models, keras, sys\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "assert (model.family, model.latent_dim) == ('dense_vae', 3)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(saved)], check=True)
+
+
+def test_a_trained_model_is_saved_without_its_optimiser(tmp_path: Path) -> None:
+    model = tiny(beta=2.0)
+    model.encoder.trainable = False
+    model.compile("adam")
+    model.fit(pixels(), epochs=1, verbose=0)
+    path = aezoo.save(model, tmp_path / "model")
+    with h5py.File(path / "model.weights.h5") as file:
+        assert "optimizer" not in file
+    loaded = aezoo.load(path)
+    assert (loaded.beta, loaded.compiled) == (2.0, False)
+    np.testing.assert_array_equal(loaded.encode(pixels()), model.encode(pixels()))
+    assert model.compiled, "the model itself is left as it was"
+    loaded.compile("adam")
+    loaded.fit(pixels(), epochs=1, verbose=0)
+
+
+def test_mixed_precision_survives(tmp_path: Path) -> None:
+    model = tiny(dtype="mixed_bfloat16")
+    path = aezoo.save(model, tmp_path / "model")
+    loaded = aezoo.load(path)
+    assert loaded.dtype_policy.name == "mixed_bfloat16"
+    assert loaded.encoder.dtype_policy.name == "mixed_bfloat16"
+    np.testing.assert_array_equal(loaded.encode(pixels()), model.encode(pixels()))
+
+
+def test_the_entry_says_what_was_given(tmp_path: Path) -> None:
+    path = aezoo.save(
+        tiny(name="my_vae"),
+        tmp_path / "model",
+        description="Noise.",
+        license="MIT",
+        metrics={"noise/test": {"mse": Metric(0.1, "squared error", "invented")}},
+    )
+    entry = json.loads((path / "aezoo.json").read_text())
+    assert (entry["description"], entry["license"]) == ("Noise.", "MIT")
+    assert entry["metrics"]["noise/test"]["mse"]["value"] == 0.1
+    assert {"aezoo", "keras"} <= set(entry["versions"])
+    assert entry["weights"]["sha256"] == sha256_of(path / "model.weights.h5")
+    assert aezoo.load(path).name == "my_vae"
+
+
+def test_verify_compares_the_golden_tensors(saved: Path) -> None:
+    found = aezoo.verify(saved)
+    assert found.ok, found
+    assert {"golden codes", "golden samples"} <= {c.what for c in found.checks}
+    (saved / "golden.npz").write_bytes(b"other")
+    found = aezoo.verify(saved)
+    assert [c.what for c in found.failures] == ["sha256 of the golden file"]
+    assert folder.REMEDY in found.failures[0].detail
+
+
+# --- Names and folders ----------------------------------------------------------
+
+
+def test_text_names_a_folder_where_it_can(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(saved.parent)
+    assert aezoo.load("vae").family == "dense_vae"
+    assert aezoo.load("./vae").family == "dense_vae"
+    saved.rename("conv_vae_mnist_z16")
+    assert hub.as_folder("conv_vae_mnist_z16") is None, "a model's name comes first"
+    assert hub.as_folder(Path("conv_vae_mnist_z16")) is not None
+    with pytest.raises(UnknownModelError, match=r"Unknown model 'vea'.*e\.g\. './vea'"):
+        aezoo.load("vea")
+    with pytest.raises(FileNotFoundError, match=r"There is no folder no/such.*save"):
+        aezoo.load("no/such")
+
+
+# --- What is refused ------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("nothing_is_built")
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"schema_version": 2}, ManifestError, r"`schema_version` 1\. Received.*=2"),
+        ({"family": "dense_va"}, ManifestError, r"Did you mean 'dense_v?ae'.*Famil"),
+        ({"family": ["x"]}, ManifestError, r"`family` must be of type str"),
+        ({"family": None}, ManifestError, r"`family` must be of type str"),
+        ({"num_params": True}, ManifestError, r"`num_params` must be of type int"),
+        ({"num_params": 10**12}, ManifestError, r"`num_params` must fit the weights"),
+        ({"num_params": 5}, ManifestError, r"expected 5 values, received"),
+        ({"input_shape": [8, "8", 1]}, ManifestError, r"`input_shape` must be a list"),
+        ({"config": {"latent_dims": 3}}, ManifestError, r"Did you mean 'latent_dim'"),
+        ({"config": {"activation": {}}}, ManifestError, r"numbers, text.*activation="),
+        ({"config": {"filters": [[1]]}}, ManifestError, r"numbers, text.*filters="),
+        ({"config": {"dtype": "int8"}}, ManifestError, r"`dtype` must be one of"),
+        ({"weights": {"file": "../x"}}, UnsafeFileError, r"must stay inside.*\.\./x"),
+        ({"weights": {"file": "/etc/x"}}, UnsafeFileError, r"must stay inside.*/etc/x"),
+        ({"weights": {"file": "gone.h5"}}, ChecksumError, r"gone.h5 is missing. Copy"),
+        ({"weights": {"bytes": 7}}, ChecksumError, r"expected 7 bytes, received"),
+        ({"weights": {"sha256": "0"}}, ManifestError, r"`weights.sha256` must be 64"),
+        ({"golden": "x"}, ManifestError, r"`golden` must be of type dict"),
+    ],
+)
+def test_an_edited_entry_is_refused_before_anything_is_built(
+    saved: Path, change: dict, error: type[Exception], message: str
+) -> None:
+    def apply(entry: dict) -> None:
+        for key, value in change.items():
+            entry[key] = {**entry[key], **value} if isinstance(value, dict) else value
+
+    edit(saved, apply)
+    with pytest.raises(error, match=message):
+        aezoo.load(saved)
+
+
+def test_the_configuration_is_refused_before_the_weights_are_read(saved: Path) -> None:
+    edit(saved, lambda e: e["config"].update(latent_dims=3))
+    (saved / "model.weights.h5").unlink()
+    with pytest.raises(ManifestError, match=r"Unknown argument `latent_dims`"):
+        aezoo.load(saved)
+
+
+@pytest.mark.parametrize("field", ["name", "family", "config", "weights", "golden"])
+def test_a_missing_field_is_named(saved: Path, field: str) -> None:
+    edit(saved, lambda e: e.pop(field))
+    with pytest.raises(ManifestError, match=f"`{field}` is missing. Copy"):
+        aezoo.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", r"is not JSON"),
+        (b"\xff\xfe", r"is not JSON"),
+        (b"[" * 100_000, r"is not JSON"),
+        (b"[]", r"must be a JSON object. Received: list"),
+        (b" " * 1_000_001, r"at most 1,000,000 bytes. Received: 1,000,001"),
+    ],
+)
+def test_an_entry_that_is_none(saved: Path, content: bytes, message: str) -> None:
+    (saved / "aezoo.json").write_bytes(content)
+    with pytest.raises(ManifestError, match=message):
+        aezoo.load(saved)
+
+
+def test_missing_files(saved: Path) -> None:
+    (saved / "model.weights.h5").unlink()
+    with pytest.raises(ChecksumError, match=r"is missing\. Copy the folder again"):
+        aezoo.load(saved)
+    (saved / "aezoo.json").unlink()
+    with pytest.raises(ManifestError, match=r"has no aezoo\.json\. Pass a folder"):
+        aezoo.load(saved)
+
+
+def test_links_out_of_the_folder_are_refused(saved: Path, tmp_path: Path) -> None:
+    for name in ("model.weights.h5", "aezoo.json"):
+        (saved / name).rename(tmp_path / name)
+        (saved / name).symlink_to(tmp_path / name)
+        with pytest.raises(UnsafeFileError, match=f"must stay inside.*{name}"):
+            aezoo.load(saved)
+
+
+def test_a_flipped_byte_is_a_checksum_error(saved: Path) -> None:
+    weights = saved / "model.weights.h5"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ChecksumError, match=r"does not match.*expected sha256.*Copy"):
+        aezoo.load(saved)
+
+
+def test_an_external_link_is_refused_whatever_its_hash(saved: Path) -> None:
+    with h5py.File(saved / "model.weights.h5", "a") as file:
+        file["stolen"] = h5py.ExternalLink("secret.h5", "/")
+    rehash(saved)
+    with pytest.raises(UnsafeFileError, match=r"ExternalLink at /stolen"):
+        aezoo.load(saved)
+
+
+def test_a_huge_configuration_takes_no_memory(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10^17 weights: refused at the first kernel, which is never allocated."""
+    edit(saved, lambda e: e["config"].update(hidden_units=[10**8, 10**9]))
+    monkeypatch.setattr(backend.np, "zeros", lambda *_: pytest.fail("allocated"))
+    with pytest.raises(ManifestError, match=r"does not fit its configuration, which n"):
+        aezoo.load(saved)
+
+
+class _Planted:
+    def __reduce__(self) -> tuple:
+        return pytest.fail, ("code of the folder was run",)
+
+
+def test_other_files_are_not_opened(saved: Path) -> None:
+    for name in ("model.pkl", "golden.npz", "config.json", "metadata.json"):
+        (saved / name).write_bytes(pickle.dumps(_Planted()))
+    (saved / "aezoo.py").write_text("raise SystemExit")
+    assert aezoo.load(saved).family == "dense_vae"
+
+
+# --- What is not saved ----------------------------------------------------------
+
+
+def test_a_folder_is_replaced_only_on_request(saved: Path) -> None:
+    model = tiny(latent_dim=2)
+    with pytest.raises(FileExistsError, match=r"holds 5 files.*overwrite=True"):
+        aezoo.save(model, saved)
+    assert aezoo.load(saved).latent_dim == 3
+    aezoo.save(model, saved, overwrite=True)
+    assert aezoo.load(saved).latent_dim == 2
+    assert list(saved.parent.iterdir()) == [saved]
+    (saved / "notes.txt").touch()
+    with pytest.raises(FileExistsError, match=r"also holds notes\.txt\. Move them"):
+        aezoo.save(model, saved, overwrite=True)
+    with pytest.raises(FileExistsError, match=r"Received: the file .*notes\.txt"):
+        aezoo.save(model, saved / "notes.txt", overwrite=True)
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    aezoo.save(tiny("linear_ae"), tmp_path / "empty")
+    assert aezoo.load(tmp_path / "empty").family == "linear_ae"
+
+
+@pytest.mark.parametrize("step", ["golden", "rename"])
+def test_an_interrupted_save_leaves_the_old_folder(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    before = {p.name: p.read_bytes() for p in saved.iterdir()}
+    rename = Path.rename
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def interrupt_second(source: Path, target: Path) -> Path:
+        if target == saved and source.parent != saved.parent:
+            raise KeyboardInterrupt
+        return rename(source, target)
+
+    if step == "golden":
+        monkeypatch.setattr(folder, "golden_tensors", interrupt)
+    else:
+        monkeypatch.setattr(Path, "rename", interrupt_second)
+    with pytest.raises(KeyboardInterrupt):
+        aezoo.save(tiny(latent_dim=2), saved, overwrite=True)
+    assert {p.name: p.read_bytes() for p in saved.iterdir()} == before
+    assert list(saved.parent.iterdir()) == [saved]
+    with pytest.raises(KeyboardInterrupt):
+        aezoo.save(tiny(), saved.parent / "new") if step == "golden" else interrupt()
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_parent_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotFoundError, match=r"in which to save, does not.*mkdir"):
+        aezoo.save(tiny(), tmp_path / "no" / "such")
+
+    def refuse(*_: Any, **__: Any) -> None:  # root may write anywhere
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(PermissionError, match=r"cannot be written.*Read-only.*Choose"):
+        aezoo.save(tiny(), tmp_path / "model")
+
+
+def test_only_models_of_registered_families_are_saved(tmp_path: Path) -> None:
+    class Own(registry.family_class("linear_ae")):  # type: ignore[misc]
+        pass
+
+    for model in (Own(), keras.Sequential(), Autoencoder()):
+        with pytest.raises(TypeError, match=f"of type {type(model).__name__}. Save"):
+            aezoo.save(model, tmp_path / "model")
+    with pytest.raises(ValueError, match=r"must hold numbers, text.*activation=<funct"):
+        aezoo.save(tiny(activation=keras.ops.tanh), tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_diverged_model_is_not_saved(tmp_path: Path) -> None:
+    model = tiny("linear_ae")
+    model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
+    with pytest.raises(ValueError, match=r"NaN or infinity. Received: weight 'linear_"):
+        aezoo.save(model, tmp_path / "model")
