@@ -147,7 +147,7 @@ class Request:
     path: str
     range: str | None
     authorized: bool  # it carried a token, be it a valid one or not
-    status: int = 0
+    status: int = 0  # of the answer; 0 when there was none
     bytes: int = 0  # of the answer's body, as sent: less when it was cut
 
 
@@ -160,6 +160,7 @@ class Fault:
     method: str | None
     status: int | None
     headers: dict[str, str]
+    drop: bool
     cut: bool
     flip: bool
     delay: float
@@ -308,6 +309,7 @@ class HubServer:
         with self.lock:
             if repo_id in self._repos:
                 raise HubError(409, "", "You already created this model repo")
+            self._moved.pop(repo_id, None)
             repo = self._repos[repo_id] = Repo(repo_id, private, gated)
             attributes = File(GITATTRIBUTES.encode(), lfs=False)
             first = self._commit(
@@ -360,6 +362,7 @@ class HubServer:
         method: str | None = None,
         status: int | None = None,
         retry_after: int | None = None,
+        drop: bool = False,
         cut: bool = False,
         flip: bool = False,
         delay: float = 0,
@@ -372,6 +375,7 @@ class HubServer:
             times: How many of the requests that fit; None for all of them.
             method: Only these, say `GET`; None for all.
             status: Answer this error, with a `Retry-After` of `retry_after` seconds.
+            drop: Close the connection without an answer (status 0 in the log).
             cut: Send the first half of the body and close the connection.
             flip: Change one bit in the middle of the body.
             delay: Seconds before the headers.
@@ -384,6 +388,7 @@ class HubServer:
             method,
             status,
             headers,
+            drop,
             cut,
             flip,
             delay,
@@ -831,6 +836,10 @@ class _Handler(BaseHTTPRequestHandler):
         fault = hub._take_fault(logged.method, logged.path)
         if fault and fault.delay:
             hub.stopping.wait(fault.delay)
+        if fault and fault.drop:
+            hub.requests.append(logged)
+            self.close_connection = True
+            return
         try:
             if fault and fault.status:
                 raise HubError(fault.status, "", "Injected fault", **fault.headers)

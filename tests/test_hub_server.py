@@ -305,6 +305,26 @@ def test_a_server_error_on_the_bytes_is_not_retried(hub, download):
     assert hub.count(WEIGHTS, "GET") == 1
 
 
+def test_a_dropped_connection_is_no_hub_error(hub, download):
+    hub.fault(WEIGHTS, method="HEAD", drop=True)
+    with pytest.raises(httpx2.RemoteProtocolError, match="disconnected"):
+        download()
+    assert [request.status for request in hub.requests] == [0]
+
+
+def test_the_bytes_of_an_upload_are_retried_but_not_its_commit(hub, api, revision):
+    operations = [add("new.h5", DATA[::-1])]
+    hub.fault("/lfs/", method="PUT", status=500)
+    hub.fault("/commit/", status=500)
+    with pytest.raises(HfHubHTTPError, match="500"):
+        api.create_commit(REPO, operations, commit_message="Add")
+    assert (hub.count("/lfs/", "PUT"), hub.count("/commit/")) == (2, 1)
+    assert hub.revision(REPO) == revision
+    api.create_commit(REPO, operations, commit_message="Add")
+    assert hub.count("/lfs/", "PUT") == 2  # the bytes were there already
+    assert hub.files(REPO)["new.h5"] == DATA[::-1]
+
+
 def test_a_rate_limit_is_waited_for(hub, download):
     hub.fault(WEIGHTS, method="GET", status=429, retry_after=0)
     assert download() == DATA
@@ -366,6 +386,7 @@ def test_another_process_finds_the_hub_by_its_environment(hub, tmp_path):
         f"import huggingface_hub as h; print(h.hf_hub_download({REPO!r}, {WEIGHTS!r}))"
     )
     env = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
+    env["HF_TOKEN"] = hub.token
     run = [sys.executable, "-c", code]
 
     def call(**more: str) -> subprocess.CompletedProcess:
