@@ -21,6 +21,10 @@ class ChecksumError(AezooError, OSError):
     """A file's bytes differ from what the manifest promises."""
 
 
+class HubError(AezooError, OSError):
+    """A file cannot be had from the Hugging Face Hub."""
+
+
 class UnsafeFileError(AezooError, ValueError):
     """A file could reach outside itself, or a path outside its folder."""
 

@@ -69,14 +69,26 @@ def verify_sha256(path: Path, expected: str, remedy: str) -> None:
         )
 
 
-def path_inside(folder: Path, name: str) -> Path:
+def path_inside(folder: Path, name: str, root: Path | None = None) -> Path:
     """The path of `name` in `folder`, which it must not leave.
 
+    Args:
+        folder: The folder.
+        name: A relative path in it.
+        root: A folder above that links may lead into; None for `folder` itself.
+
     Raises:
-        UnsafeFileError: If `name` is absolute or climbs out of the folder.
+        UnsafeFileError: If `name` is absolute or climbs out of the folder, or a link
+            leads out of `root`.
     """
     path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or path == folder.resolve():
+    written = Path(os.path.normpath(folder / name))
+    inside = (root or folder).resolve()
+    if (
+        not path.is_relative_to(inside)
+        or not written.is_relative_to(os.path.normpath(folder))
+        or path in (inside, folder.resolve())
+    ):
         raise UnsafeFileError(
             f"A file name must stay inside its folder {folder}. Received: {name!r}."
         )
@@ -106,8 +118,16 @@ def check_hdf5(path: Path, num_params: int) -> None:
         raise ManifestError(f"{path} is not a readable HDF5 file: {error}") from error
     with file:
         groups: list[h5py.Group] = [file]
+        seen = set()  # a group may hold itself by a hard link
         while groups:
             group = groups.pop()
+            address = h5py.h5o.get_info(group.id).addr
+            if address in seen:
+                raise UnsafeFileError(
+                    f"The weights file {path} holds the group {group.name} twice; "
+                    "every group must have one place."
+                )
+            seen.add(address)
             for key in group:
                 place = f"{group.name.rstrip('/')}/{key}"
                 link = group.get(key, getlink=True)

@@ -249,10 +249,15 @@ def _versions() -> dict[str, str]:
 # --- Reading -------------------------------------------------------------------
 
 
-def read_entry(folder: Path) -> FolderEntry:
+def read_entry(folder: Path, root: Path | None = None) -> FolderEntry:
     """A folder's `aezoo.json`, checked; nothing else of the folder is opened.
 
     Fields that a `FolderEntry` does not have are ignored.
+
+    Args:
+        folder: The folder.
+        root: What links in it must not leave; None for the folder itself. The cache
+            of the Hub's client links from a snapshot to the files beside it.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -265,7 +270,7 @@ def read_entry(folder: Path) -> FolderEntry:
             f"There is no folder {folder}. Pass a folder that `aezoo.save` wrote, or "
             "a name from `aezoo.list_models()`."
         )
-    path = path_inside(folder, ENTRY)
+    path = path_inside(folder, ENTRY, root)
     if not path.is_file():
         raise ManifestError(
             f"The folder {folder} has no {ENTRY}. Pass a folder that `aezoo.save` "
@@ -298,7 +303,7 @@ def read_entry(folder: Path) -> FolderEntry:
         raise ManifestError(f"{path} is not a valid entry: {error} {REMEDY}") from error
 
 
-def weights_path(folder: Path, entry: FolderEntry) -> Path:
+def weights_path(folder: Path, entry: FolderEntry, root: Path | None = None) -> Path:
     """The weights file of a folder, once its size and hash are as stated.
 
     Raises:
@@ -306,7 +311,9 @@ def weights_path(folder: Path, entry: FolderEntry) -> Path:
         ChecksumError: If it is missing, or its size or bytes differ.
         ManifestError: If it is too small to hold the stated number of weights.
     """
-    path, weights = path_inside(folder, entry.weights.file), entry.weights
+    path_inside(folder, entry.weights.file, root)
+    path = folder / entry.weights.file  # unresolved: Keras wants the name's suffix
+    weights = entry.weights
     if path.is_file() and path.stat().st_size != weights.bytes:
         raise ChecksumError(
             f"The file {path} does not match {ENTRY}: expected {weights.bytes:,} "

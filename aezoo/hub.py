@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from aezoo import folder, manifest, registry
+from aezoo import folder, manifest, registry, remote
 from aezoo.backend import without_initialisation
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.files import check_hdf5, path_inside, verify_sha256
@@ -17,18 +17,31 @@ from aezoo.models._base import Autoencoder
 WEIGHTS_FOLDER = manifest.PACKAGE / "weights"
 
 
-def load(name: str | os.PathLike[str]) -> Autoencoder:
-    """A pretrained model, or one from a folder, ready to use.
+def load(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    token: str | None = None,
+) -> Autoencoder:
+    """A pretrained model, or one from a folder or the Hugging Face Hub, ready to use.
 
-    Nothing is downloaded: the weights of the models in `aezoo.list_models()` are
-    bundled. A folder is data, never code: its configuration and its files are checked
-    before anything is built, and only registered families are built. The file's
-    SHA-256 is checked before it is opened.
+    The weights of the models in `aezoo.list_models()` are bundled: nothing is
+    downloaded for them. Folders and repositories are data, never code: configuration
+    and files are checked before anything is built, and only registered families are
+    built. The SHA-256 of weights is checked before they are opened.
 
     Args:
         name: A name from `aezoo.list_models()`, e.g. `"conv_vae_mnist_z16"`; or a
             folder that `aezoo.save` wrote: a `Path`, or text with a `/` or that names
-            an existing folder.
+            an existing folder; or such a folder on the Hub,
+            `"hf://organisation/name"` or `"hf://organisation/name@revision"`.
+        revision: Branch, tag or commit on the Hub.
+        cache_dir: Cache of the Hub's client; None for its default.
+        local_files_only: Take from the cache alone.
+        token: Access token for private repositories; None for the one that
+            `hf auth login` stored.
 
     Returns:
         A `keras.Model` with `reconstruct`, `encode`, `posterior`, `decode`, `sample`,
@@ -37,12 +50,28 @@ def load(name: str | os.PathLike[str]) -> Autoencoder:
     Raises:
         UnknownModelError: If there is no such model; names the closest.
         FileNotFoundError: If there is no such folder.
+        HubError: If the Hub cannot give a file; says what to do.
+        ValueError: If an option of the Hub is passed for another kind of name.
         ChecksumError: If the weights file is corrupted, truncated or missing.
         ManifestError: If the manifest's or folder's entry is invalid, or does not fit
             the file.
         UnsafeFileError: If a file refers to data outside itself, or its name leaves
             its folder.
     """
+    options = {
+        "revision": revision,
+        "cache_dir": None if cache_dir is None else Path(cache_dir),
+        "local_files_only": local_files_only,
+        "token": token,
+    }
+    if isinstance(name, str) and name.startswith(remote.SCHEME):
+        return load_folder(*remote.fetch_model(remote.parse_address(name, **options)))
+    given = [option for option, value in options.items() if value]
+    if given:
+        raise ValueError(
+            f"`{given[0]}` belongs to models on the Hub, 'hf://organisation/name'. "
+            f"Received: name={str(name)!r}."
+        )
     path = as_folder(name)
     if path is not None:
         return load_folder(path)
@@ -69,11 +98,16 @@ def as_folder(name: str | os.PathLike[str]) -> Path | None:
     return Path(name) if is_path or Path(name).is_dir() else None
 
 
-def load_folder(path: Path) -> Autoencoder:
-    """The model of a folder that `aezoo.save` wrote; raises as `load` does."""
-    entry = folder.read_entry(path)
+def load_folder(path: Path, root: Path | None = None) -> Autoencoder:
+    """The model of a folder that `aezoo.save` wrote; raises as `load` does.
+
+    Args:
+        path: The folder.
+        root: What links in it must not leave; None for the folder itself.
+    """
+    entry = folder.read_entry(path, root)
     entry_class(entry)  # refused before the weights are even hashed
-    return load_entry(entry, folder.weights_path(path, entry))
+    return load_entry(entry, folder.weights_path(path, entry, root))
 
 
 def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:

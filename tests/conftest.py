@@ -16,6 +16,7 @@ os.environ.update(
     KERAS_HOME=str(_HOME / "keras"),
     XDG_CACHE_HOME=str(_HOME / "cache"),
     HF_HOME=str(_HOME / "huggingface"),
+    HF_HUB_DISABLE_XET="1",  # a protocol that the tests' own Hub does not speak
     MPLCONFIGDIR=str(_HOME / "matplotlib"),
     MPLBACKEND="Agg",
     TFDS_DATA_DIR=str(DATASETS),

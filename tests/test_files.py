@@ -140,3 +140,29 @@ def test_a_file_that_is_not_hdf5_is_named(tmp_path: Path) -> None:
     (tmp_path / "w.h5").write_bytes(b"not hdf5")
     with pytest.raises(ManifestError, match=r"is not a readable HDF5 file"):
         check_hdf5(tmp_path / "w.h5", 6)
+
+
+def test_a_group_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    """A hard link in a circle would be followed for ever."""
+    path = tmp_path / "loop.weights.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers")
+        group["again"] = group
+    with pytest.raises(UnsafeFileError, match=r"holds the group .* twice"):
+        check_hdf5(path, 0)
+
+
+def test_links_may_lead_into_the_root_and_no_further(tmp_path: Path) -> None:
+    """As in the cache of the Hub's client: a snapshot links to the blobs beside it."""
+    snapshot, blobs = tmp_path / "repo" / "snapshot", tmp_path / "repo" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "a").write_text("inside")
+    (tmp_path / "b").write_text("outside")
+    (snapshot / "good").symlink_to(blobs / "a")
+    (snapshot / "bad").symlink_to(tmp_path / "b")
+    root = tmp_path / "repo"
+    assert path_inside(snapshot, "good", root) == (blobs / "a").resolve()
+    for name, base in (("bad", root), ("good", None), ("../blobs/a", root)):
+        with pytest.raises(UnsafeFileError, match=r"must stay inside its folder"):
+            path_inside(snapshot, name, base)
