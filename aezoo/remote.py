@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aezoo.errors import ChecksumError, HubError
-from aezoo.files import sha256_of
+from aezoo.files import path_inside, sha256_of
 
 SCHEME = "hf://"
 # Attempts at a file's bytes, and seconds before the second one; later waits are longer.
@@ -23,7 +23,6 @@ ATTEMPTS, FIRST_WAIT = 4, 0.5
 # Seconds without an answer after which an attempt has failed.
 TIMEOUT = 10.0
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +141,7 @@ def fetch_model(place: Place) -> tuple[Path, Path]:
     path = fetch(place, ENTRY)
     snapshot, repository = path.parent, path.parents[2]
     entry = read_entry(snapshot, repository)
+    path_inside(snapshot, entry.weights.file, repository)  # before anything is written
     pinned = dataclasses.replace(place, revision=snapshot.name)
     fetch(pinned, entry.weights.file, entry.weights.sha256)
     return snapshot, repository
@@ -154,10 +154,18 @@ def _is_intact(path: Path, sha256: str | None) -> bool:
     name = path.resolve().name  # the Hub's ETag: SHA-256, or Git's SHA-1 of small files
     if re.fullmatch(r"[0-9a-f]{64}", name):
         return sha256_of(path) == name
-    if _COMMIT.fullmatch(name):
-        content = path.read_bytes()
-        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == name
+    if re.fullmatch(r"[0-9a-f]{40}", name):
+        return _git_sha1(path) == name
     return True  # a cache without links does not tell
+
+
+def _git_sha1(path: Path) -> str:
+    """What Git calls a file's content."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 # --- The client ----------------------------------------------------------------------

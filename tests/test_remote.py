@@ -1,6 +1,7 @@
 """Files from the Hub: the real client, a real server, and all that goes wrong."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ pytest.importorskip("huggingface_hub")
 import aezoo
 from aezoo import hub as loading
 from aezoo import remote
-from aezoo.errors import ChecksumError, HubError
+from aezoo.errors import ChecksumError, HubError, UnsafeFileError
 from aezoo.files import sha256_of
 from aezoo.remote import Place, fetch, parse_address
 from tests.hub_server import HubServer
@@ -288,6 +289,20 @@ def test_weights_that_the_entry_does_not_promise_are_refused(hub, tmp_path) -> N
     place = Place("org/tiny", cache_dir=tmp_path / "cache", endpoint=hub.url)
     with pytest.raises(ChecksumError, match=r"model.weights.h5 of hf://org/tiny@"):
         remote.fetch_model(place)
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("name", ["../../../outside.h5", "/tmp/outside.h5"])
+def test_names_that_leave_the_repository_are_refused_before_a_request(
+    hub, tmp_path: Path, name: str
+) -> None:
+    entry = json.loads(hub.files("org/tiny")[SMALL])
+    entry["weights"]["file"] = name
+    hub.commit("org/tiny", {SMALL: json.dumps(entry).encode()})
+    place = Place("org/tiny", cache_dir=tmp_path / "cache", endpoint=hub.url)
+    with pytest.raises(UnsafeFileError, match=r"must stay inside its folder"):
+        remote.fetch_model(place)
+    assert hub.count("outside") == 0
 
 
 @pytest.mark.usefixtures("model")
