@@ -310,13 +310,7 @@ def load_classifier(entry: ExtractorEntry, path: Path) -> Classifier:
             f"expected (input_shape, num_classes, feature_dim) = {actual}, received "
             f"{stated}."
         )
-    try:
-        model.load_weights(path)
-    except (ValueError, KeyError) as error:
-        raise ManifestError(
-            f"The weights file {path} does not fit the manifest's extractor "
-            f"{entry.name!r}: {error}"
-        ) from error
+    hub.read_weights(model, path, f"the manifest's extractor {entry.name!r}")
     return model
 
 

@@ -1,8 +1,11 @@
-"""Optional packages, imported where they are used."""
+"""Installed packages: versions, and optional ones imported where they are used."""
 
+import contextlib
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from aezoo.errors import MissingDependencyError
@@ -45,6 +48,15 @@ def check_installed(package: str, extra: str, purpose: str) -> None:
         is_there = importlib.util.find_spec(package) is not None
     if not is_there:
         raise _missing(package, extra, purpose)
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those packages that are installed, by name."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def _missing(module: str, extra: str, purpose: str) -> MissingDependencyError:

@@ -7,7 +7,6 @@ Folders may come from others: they are data, never code.
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import os
 import re
@@ -22,9 +21,10 @@ import numpy as np
 
 from aezoo import registry
 from aezoo.errors import ChecksumError, ManifestError
+from aezoo.extras import installed_versions
 from aezoo.files import path_inside, sha256_of, verify_sha256
 from aezoo.golden import golden_inputs, golden_tensors
-from aezoo.manifest import SCHEMA_VERSION, GoldenFile, Metric
+from aezoo.manifest import SCHEMA_VERSION, BundledFile, GoldenFile, Metric
 from aezoo.models._base import Autoencoder
 
 ENTRY, WEIGHTS, GOLDEN = "aezoo.json", "model.weights.h5", "golden.npz"
@@ -34,15 +34,6 @@ _FLOATS = ("float32", "float64", "float16", "bfloat16")
 DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
 REMEDY = "Copy the folder again, or save the model again with `aezoo.save`."
 _PACKAGES = ("aezoo", "keras", "tensorflow", "jax")
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderWeights:
-    """The weights of a folder: file name, size, hash."""
-
-    file: str
-    bytes: int
-    sha256: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +57,7 @@ class FolderEntry:
     input_shape: tuple[int, ...]
     latent_shape: tuple[int, ...]
     num_params: int
-    weights: FolderWeights
+    weights: BundledFile
     golden: GoldenFile
 
 
@@ -153,7 +144,7 @@ def save(
                 for key, values in (metrics or {}).items()
             },
             "backend": keras.backend.backend(),
-            "versions": _versions(),
+            "versions": installed_versions(_PACKAGES),
         }
         text = json.dumps(entry, indent=1, ensure_ascii=False)
         (path / ENTRY).write_text(text + "\n", encoding="utf-8")
@@ -236,14 +227,6 @@ def _replaced_folder(target: Path) -> Iterator[Path]:
 
 def _golden(model: Autoencoder) -> dict[str, Any]:
     return golden_tensors(model, golden_inputs(model))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
 
 
 # --- Reading -------------------------------------------------------------------
@@ -362,7 +345,7 @@ def _parse(fields: Mapping[str, Any]) -> FolderEntry:
         input_shape=_shape(fields, "input_shape"),
         latent_shape=_shape(fields, "latent_shape"),
         num_params=_field(fields, "num_params", int),
-        weights=FolderWeights(
+        weights=BundledFile(
             file=_field(weights, "file", str, "weights."),
             bytes=_field(weights, "bytes", int, "weights."),
             sha256=_sha256(weights, "weights."),

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from aezoo import folder, manifest, registry, remote
 from aezoo.backend import without_initialisation
 from aezoo.errors import ManifestError, UnknownModelError
@@ -133,14 +135,27 @@ def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:
             "expected (input_shape, latent_shape, num_params) = "
             f"{actual}, received {stated}."
         )
+    read_weights(model, path, f"the manifest entry {entry.name!r}")
+    return model
+
+
+def read_weights(model: keras.Model, path: Path, owner: str) -> None:
+    """Read a verified weights file into a model that is built.
+
+    Args:
+        model: The model.
+        path: The weights file.
+        owner: Whose file it is, for the message.
+
+    Raises:
+        ManifestError: If the file holds other weights.
+    """
     try:
         model.load_weights(path)
     except (ValueError, KeyError) as error:
         raise ManifestError(
-            f"The weights file {path} does not fit the manifest entry "
-            f"{entry.name!r}: {error}"
+            f"The weights file {path} does not fit {owner}: {error}"
         ) from error
-    return model
 
 
 def entry_class(entry: WeightsEntry | FolderEntry) -> type[Autoencoder]:

@@ -112,7 +112,7 @@ class Metric:
 
 @dataclasses.dataclass(frozen=True)
 class BundledFile:
-    """A file of the weights folder: name, size, hash."""
+    """A weights file without a place of its own on the Hub: name, size, hash."""
 
     file: str
     bytes: int

@@ -11,7 +11,7 @@ import keras
 
 from aezoo import extractors, folder, golden, hub, manifest
 from aezoo.files import path_inside, verify_sha256
-from aezoo.folder import FolderEntry, FolderWeights
+from aezoo.folder import FolderEntry
 from aezoo.manifest import (
     BundledFile,
     ExtractorEntry,
@@ -21,7 +21,7 @@ from aezoo.manifest import (
 )
 from aezoo.progress import with_progress
 
-_File = WeightsFile | BundledFile | FolderWeights | GoldenFile
+_File = WeightsFile | BundledFile | GoldenFile
 _Result = TypeVar("_Result")
 
 

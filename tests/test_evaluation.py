@@ -258,7 +258,7 @@ def test_a_baseline_needs_training_data(ae, images) -> None:
 
 def test_every_protocol_can_be_stated() -> None:
     stated = {"variant": "v", "seed": 0, "importance_samples": 1}
-    stated |= {"num_samples": 1, "samples": "s", "dataset": "d"}
+    stated |= {"num_samples": 1, "samples": "s"}
     for definition in METRICS.values():
         assert "{" not in definition.protocol.format(**stated)
         assert definition.unit

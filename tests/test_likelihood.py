@@ -112,6 +112,14 @@ def test_it_does_not_depend_on_how_calls_are_cut(
     assert cut == pytest.approx(whole, rel=1e-6)
 
 
+def test_another_seed_leaves_no_graph_of_the_last_one(linear_vae, images) -> None:
+    model, _ = linear_vae
+    for seed in range(3):
+        evaluate(model, images, metrics=["iwae_nll"], seed=seed, importance_samples=3)
+    kept = [key for key in model._compiled_functions if key[0] == "log_marginal"]
+    assert kept == [("log_marginal", 2, 3)]
+
+
 def test_memory_does_not_grow_with_the_number_of_samples() -> None:
     """All 4,000 decoded samples of 40 images together would take 500 MB."""
     model = aezoo.create("dense_vae", hidden_units=(8,), latent_dim=2)

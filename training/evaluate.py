@@ -12,7 +12,6 @@ if a figure is outside its tolerance; `--sample` draws some of them, by `--seed`
 
 import dataclasses
 import functools
-import json
 import os
 import random
 import time
@@ -31,7 +30,7 @@ from aezoo.evaluation import METRICS, baselines, evaluate
 from aezoo.evaluation.definition import find_metric
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
-from training.export import ROOT, write_manifest
+from training.export import ROOT, read_document, write_manifest
 from training.recipe import load_recipe
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
@@ -81,15 +80,17 @@ class Subject:
 
 def subjects(data_dir: Path | None = None) -> list[Subject]:
     """All models of the manifest, and the baselines of their datasets."""
+    load: Callable[[], Autoencoder]
+    makers: dict[str, Callable[[], baselines.Baseline]]
     models = manifest.read_manifest(MANIFEST)
     found = []
     for name, entry in models.items():
         stated = entry.metrics.get(f"{entry.data.name}/{SPLIT}", {})
-        load, first = _loader(name), load_recipe(name).metrics
+        load = functools.partial(hub.load, name)
+        first = load_recipe(name).metrics
         possible = _published(load())
         metrics = tuple(dict.fromkeys((*first, *possible)))
         found.append(Subject(name, entry.data.name, False, load, metrics, stated))
-    makers: dict[str, Callable[[], baselines.Baseline]]
     for dataset in sorted({entry.data.name for entry in models.values()}):
         entries = [e for e in models.values() if e.data.name == dataset]
         shape = entries[0].input_shape
@@ -104,10 +105,6 @@ def subjects(data_dir: Path | None = None) -> list[Subject]:
             stated = rows.get(name, {})
             found.append(Subject(name, dataset, True, load, metrics, stated))
     return found
-
-
-def _loader(name: str) -> Callable[[], Autoencoder]:
-    return lambda: hub.load(name)
 
 
 def _baseline_loader(
@@ -164,7 +161,7 @@ def measure(
 
 def write(subject: Subject, measured: Mapping[str, Metric]) -> None:
     """Put figures into the manifest, the most telling first."""
-    document = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    document = read_document(MANIFEST)
     key = f"{subject.dataset}/{SPLIT}"
     if subject.is_baseline:
         rows = document.setdefault("baselines", {}).setdefault(key, {})

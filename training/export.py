@@ -54,12 +54,7 @@ def export(
             breaks the schema.
     """
     refuse_published(name, manifest_file)
-    document: dict[str, Any] = {
-        "schema_version": manifest.SCHEMA_VERSION,
-        "models": {},
-    }
-    if manifest_file.is_file():
-        document = json.loads(manifest_file.read_text(encoding="utf-8"))
+    document = read_document(manifest_file)
     folder.mkdir(parents=True, exist_ok=True)
 
     # A fresh copy has no optimiser, whose moments would treble the file.
@@ -83,12 +78,7 @@ def export(
         "latent_shape": list(copy.latent_shape),
         "num_params": copy.count_params(),
         "tasks": list(copy.TASKS),
-        "data": {
-            "name": data.name,
-            "version": data.version,
-            "split": data.split,
-            "license": LICENSES.get(data.name, "unknown"),
-        },
+        "data": data_fields(data),
         "license": recipe.license,
         "seed": recipe.seed,
         "recipe": f"training/recipes/{name}.py",
@@ -111,6 +101,24 @@ def export(
     parsed = manifest.parse_entry(name, entry)
     hub.load_entry(parsed, weights)
     return parsed
+
+
+def read_document(manifest_file: Path) -> dict[str, Any]:
+    """A manifest as JSON values, to be extended; an empty one if there is none."""
+    if manifest_file.is_file():
+        document: dict[str, Any] = json.loads(manifest_file.read_text(encoding="utf-8"))
+        return document
+    return {"schema_version": manifest.SCHEMA_VERSION, "models": {}}
+
+
+def data_fields(data: Dataset) -> dict[str, str]:
+    """What the manifest says of training data."""
+    return {
+        "name": data.name,
+        "version": data.version,
+        "split": data.split,
+        "license": LICENSES.get(data.name, "unknown"),
+    }
 
 
 def refuse_published(name: str, manifest_file: Path) -> None:

@@ -9,7 +9,6 @@ figures are compared by name, so new weights need a new one.
 """
 
 import dataclasses
-import json
 import os
 import sys
 import time
@@ -25,13 +24,19 @@ import numpy as np
 
 from aezoo import datasets, hub, manifest
 from aezoo.backend import BACKEND
-from aezoo.datasets import LICENSES, Dataset
+from aezoo.datasets import Dataset
 from aezoo.errors import AezooError, ManifestError
 from aezoo.extractors import Classifier, Extractor, golden_features, load_classifier
 from aezoo.files import atomic_path, sha256_of
 from aezoo.manifest import ExtractorEntry, Metric
 from training.data import ShuffledImages
-from training.export import ROOT, check_writable, write_manifest
+from training.export import (
+    ROOT,
+    check_writable,
+    data_fields,
+    read_document,
+    write_manifest,
+)
 from training.recipe import RecipeError
 from training.train import hardware, versions
 
@@ -250,12 +255,7 @@ def export(
         "feature_dim": copy.feature_dim,
         "num_params": copy.count_params(),
         "accuracy": accuracy.to_dict(),
-        "data": {
-            "name": data.name,
-            "version": data.version,
-            "split": data.split,
-            "license": LICENSES.get(data.name, "unknown"),
-        },
+        "data": data_fields(data),
         "license": recipe.license,
         "seed": recipe.seed,
         "training": dict(training),
@@ -266,12 +266,7 @@ def export(
         },
         "golden": {"file": golden.name, "sha256": sha256_of(golden)},
     }
-    document: dict[str, Any] = {
-        "schema_version": manifest.SCHEMA_VERSION,
-        "models": {},
-    }
-    if manifest_file.is_file():
-        document = json.loads(manifest_file.read_text(encoding="utf-8"))
+    document = read_document(manifest_file)
     document.setdefault("extractors", {})[name] = entry
     write_manifest(document, manifest_file)
     parsed = manifest.parse_extractor(name, entry)

@@ -9,7 +9,6 @@ where it stopped when the same command is given again.
 """
 
 import csv
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -30,6 +29,7 @@ from aezoo.backend import BACKEND, data_parallel
 from aezoo.datasets import Dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
+from aezoo.extras import installed_versions
 from aezoo.files import atomic_path
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
@@ -300,13 +300,7 @@ def hardware() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed_versions(PACKAGES)}
 
 
 def print_metrics(entry: manifest.WeightsEntry) -> None:

@@ -100,7 +100,6 @@ class Evaluation:
             "importance_samples": self.settings.importance_samples,
             "num_samples": f"{self.num_samples:,}",
             "samples": self.model.SAMPLES,
-            "dataset": self.data.name,
         }
 
     @cached_property

@@ -1,8 +1,10 @@
 """What a metric is, and how a name such as `frechet/lenet_mnist_v1` finds one."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aezoo.models._base import Autoencoder
 from aezoo.registry import did_you_mean
@@ -31,6 +33,14 @@ class Result:
     standard_error: float | None = None
     values: tuple[float, ...] | None = None
     protocol: str | None = None
+
+
+def mean_with_error(values: Sequence[float] | np.ndarray) -> Result:
+    """The mean of values `(n,)`, with its standard error where n is above 1."""
+    error = None
+    if len(values) > 1:
+        error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Result(float(np.mean(values, dtype="float64")), error)
 
 
 @dataclasses.dataclass(frozen=True)

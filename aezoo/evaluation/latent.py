@@ -7,6 +7,7 @@ from aezoo.evaluation.context import Evaluation
 from aezoo.evaluation.definition import (
     Result,
     has_prior,
+    mean_with_error,
     metric,
 )
 from aezoo.models._base import Autoencoder
@@ -44,8 +45,7 @@ def active_code_fraction(evaluation: Evaluation) -> Result:
     """Share of units that are on for an image."""
     codes = np.abs(evaluation.codes)
     share = np.mean(codes > 0.01 * codes.max(axis=0), axis=1)
-    error = np.std(share, ddof=1) / np.sqrt(len(share)) if len(share) > 1 else None
-    return Result(float(share.mean()), None if error is None else float(error))
+    return mean_with_error(share)
 
 
 def is_diagonal(model: Autoencoder) -> bool:

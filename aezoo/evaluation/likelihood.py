@@ -209,6 +209,8 @@ def _compiled(chunk: Chunk, names: list[str], draws: int) -> Callable[..., np.nd
     model, seed = chunk.model, chunk.evaluation.seed
     cache = model._compiled_functions  # so that a second evaluation need not trace
     key = ("log_marginal", seed, draws)
+    for other in [k for k in cache if k[0] == key[0] and k[1] != seed]:
+        del cache[other]  # or every seed would leave its graph with the model
     if key not in cache:
 
         def log_sum(

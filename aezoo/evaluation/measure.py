@@ -19,6 +19,7 @@ from aezoo.evaluation.definition import (
     MetricDefinition,
     Result,
     find_metric,
+    mean_with_error,
 )
 from aezoo.evaluation.report import Report
 from aezoo.extras import check_installed
@@ -72,7 +73,8 @@ def evaluate(
         num_samples: Generated images in the metrics of samples; None takes as many as
             there are images.
         baselines: Also measure PCA with as many components as the model has code
-            units, and for metrics of features the raw pixels.
+            units, and where they mean something the raw pixels as codes and training
+            images as samples.
 
     Returns:
         A report: a mapping from metric to its record, with `.value`, `.unit`,
@@ -184,7 +186,7 @@ def measure(
         if definition.is_per_image:
             if definition.name in values:
                 whole = np.concatenate(values[definition.name])
-                results[definition.name] = mean_over_images(whole)
+                results[definition.name] = mean_with_error(whole)
             continue
         arguments = [evaluation] if variant is None else [evaluation, variant]
         with _leaving_out(definition, left_out):
@@ -218,14 +220,6 @@ def _leaving_out(
         if left_out is None:
             raise
         left_out[definition.name] = str(error)
-
-
-def mean_over_images(values: np.ndarray) -> Result:
-    """The mean of one value per image, with its standard error."""
-    error = None
-    if len(values) > 1:
-        error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Result(float(np.mean(values, dtype="float64")), error)
 
 
 def _result(value: Any) -> Result:

@@ -4,6 +4,7 @@ The functions on arrays take codes of shape `(n, units)` and integer labels of s
 `(n,)`. Nothing here fits the model: probes see the mode of the posterior.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from aezoo.evaluation.definition import (
     Result,
     can_reconstruct,
     has_likelihood,
+    mean_with_error,
     metric,
 )
 from aezoo.evaluation.likelihood import elbo
@@ -126,11 +128,8 @@ def _at_few_labels(
             for i in range(NUM_SUBSETS)
         ]
         values, note = _accuracies(accuracy, evaluation, subsets)
-        return Result(
-            float(np.mean(values)),
-            float(np.std(values, ddof=1) / np.sqrt(len(values))),
-            tuple(values),
-            stated + note,
+        return dataclasses.replace(
+            mean_with_error(values), values=tuple(values), protocol=stated + note
         )
 
 

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from aezoo.evaluation.context import Evaluation
-from aezoo.evaluation.definition import Result, can_reconstruct, has_prior, metric
+from aezoo.evaluation.definition import (
+    Result,
+    can_reconstruct,
+    has_prior,
+    mean_with_error,
+    metric,
+)
 from aezoo.extractors import default_extractor, load_extractor
 from aezoo.extras import require
 from aezoo.validation import check_positive_int
@@ -115,10 +121,7 @@ def kernel_distance(
         )
         for _ in range(num_subsets)
     ]
-    error = None
-    if num_subsets > 1:
-        error = float(np.std(estimates, ddof=1) / np.sqrt(num_subsets))
-    return Result(float(np.mean(estimates)), error)
+    return mean_with_error(estimates)
 
 
 def _unbiased_mmd(a: np.ndarray, b: np.ndarray) -> float:
