@@ -9,10 +9,12 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "create": "hub",
+    "download": "cache",
     "list_families": "registry",
     "describe": "manifest",
     "list_models": "manifest",
     "load": "hub",
+    "push_to_hub": "publishing",
     "save": "folder",
     "feature_extractor": "features",
     "evaluate": "evaluation",
@@ -37,6 +39,7 @@ __all__ = [
     "describe",
     "digits",
     "distributions",
+    "download",
     "errors",
     "evaluate",
     "evaluation",
@@ -48,6 +51,7 @@ __all__ = [
     "losses",
     "optimizers",
     "plots",
+    "push_to_hub",
     "save",
     "verify",
 ]
@@ -63,11 +67,13 @@ if TYPE_CHECKING:
         optimizers,
         plots,
     )
+    from aezoo.cache import download
     from aezoo.evaluation import evaluate
     from aezoo.features import feature_extractor
     from aezoo.folder import save
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models
+    from aezoo.publishing import push_to_hub
     from aezoo.ranking import leaderboard
     from aezoo.registry import list_families
     from aezoo.verification import verify

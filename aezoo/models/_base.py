@@ -519,6 +519,20 @@ class Autoencoder(Steps, keras.Model):
 
     # --- Serialisation --------------------------------------------------------
 
+    def push_to_hub(self, repo_id: str, **options: Any) -> Any:
+        """Publish the model on the Hugging Face Hub: `aezoo.push_to_hub(self, ...)`.
+
+        Args:
+            repo_id: `"organisation/name"`.
+            **options: As in `aezoo.push_to_hub`.
+
+        Returns:
+            Where the model now is, as `aezoo.push_to_hub` does.
+        """
+        from aezoo.publishing import push_to_hub
+
+        return push_to_hub(self, repo_id, **options)
+
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the model, without weights."""
         return {**super().get_config(), **self.config}
