@@ -5,6 +5,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from aezoo import keras_hook
+
 __version__ = "0.1.0"
 
 _MODULE_OF = {
@@ -83,11 +85,17 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name in _MODULES:
-        return importlib.import_module(f"aezoo.{name}")
-    if name in _MODULE_OF:
-        return getattr(importlib.import_module(f"aezoo.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'aezoo' has no attribute {name!r}")
+        value = importlib.import_module(f"aezoo.{name}")
+    elif name in _MODULE_OF:
+        value = getattr(importlib.import_module(f"aezoo.{_MODULE_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'aezoo' has no attribute {name!r}")
+    keras_hook.register_families()
+    return value
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+keras_hook.watch()

@@ -21,7 +21,7 @@ def register_family(name: str) -> Callable[[_Class], _Class]:
     """Class decorator: register an autoencoder family under `name`.
 
     The class also becomes a registered Keras serialisable (`aezoo>ClassName`), so
-    that `keras.saving.load_model` finds it after `import aezoo.models`.
+    that `keras.saving.load_model` finds it: see `keras_hook`.
 
     Args:
         name: The family's name; also the name of its module in `aezoo.models`.
