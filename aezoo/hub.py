@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from aezoo import folder, manifest, registry, remote
+from aezoo import folder, manifest, registry, remote, sources
 from aezoo.backend import without_initialisation
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.files import check_hdf5, path_inside, verify_sha256
@@ -22,6 +22,7 @@ WEIGHTS_FOLDER = manifest.PACKAGE / "weights"
 def load(
     name: str | os.PathLike[str],
     *,
+    source: str = "auto",
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
@@ -29,17 +30,22 @@ def load(
 ) -> Autoencoder:
     """A pretrained model, or one from a folder or the Hugging Face Hub, ready to use.
 
-    The weights of the models in `aezoo.list_models()` are bundled: nothing is
-    downloaded for them. Folders and repositories are data, never code: configuration
-    and files are checked before anything is built, and only registered families are
-    built. The SHA-256 of weights is checked before they are opened.
+    The models in `aezoo.list_models()` are the same from all three places: bundled in
+    the package, in the Hub's cache, on the Hub. Their SHA-256 in the manifest is
+    checked on every load, and a pinned revision that is cached needs no request.
+    Folders and repositories of others are data, never code: configuration and files
+    are checked before anything is built, and only registered families are built.
 
     Args:
         name: A name from `aezoo.list_models()`, e.g. `"conv_vae_mnist_z16"`; or a
             folder that `aezoo.save` wrote: a `Path`, or text with a `/` or that names
             an existing folder; or such a folder on the Hub,
             `"hf://organisation/name"` or `"hf://organisation/name@revision"`.
-        revision: Branch, tag or commit on the Hub.
+        source: Where the weights of a name come from. `"bundled"`: the package.
+            `"hub"`: the cache or the Hub, at the revision that the manifest pins.
+            `"auto"`: the package if it has the file, else the Hub.
+        revision: Branch, tag or commit on the Hub; of a name, one that holds the
+            weights of the manifest.
         cache_dir: Cache of the Hub's client; None for its default.
         local_files_only: Take from the cache alone.
         token: Access token for private repositories; None for the one that
@@ -52,31 +58,30 @@ def load(
     Raises:
         UnknownModelError: If there is no such model; names the closest.
         FileNotFoundError: If there is no such folder.
-        HubError: If the Hub cannot give a file; says what to do.
-        ValueError: If an option of the Hub is passed for another kind of name.
-        ChecksumError: If the weights file is corrupted, truncated or missing.
+        HubError: If the Hub cannot give a file, or does not have the model; says what
+            to do.
+        ValueError: If `source` is none of the above, or options contradict it or the
+            kind of name.
+        ChecksumError: If the weights file is corrupted, truncated, missing or another.
         ManifestError: If the manifest's or folder's entry is invalid, or does not fit
             the file.
         UnsafeFileError: If a file refers to data outside itself, or its name leaves
             its folder.
     """
+    if source not in sources.SOURCES:
+        raise ValueError(
+            f"`source` must be one of {', '.join(map(repr, sources.SOURCES))}. "
+            f"Received: source={source!r}."
+        )
     options = {
         "revision": revision,
         "cache_dir": None if cache_dir is None else Path(cache_dir),
         "local_files_only": local_files_only,
         "token": token,
     }
-    if isinstance(name, str) and name.startswith(remote.SCHEME):
-        return load_folder(*remote.fetch_model(remote.parse_address(name, **options)))
-    given = [option for option, value in options.items() if value]
-    if given:
-        raise ValueError(
-            f"`{given[0]}` belongs to models on the Hub, 'hf://organisation/name'. "
-            f"Received: name={str(name)!r}."
-        )
-    path = as_folder(name)
-    if path is not None:
-        return load_folder(path)
+    found = find_folder(name, source, **options)
+    if found is not None:
+        return load_folder(*found)
     if name not in manifest.entries():
         raise UnknownModelError(
             f"Unknown model {name!r}."
@@ -85,9 +90,97 @@ def load(
             f"`aezoo.save` wrote, e.g. {f'./{name}'!r}."
         )
     entry = manifest.describe(str(name))
+    place = find_place(entry, source, **options)
+    if place is None:
+        return load_entry(entry, bundled_weights(entry))
+    return load_entry(entry, sources.fetch_weights(entry, place))
+
+
+def find_folder(
+    name: str | os.PathLike[str], source: str = "auto", **options: Any
+) -> tuple[Path, Path | None] | None:
+    """The folder that `load(name)` reads, fetched if it is on the Hub.
+
+    Args:
+        name: As in `load`.
+        source: As in `load`; must be `"auto"` for anything but a name of the zoo.
+        **options: The other options of `load`.
+
+    Returns:
+        The folder, and what links in it must not leave, as `load_folder` takes them;
+        None if `name` names a model of the zoo.
+
+    Raises:
+        ValueError: If options contradict the kind of name.
+        HubError: As in `load`.
+        ChecksumError: As in `load`.
+        ManifestError: As in `load`.
+        UnsafeFileError: As in `load`.
+    """
+    is_address = isinstance(name, str) and name.startswith(remote.SCHEME)
+    path = None if is_address else as_folder(name)
+    if path is None and not is_address:
+        return None
+    if source != "auto":
+        raise ValueError(
+            "`source` belongs to names from `aezoo.list_models()`. Received: "
+            f"source={source!r}, name={str(name)!r}."
+        )
+    if path is None:
+        return remote.fetch_model(remote.parse_address(str(name), **options))
+    _refuse_hub_options(options, f"name={str(name)!r}")
+    return path, None
+
+
+def find_place(
+    entry: WeightsEntry, source: str = "auto", **options: Any
+) -> remote.Place | None:
+    """The place on the Hub from which a model of the zoo is loaded; None: the package.
+
+    Args:
+        entry: The model's entry.
+        source: As in `load`.
+        **options: The other options of `load`.
+
+    Raises:
+        ValueError: If `source` is `"bundled"` and an option of the Hub is given.
+        HubError: If the model is not on the Hub.
+        UnsafeFileError: If the entry names a file outside the package's folder.
+    """
+    if source == "bundled":
+        _refuse_hub_options(options, f"source={source!r}")
+        return None
+    is_bundled = path_inside(WEIGHTS_FOLDER, entry.weights.file).is_file()
+    is_needed = options.get("revision") or (
+        sources.is_published(entry) and not is_bundled
+    )
+    if source == "auto" and not is_needed:
+        return None
+    return sources.place_of(entry, **options)
+
+
+def _refuse_hub_options(options: dict[str, Any], received: str) -> None:
+    for option, value in options.items():
+        if value:
+            raise ValueError(
+                f"`{option}` belongs to models on the Hub: a name with `source='hub'`, "
+                f"or 'hf://organisation/name'. Received: {received}."
+            )
+
+
+def bundled_weights(entry: WeightsEntry) -> Path:
+    """The weights file of the package, once its hash is the manifest's.
+
+    Raises:
+        ChecksumError: If it is missing or another.
+        UnsafeFileError: If its name leaves the folder.
+    """
     path = path_inside(WEIGHTS_FOLDER, entry.weights.file)
-    verify_sha256(path, entry.weights.sha256, "Reinstall aezoo to restore it.")
-    return load_entry(entry, path)
+    remedy = "Reinstall aezoo to restore it."
+    if sources.is_published(entry):
+        remedy = "Reinstall aezoo to restore it, or load with `source='hub'`."
+    verify_sha256(path, entry.weights.sha256, remedy)
+    return path
 
 
 def as_folder(name: str | os.PathLike[str]) -> Path | None:
@@ -131,11 +224,11 @@ def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:
     actual = (model.input_shape, model.latent_shape, model.count_params())
     if stated != actual:
         raise ManifestError(
-            f"The manifest entry {entry.name!r} does not fit its configuration: "
+            f"The {_kind(entry)} {entry.name!r} does not fit its configuration: "
             "expected (input_shape, latent_shape, num_params) = "
             f"{actual}, received {stated}."
         )
-    read_weights(model, path, f"the manifest entry {entry.name!r}")
+    read_weights(model, path, f"the {_kind(entry)} {entry.name!r}")
     return model
 
 
@@ -174,9 +267,13 @@ def entry_class(entry: WeightsEntry | FolderEntry) -> type[Autoencoder]:
 
 def _invalid(entry: WeightsEntry | FolderEntry, error: Exception) -> ManifestError:
     return ManifestError(
-        f"The manifest entry {entry.name!r} does not describe a valid "
+        f"The {_kind(entry)} {entry.name!r} does not describe a valid "
         f"{entry.family!r} model: {error}"
     )
+
+
+def _kind(entry: WeightsEntry | FolderEntry) -> str:
+    return "manifest entry" if isinstance(entry, WeightsEntry) else "folder's entry"
 
 
 def check_config(cls: type[Autoencoder], config: Iterable[str]) -> None:

@@ -1,8 +1,6 @@
 """Loading: verified bytes, a model that fits its entry, or a named error."""
 
 import dataclasses
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,33 +13,20 @@ import aezoo
 from aezoo import hub, manifest
 from aezoo.errors import ChecksumError, ManifestError, UnknownModelError
 from aezoo.files import sha256_of
-from tests.zoo_fixtures import _tiny_zoo_folder, tiny_zoo  # noqa: F401
+from tests import zoo_fixtures
+from tests.zoo_fixtures import _tiny_zoo_folder, own_zoo  # noqa: F401
 
 NAME = "conv_vae_mnist_z16"
 
 
 @pytest.fixture
-def zoo(
-    tiny_zoo: Path,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Path:
+def zoo(own_zoo: Path) -> Path:  # noqa: F811
     """A copy of the tiny zoo that a test may damage."""
-    folder = tmp_path / "zoo"
-    shutil.copytree(tiny_zoo, folder)
-    manifest_file = folder / "weights_manifest.json"
-    monkeypatch.setattr(manifest, "manifest_path", lambda: manifest_file)
-    monkeypatch.setattr(hub, "WEIGHTS_FOLDER", folder / "weights")
-    manifest.entries.cache_clear()
-    return folder
+    return own_zoo
 
 
 def change_entry(zoo: Path, change: Callable[[dict], None]) -> None:
-    path = zoo / "weights_manifest.json"
-    document = json.loads(path.read_text())
-    change(document["models"][NAME])
-    path.write_text(json.dumps(document))
-    manifest.entries.cache_clear()
+    zoo_fixtures.change_entry(zoo, NAME, change)
 
 
 def weights_file(zoo: Path) -> Path:

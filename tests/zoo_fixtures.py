@@ -1,13 +1,22 @@
 """A zoo of tiny untrained models in a temporary folder, under the demo's names.
 
-Import `tiny_zoo` and `_tiny_zoo_folder` into a test module to use it.
+Import `tiny_zoo` and `_tiny_zoo_folder` into a test module to use it; and `own_zoo`
+for a copy that the test may change, or publish with `publish_zoo`.
 """
 
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.hub_server import HubServer
 
 NAMES = {
     "conv_ae_mnist_z32": ("conv_ae", 32, ("mse", 0.01)),
@@ -88,11 +97,71 @@ def _tiny_zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_zoo(_tiny_zoo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a zoo that replaces the installed one during a test."""
+    yield from installed(_tiny_zoo_folder, monkeypatch)
+
+
+@pytest.fixture
+def own_zoo(
+    _tiny_zoo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A copy of the tiny zoo, installed as it is, that a test may change."""
+    copy = shutil.copytree(_tiny_zoo_folder, tmp_path / "zoo")
+    yield from installed(copy, monkeypatch)
+
+
+def installed(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A zoo's folder as the package, where manifest and bundled weights are."""
     from aezoo import hub, manifest
 
-    path = _tiny_zoo_folder / "weights_manifest.json"
-    monkeypatch.setattr(manifest, "manifest_path", lambda: path)
-    monkeypatch.setattr(hub, "WEIGHTS_FOLDER", _tiny_zoo_folder / "weights")
+    monkeypatch.setattr(manifest, "PACKAGE", zoo)
+    monkeypatch.setattr(hub, "WEIGHTS_FOLDER", zoo / "weights")
     manifest.entries.cache_clear()
-    yield _tiny_zoo_folder
+    yield zoo
     manifest.entries.cache_clear()
+
+
+def change_entry(zoo: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change a model's entry in the manifest of an own zoo."""
+    from aezoo import manifest
+
+    path = zoo / "weights_manifest.json"
+    document = json.loads(path.read_text())
+    change(document["models"][name])
+    path.write_text(json.dumps(document))
+    manifest.entries.cache_clear()
+
+
+def publish_zoo(zoo: Path, hub: "HubServer", names: Iterable[str] = NAMES) -> None:
+    """Commit models of an own zoo to `zoo/<name>` and pin them in its manifest."""
+    models = json.loads((zoo / "weights_manifest.json").read_text())["models"]
+    for name in names:
+        entry = models[name]
+        weights = (zoo / "weights" / entry["weights"]["file"]).read_bytes()
+        golden = (zoo / "weights" / entry["golden"]["file"]).read_bytes()
+        del entry["weights"]["hub"]
+        entry["weights"]["file"] = "model.weights.h5"
+        entry["golden"]["file"] = "golden.npz"
+        document = json.dumps({"schema_version": 1, "name": name, **entry})
+        files = {"aezoo.json": document.encode(), "README.md": b"A card."}
+        files |= {"model.weights.h5": weights, "golden.npz": golden}
+        location = {"repo_id": f"zoo/{name}"}
+        location["revision"] = hub.add_repo(location["repo_id"], files)
+        change_entry(zoo, name, lambda e: e["weights"].update(hub=location))  # noqa: B023
+
+
+def run_python(code: str, zoo: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter whose zoo is `zoo`."""
+    prefix = (
+        "import sys; from pathlib import Path; from aezoo import manifest\n"
+        f"manifest.PACKAGE = Path({str(zoo)!r})\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        [sys.executable, "-c", prefix + code],
+        cwd=Path(__file__).parent.parent,
+        env=environment | env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

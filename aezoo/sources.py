@@ -1,0 +1,65 @@
+"""Where the weights of the zoo are on the Hub. Imports no Keras."""
+
+from pathlib import Path
+from typing import Any
+
+from aezoo import remote
+from aezoo.errors import ChecksumError, HubError
+from aezoo.manifest import WeightsEntry
+from aezoo.remote import Place
+
+# What `aezoo.load(source=...)` takes.
+SOURCES = ("auto", "bundled", "hub")
+# Names in a repository, as in a folder that `aezoo.save` wrote.
+WEIGHTS, GOLDEN = "model.weights.h5", "golden.npz"
+
+
+def is_published(entry: WeightsEntry) -> bool:
+    """Whether the manifest says where on the Hub a model is."""
+    return None not in (entry.weights.hub.repo_id, entry.weights.hub.revision)
+
+
+def place_of(
+    entry: WeightsEntry, *, revision: str | None = None, **options: Any
+) -> Place:
+    """A model's place on the Hub, at the commit that the manifest pins.
+
+    Args:
+        entry: The model's entry in the manifest.
+        revision: Another branch, tag or commit; None for the pinned commit.
+        **options: Other fields of `Place`.
+
+    Raises:
+        HubError: If the model is not on the Hub.
+    """
+    location = entry.weights.hub
+    if location.repo_id is None or location.revision is None:
+        raise HubError(
+            f"The model {entry.name!r} is not on the Hub: the manifest names no "
+            "repository for it. Load the file of the package, with "
+            f"`aezoo.load({entry.name!r}, source='bundled')`."
+        )
+    return Place(location.repo_id, revision or location.revision, **options)
+
+
+def fetch_weights(entry: WeightsEntry, place: Place) -> Path:
+    """A model's weights file from the cache or the Hub, with the manifest's hash.
+
+    Args:
+        entry: The model's entry in the manifest.
+        place: Its place on the Hub, as `place_of` returns it.
+
+    Raises:
+        HubError: As in `remote.fetch`.
+        ChecksumError: If the file there is another one.
+    """
+    try:
+        return remote.fetch(place, WEIGHTS, entry.weights.sha256)
+    except ChecksumError as error:
+        if place.revision == entry.weights.hub.revision:
+            raise
+        raise ChecksumError(
+            f"{error} The manifest promises the weights of revision "
+            f"{entry.weights.hub.revision}; to load what is at {place.revision!r} "
+            f"instead, call `aezoo.load({place.address!r})`."
+        ) from error
