@@ -9,6 +9,7 @@ from keras import ops
 
 Tensor = Any
 UPSAMPLING = ("resize_conv", "transposed_conv", "subpixel")
+NORMALIZATIONS = ("batch", "group")
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -166,6 +167,69 @@ def upsampling_layer(
     )
 
 
+class ResidualBlock(keras.layers.Layer):
+    """Pre-activation residual block of two 3x3 convolutions.
+
+    He et al. (2016), "Identity mappings in deep residual networks"
+    (https://arxiv.org/abs/1603.05027), figure 1b:
+    `x + conv(activation(norm(conv(activation(norm(x))))))`. The second convolution
+    starts at zero, so that the untrained block is the identity (Goyal et al., 2017,
+    https://arxiv.org/abs/1706.02677, section 5.1).
+
+    Args:
+        channels: Channels of input and output.
+        activation: Activation before each convolution.
+        normalization: None, `"batch"`, or `"group"` (Wu & He, 2018,
+            https://arxiv.org/abs/1803.08494): groups of 8 channels where 8 divides
+            them, else one group.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        activation: str | None,
+        normalization: str | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
+        self.convs = [
+            keras.layers.Conv2D(
+                channels,
+                3,
+                padding="same",
+                kernel_initializer=initializer,
+                name=f"conv_{i}",
+            )
+            for i, initializer in ((1, "he_normal"), (2, "zeros"))
+        ]
+        self.norms = _normalizations(normalization, channels)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Build the layers for feature maps `(batch, h, w, channels)`."""
+        for layer in (*self.norms, *self.convs):
+            layer.build(tuple(input_shape))
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Add the block's change to its input, `(batch, h, w, channels)`."""
+        x = inputs
+        for i, conv in enumerate(self.convs):
+            if self.norms:
+                x = self.norms[i](x, training=training)
+            x = conv(self.activation(x))
+        return inputs + x
+
+
+def _normalizations(kind: str | None, channels: int) -> list[keras.layers.Layer]:
+    names = ("norm_1", "norm_2")
+    if kind == "batch":
+        return [keras.layers.BatchNormalization(momentum=0.9, name=n) for n in names]
+    if kind == "group":
+        groups = channels // 8 if channels % 8 == 0 else 1
+        return [keras.layers.GroupNormalization(groups, name=n) for n in names]
+    return []
+
+
 class DenseEncoder(keras.layers.Layer):
     """Flatten, then dense layers, then one linear head per output.
 
@@ -246,6 +310,8 @@ class DenseDecoder(keras.layers.Layer):
 class ConvEncoder(keras.layers.Layer):
     """Strided convolutions, dense layers, then one linear head per output.
 
+    With residual blocks, the convolutions are linear and the blocks activate.
+
     Args:
         filters: Channels of each convolution.
         strides: Stride (1 or 2) of each convolution.
@@ -254,6 +320,8 @@ class ConvEncoder(keras.layers.Layer):
         latent_dim: Width of each head.
         heads: Names of the outputs, e.g. `("z",)` or `("z_mean", "z_log_var")`.
         code_activation: Activation of the heads.
+        residual_blocks: Residual blocks after each convolution.
+        normalization: Of the residual blocks.
     """
 
     def __init__(
@@ -265,22 +333,36 @@ class ConvEncoder(keras.layers.Layer):
         latent_dim: int,
         heads: Sequence[str],
         code_activation: str = "linear",
+        *,
+        residual_blocks: int = 0,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        is_plain = residual_blocks == 0
         self.convs = [
             keras.layers.Conv2D(
                 channels,
                 3,
                 strides=stride,
                 padding="same",
-                activation=activation,
+                activation=activation if is_plain else None,
                 name=f"conv_{i}",
             )
             for i, (channels, stride) in enumerate(
                 zip(filters, strides, strict=True), start=1
             )
         ]
+        self.blocks = [
+            [
+                ResidualBlock(
+                    channels, activation, normalization, name=f"block_{i}_{j}"
+                )
+                for j in range(1, residual_blocks + 1)
+            ]
+            for i, channels in enumerate(filters, start=1)
+        ]
+        self.final_activation = keras.activations.get(None if is_plain else activation)
         self.flatten = keras.layers.Flatten(name="flatten")
         self.hidden = [
             keras.layers.Dense(units, activation=activation, name=f"dense_{i}")
@@ -291,18 +373,22 @@ class ConvEncoder(keras.layers.Layer):
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Build all layers for images `(batch, height, width, channels)`."""
         shape = tuple(input_shape)
-        for conv in self.convs:
+        for conv, blocks in zip(self.convs, self.blocks, strict=True):
             conv.build(shape)
             shape = conv.compute_output_shape(shape)
+            for block in blocks:
+                block.build(shape)
         width = math.prod(shape[1:])  # type: ignore[arg-type]
         _build_dense([*self.hidden], [*self.heads.values()], width)
 
     def call(self, inputs: Tensor) -> dict[str, Tensor]:
         """Map images to one `(batch, latent_dim)` tensor per head."""
         x = inputs
-        for conv in self.convs:
+        for conv, blocks in zip(self.convs, self.blocks, strict=True):
             x = conv(x)
-        x = self.flatten(x)
+            for block in blocks:
+                x = block(x)
+        x = self.flatten(self.final_activation(x))
         for layer in self.hidden:
             x = layer(x)
         return {name: head(x) for name, head in self.heads.items()}
@@ -321,6 +407,8 @@ class ConvDecoder(keras.layers.Layer):
         activation: Activation of the hidden layers.
         output_shape: Shape `(height, width, channels)` of one image.
         upsampling: One of `UPSAMPLING`.
+        residual_blocks: Residual blocks before each convolution.
+        normalization: Of the residual blocks.
     """
 
     def __init__(
@@ -331,9 +419,13 @@ class ConvDecoder(keras.layers.Layer):
         activation: str,
         output_shape: Sequence[int],
         upsampling: str,
+        *,
+        residual_blocks: int = 0,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        is_plain = residual_blocks == 0
         height, width, channels = output_shape
         sizes = [(height, width)]  # of the encoder's feature maps, image first
         for stride in strides:
@@ -344,15 +436,27 @@ class ConvDecoder(keras.layers.Layer):
             for i, units in enumerate(hidden_units, start=1)
         ]
         self.to_map = keras.layers.Dense(
-            math.prod(self.start_shape), activation=activation, name="to_map"
+            math.prod(self.start_shape),
+            activation=activation if is_plain else None,
+            name="to_map",
         )
+        self.blocks = [
+            [
+                ResidualBlock(
+                    channels, activation, normalization, name=f"block_{i}_{j}"
+                )
+                for j in range(1, residual_blocks + 1)
+            ]
+            for i, channels in enumerate(reversed(filters), start=1)
+        ]
+        self.before_conv = keras.activations.get(None if is_plain else activation)
         self.convs: list[keras.layers.Layer] = []
         outputs = [channels, *filters[:-1]][::-1]
         for i, (channels_out, stride) in enumerate(
             zip(outputs, reversed(strides), strict=True), start=1
         ):
             is_last = i == len(outputs)
-            layer_activation = None if is_last else activation
+            layer_activation = activation if is_plain and not is_last else None
             name = f"conv_{i}"
             self.convs.append(
                 upsampling_layer(upsampling, channels_out, layer_activation, name)
@@ -371,7 +475,9 @@ class ConvDecoder(keras.layers.Layer):
         """Build all layers for codes `(batch, latent_dim)`."""
         _build_dense([*self.hidden], [self.to_map], input_shape[-1])
         height, width, channels = self.start_shape
-        for conv, size in zip(self.convs, self.sizes, strict=True):
+        for conv, blocks, size in zip(self.convs, self.blocks, self.sizes, strict=True):
+            for block in blocks:
+                block.build((None, height, width, channels))
             conv.build((None, height, width, channels))
             channels = conv.compute_output_shape((None, height, width, channels))[-1]
             height, width = size
@@ -382,8 +488,12 @@ class ConvDecoder(keras.layers.Layer):
         for layer in self.hidden:
             x = layer(x)
         x = ops.reshape(self.to_map(x), (-1, *self.start_shape))
-        for conv, (height, width) in zip(self.convs, self.sizes, strict=True):
-            x = conv(x)
+        for conv, blocks, (height, width) in zip(
+            self.convs, self.blocks, self.sizes, strict=True
+        ):
+            for block in blocks:
+                x = block(x)
+            x = conv(self.before_conv(x))
             if x.shape[1:3] != (height, width):
                 x = x[:, :height, :width]
         return x

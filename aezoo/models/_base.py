@@ -38,6 +38,7 @@ from aezoo.distributions import (
     Posterior,
     check_seed,
     interpolate_codes,
+    uniform,
 )
 from aezoo.errors import UnsupportedOperationError
 from aezoo.optimizers import Adam
@@ -84,6 +85,8 @@ class Autoencoder(Steps, keras.Model):
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features")
     # What `sample` returns, for the protocols of metrics.
     SAMPLES: ClassVar[str] = "means of p(x|z), z from the prior"
+    # Of every head of the encoder.
+    code_activation: str = "linear"
 
     encoder: keras.layers.Layer
     decoder: keras.layers.Layer
@@ -283,6 +286,7 @@ class Autoencoder(Steps, keras.Model):
     def training_objective(self, data: Any) -> tuple[Tensor, dict, Tensor]:
         """Scalar to differentiate, losses `(batch,)` and example weights `(batch,)`."""
         x, target, weights = self._unpack(data)
+        x, target = self.observed_images(x, target, self.seed_generator)
         outputs = self(x, training=True)
         step = self.optimizer.iterations
         batch_losses = self.compute_losses(target, outputs, step)
@@ -298,9 +302,21 @@ class Autoencoder(Steps, keras.Model):
         """Losses `(batch,)` and weights; codes are sampled as the ELBO demands."""
         x, target, weights = self._unpack(data)
         seen = ops.convert_to_tensor(self._means.metrics[0].num_examples)
-        noise = IndexedNoise(TEST_SEED, first_position(seen, ops.shape(x)[0]))
+        position = first_position(seen, ops.shape(x)[0])
+        pixel_noise = IndexedNoise(TEST_SEED + 1, position)
+        x, target = self.observed_images(x, target, pixel_noise)
+        noise = IndexedNoise(TEST_SEED, position)
         outputs = self(x, training=False, sample_seed=noise)
         return self.compute_losses(target, outputs), weights
+
+    def observed_images(
+        self,
+        x: Tensor,
+        target: Tensor,
+        seed: Any,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:
+        """What `fit` and `evaluate` see of a batch's images: here the images."""
+        return x, target
 
     def update_metrics(
         self, batch_losses: dict[str, Tensor], weights: Tensor
@@ -773,6 +789,10 @@ class VariationalAutoencoder(Autoencoder):
         beta: Weight of the KL term.
         kl_warmup_steps: Optimiser steps over which the weight of the KL term grows
             linearly from 0 to `beta`; 0 starts at `beta`.
+        binarize: `fit` and `evaluate` see each pixel as 0 or 1, drawn anew each time
+            with its grey value as probability (dynamic binarisation; Salakhutdinov &
+            Murray, 2008, https://doi.org/10.1145/1390156.1390266). Needs
+            `"bernoulli"`. All other methods take grey values as they are.
         **kwargs: As in `Autoencoder`. `"bernoulli"` needs
             `output_activation="sigmoid"`.
     """
@@ -789,6 +809,7 @@ class VariationalAutoencoder(Autoencoder):
         likelihood_scale: float | str = 1.0,
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
+        binarize: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(input_shape, latent_dim, **kwargs)
@@ -805,6 +826,22 @@ class VariationalAutoencoder(Autoencoder):
                 "`likelihood='bernoulli'` needs `output_activation='sigmoid'`. "
                 f"Received: output_activation={self.output_activation!r}."
             )
+        self.binarize = bool(binarize)
+        if self.binarize and likelihood != "bernoulli":
+            raise ValueError(
+                "`binarize=True` needs `likelihood='bernoulli'`. "
+                f"Received: likelihood={likelihood!r}."
+            )
+
+    def observed_images(
+        self, x: Tensor, target: Tensor, seed: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Images, or with `binarize` one draw of zeros and ones for both."""
+        if not self.binarize:
+            return x, target
+        draws = uniform(ops.shape(x), seed)
+        x = self.to_unit_range(x)
+        return tuple(ops.cast(draws < v, "float32") for v in (x, target))
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Create all weights, among them the learned scale where there is one."""
@@ -855,4 +892,5 @@ class VariationalAutoencoder(Autoencoder):
             "likelihood_scale": self.likelihood_scale,
             "beta": self.beta,
             "kl_warmup_steps": self.kl_warmup_steps,
+            "binarize": self.binarize,
         }
