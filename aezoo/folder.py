@@ -1,34 +1,44 @@
 """A trained model as a folder: what Keras reads, and what aezoo checks before it does.
 
 `config.json`, `metadata.json` and `model.weights.h5` are Keras's own layout.
-`aezoo.json` adds the model's entry, with the hashes of weights and golden tensors.
+`aezoo.json` adds the model's entry, with the hashes of weights and golden tensors;
+`README.md` is its model card, with pictures drawn from the golden tensors.
 Folders may come from others: they are data, never code.
 """
 
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import h5py
 import keras
 import numpy as np
 
 from aezoo import registry
+from aezoo.card import ADDRESS, RECONSTRUCTION, SAMPLES, model_card, pictures
 from aezoo.errors import ChecksumError, ManifestError
 from aezoo.extras import installed_versions
 from aezoo.files import path_inside, sha256_of, verify_sha256
 from aezoo.golden import golden_inputs, golden_tensors
-from aezoo.manifest import SCHEMA_VERSION, BundledFile, GoldenFile, Metric
+from aezoo.manifest import SCHEMA_VERSION, BundledFile, DataInfo, GoldenFile, Metric
 from aezoo.models._base import Autoencoder
 
+if TYPE_CHECKING:
+    from aezoo.evaluation.report import Report
+
+Metrics: TypeAlias = "Report | Mapping[str, Mapping[str, Metric]] | None"
 ENTRY, WEIGHTS, GOLDEN = "aezoo.json", "model.weights.h5", "golden.npz"
-WRITTEN = frozenset({ENTRY, WEIGHTS, GOLDEN, "config.json", "metadata.json"})
+CONFIG, METADATA, CARD = "config.json", "metadata.json", "README.md"
+REQUIRED = frozenset({ENTRY, WEIGHTS, GOLDEN, CONFIG, METADATA})
+WRITTEN = REQUIRED | {CARD, SAMPLES, RECONSTRUCTION}
 MAX_ENTRY_BYTES = 1_000_000
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
@@ -71,15 +81,16 @@ def save(
     overwrite: bool = False,
     description: str | None = None,
     license: str | None = None,
-    metrics: Mapping[str, Mapping[str, Metric]] | None = None,
+    metrics: Metrics = None,
+    data: DataInfo | Mapping[str, str] | None = None,
 ) -> Path:
     """Save a trained model as a folder that `aezoo.load` and Keras read.
 
     The folder holds the weights without the optimiser, the configuration with the
-    model's `dtype`, and golden tensors by which `aezoo.verify` tells that the model
-    still computes the same. After `import aezoo.models`, plain
+    model's `dtype`, golden tensors by which `aezoo.verify` tells that the model still
+    computes the same, and a model card with pictures. After `import aezoo`, plain
     `keras.saving.load_model(folder)` returns the same model. The folder appears only
-    when it is complete.
+    when it is complete; saving a model twice gives the same bytes.
 
     Args:
         model: A model of a registered family, trained or not.
@@ -88,16 +99,18 @@ def save(
             if anything fails.
         description: One sentence about the model.
         license: Licence of the weights, e.g. `"Apache-2.0"`.
-        metrics: Metrics by `dataset/split`, then by name, e.g.
-            `{"mnist/test": aezoo.evaluate(...)}`.
+        metrics: What `aezoo.evaluate` returned, or metrics by `dataset/split`, then
+            by name.
+        data: The training data: its name, version, split and license.
 
     Returns:
         The folder.
 
     Raises:
-        TypeError: If `model` is not a model of a registered family.
-        ValueError: If its weights are not finite, or its configuration holds
-            something other than JSON values.
+        TypeError: If `model` is not a model of a registered family, or `metrics`
+            holds something other than metrics.
+        ValueError: If its weights or a metric are not finite, its configuration holds
+            something other than JSON values, or `data` lacks a field.
         FileExistsError: If `folder` exists, and is not to be overwritten or holds
             files that `save` did not write.
         FileNotFoundError: If the parent folder does not exist.
@@ -112,14 +125,14 @@ def save(
     _check_target(target, overwrite)
     config = {**model.config, "dtype": model.dtype_policy.name}
     check_config_values(config)
+    stated = _metrics_fields(metrics), _data_fields(data)
     # A fresh copy has no optimiser, whose moments would treble the file.
     copy = type(model)(**config, name=model.name)
     copy.build((None, *copy.input_shape))
     copy.set_weights(model.get_weights())
 
     with _replaced_folder(target) as path:
-        keras.saving.save_model(copy, path, zipped=False)
-        shutil.rmtree(path / "assets", ignore_errors=True)  # no layer has any
+        write_keras_files(copy, path)
         np.savez_compressed(path / GOLDEN, **_golden(copy))
         entry = {
             "schema_version": SCHEMA_VERSION,
@@ -133,22 +146,105 @@ def save(
             "latent_shape": list(copy.latent_shape),
             "num_params": copy.count_params(),
             "tasks": list(copy.TASKS),
+            "data": stated[1],
             "weights": {
                 "file": WEIGHTS,
                 "bytes": (path / WEIGHTS).stat().st_size,
                 "sha256": sha256_of(path / WEIGHTS),
             },
             "golden": {"file": GOLDEN, "sha256": sha256_of(path / GOLDEN)},
-            "metrics": {
-                key: {name: metric.to_dict() for name, metric in values.items()}
-                for key, values in (metrics or {}).items()
-            },
+            "metrics": stated[0],
             "backend": keras.backend.backend(),
             "versions": installed_versions(_PACKAGES),
         }
-        text = json.dumps(entry, indent=1, ensure_ascii=False)
-        (path / ENTRY).write_text(text + "\n", encoding="utf-8")
+        write_json(entry, path / ENTRY)
+        write_card(path)
     return Path(folder)
+
+
+def write_keras_files(model: Autoencoder, folder: Path) -> None:
+    """Write Keras's own files of a model, the same bytes each time.
+
+    Keras writes the time as well, which it shows and never reads, and names of layers
+    that it counts up within a process and never compares.
+
+    Args:
+        model: A model without an optimiser.
+        folder: An existing folder.
+    """
+    with tempfile.TemporaryDirectory(prefix=".keras-", dir=folder) as scratch:
+        path = Path(scratch)
+        keras.saving.save_model(model, path, zipped=False)
+        shutil.copy(path / CONFIG, folder / CONFIG)
+        write_json({"keras_version": keras.__version__}, folder / METADATA)
+        with (
+            h5py.File(path / WEIGHTS, "r") as named,
+            h5py.File(folder / WEIGHTS, "w") as unnamed,
+        ):
+
+            def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+                if isinstance(item, h5py.Dataset):
+                    named.copy(item, unnamed, name)
+                else:
+                    unnamed.require_group(name)
+
+            named.visititems(copy)
+
+
+def write_card(folder: Path, address: str = ADDRESS) -> None:
+    """Write the model card and its pictures, from entry and golden tensors.
+
+    Args:
+        folder: A folder with both files.
+        address: What `aezoo.load` takes to load the model, for the card.
+    """
+    fields = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
+    with np.load(folder / fields["golden"]["file"], allow_pickle=False) as golden:
+        images = pictures(fields, golden)
+    for name, content in images.items():
+        (folder / name).write_bytes(content)
+    text = str(model_card(fields, address))
+    (folder / CARD).write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write a JSON file as all of a folder's are: one field a line, text as it is."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _metrics_fields(metrics: Any) -> dict[str, dict[str, Any]]:
+    dataset = getattr(metrics, "dataset", None)
+    if dataset is not None:  # one report of `aezoo.evaluate`
+        metrics = {f"{dataset}/{metrics.split}": metrics}
+    fields: dict[str, dict[str, Any]] = {}
+    for key, group in (metrics or {}).items():
+        for name, metric in group.items() if isinstance(group, Mapping) else [("", 0)]:
+            if not isinstance(metric, Metric):
+                raise TypeError(
+                    "`metrics` must be what `aezoo.evaluate` returned, or `Metric`s by "
+                    f"`dataset/split`, then by name. Received: {key}={group!r:.80}."
+                )
+            if not math.isfinite(metric.value):
+                raise ValueError(
+                    f"`metrics` must be finite. Received: {key}, {name}="
+                    f"{metric.value}. Leave it out."
+                )
+            fields.setdefault(key, {})[name] = metric.to_dict()
+    return fields
+
+
+def _data_fields(data: DataInfo | Mapping[str, str] | None) -> dict[str, str] | None:
+    if data is None:
+        return None
+    values = dataclasses.asdict(data) if isinstance(data, DataInfo) else dict(data)
+    names = [field.name for field in dataclasses.fields(DataInfo)]
+    if set(values) != set(names) or not all(type(v) is str for v in values.values()):
+        raise ValueError(
+            f"`data` must have {', '.join(f'`{name}`' for name in names)} as text. "
+            f"Received: data={values!r:.200}."
+        )
+    return {name: values[name] for name in names}
 
 
 def _check_model(model: Any) -> None:
