@@ -2,27 +2,31 @@
 
 The client keeps files in its cache and checks their size only. Here every file is
 checked by hash as well, a damaged one is fetched once more, and whatever fails ends in
-an error of aezoo within a bounded time. Tokens are handed to the client and nowhere
-else. `HF_ENDPOINT`, `HF_HOME` and `HF_HUB_OFFLINE` work as the client documents them.
+an error of aezoo within a bounded time. The Hub is asked for a file's commit and size
+first: the client asks too, but repeats a question in vain for minutes. Tokens are
+handed to the client and nowhere else. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE`,
+`HF_HUB_ETAG_TIMEOUT` and `HF_HUB_DOWNLOAD_TIMEOUT` work as the client documents them.
 """
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from aezoo.errors import ChecksumError, HubError
+from aezoo.errors import AezooError, ChecksumError, HubError
 from aezoo.files import path_inside, sha256_of
 
 SCHEME = "hf://"
-# Attempts at a file's bytes, and seconds before the second one; later waits are longer.
+# Attempts at a file, and seconds before the second one; later waits are longer.
 ATTEMPTS, FIRST_WAIT = 4, 0.5
-# Seconds without an answer after which an attempt has failed.
-TIMEOUT = 10.0
+# Seconds after which no other attempt begins.
+PATIENCE = 20.0
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+_OTHER_CACHE = "choose another folder by `cache_dir=` or HF_HOME"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +84,12 @@ def parse_address(address: str, **options: Any) -> Place:
     return Place(repo_id, given if revision is None else revision, **options)
 
 
-def fetch(place: Place, filename: str, sha256: str | None = None) -> Path:
+def fetch(
+    place: Place,
+    filename: str,
+    sha256: str | None = None,
+    max_bytes: int | None = None,
+) -> Path:
     """One file of a repository, from the cache or the Hub, with the right bytes.
 
     Args:
@@ -88,40 +97,46 @@ def fetch(place: Place, filename: str, sha256: str | None = None) -> Path:
         filename: Path in the repository.
         sha256: Hexadecimal hash that the file must have; None takes the one that the
             Hub states for it.
+        max_bytes: Size above which nothing is downloaded; None for any size.
 
     Returns:
         Its path in the cache, `.../snapshots/<commit>/<filename>`.
 
     Raises:
-        HubError: If it is not there, may not be read, or the Hub cannot be reached;
-            says what to do.
-        ChecksumError: If the bytes are wrong twice.
-        OSError: If the disk is full or the cache may not be written.
+        HubError: If it is not there or may not be read, the Hub cannot be reached, the
+            disk is full or the cache may not be written; says what to do.
+        ChecksumError: If it is larger, or the bytes are wrong twice.
     """
-    path = _download(place, filename)
-    if _is_intact(path, sha256):
-        return path
-    # The client would go on taking a damaged file from its cache.
-    with contextlib.suppress(OSError):
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-    if not place.local_files_only:
-        path = _download(place, filename)
+    offline = _is_offline(place)
+    for _ in range(1 if offline else 2):
+        path = _download(place, filename, max_bytes)
         if _is_intact(path, sha256):
             return path
+        try:  # the client would go on taking a damaged file from its cache
+            path.resolve().unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ChecksumError(
+                f"The file {path} does not match its hash and cannot be removed: "
+                f"{error.strerror}. Remove it, or {_OTHER_CACHE}."
+            ) from error
+    if offline:
+        raise ChecksumError(
+            f"The file {filename} of {place.address} did not match its hash and was "
+            "removed from the cache. Load it again without `local_files_only` and "
+            "HF_HUB_OFFLINE."
+        )
     raise ChecksumError(
-        f"The file {filename} of {place.address} does not match its hash"
-        + ("" if place.local_files_only else ", and neither did a second download")
-        + ". The damaged file was removed from the cache; try again"
-        + (" without `local_files_only`." if place.local_files_only else " later.")
+        f"The file {filename} of {place.address} does not match its hash, and neither "
+        "did a second download. Nothing was kept; try again later, or tell its owner."
     )
 
 
 def fetch_model(place: Place) -> tuple[Path, Path]:
     """A folder that `aezoo.save` wrote, from the cache or the Hub.
 
-    `aezoo.json` decides the commit and the hash of the weights, which are then taken
-    from that commit alone, even if the branch moves meanwhile.
+    `aezoo.json` decides the commit, the size and the hash of the weights, which are
+    then taken from that commit alone, even if the branch moves meanwhile.
 
     Args:
         place: The repository.
@@ -136,27 +151,33 @@ def fetch_model(place: Place) -> tuple[Path, Path]:
         ManifestError: If its `aezoo.json` is no valid entry.
         UnsafeFileError: If the entry names a file outside the repository.
     """
-    from aezoo.folder import ENTRY, read_entry
+    from aezoo.folder import ENTRY, MAX_ENTRY_BYTES, read_entry
 
-    path = fetch(place, ENTRY)
+    path = fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
     snapshot, repository = path.parent, path.parents[2]
-    entry = read_entry(snapshot, repository)
-    path_inside(snapshot, entry.weights.file, repository)  # before anything is written
+    weights = read_entry(snapshot, repository).weights
+    path_inside(snapshot, weights.file, repository)  # before anything is written
     pinned = dataclasses.replace(place, revision=snapshot.name)
-    fetch(pinned, entry.weights.file, entry.weights.sha256)
+    fetch(pinned, weights.file, weights.sha256, weights.bytes)
     return snapshot, repository
 
 
 def _is_intact(path: Path, sha256: str | None) -> bool:
     """Whether a cached file has the stated hash, or else the one it is filed under."""
-    if sha256 is not None:
-        return sha256_of(path) == sha256
-    name = path.resolve().name  # the Hub's ETag: SHA-256, or Git's SHA-1 of small files
-    if re.fullmatch(r"[0-9a-f]{64}", name):
-        return sha256_of(path) == name
-    if re.fullmatch(r"[0-9a-f]{40}", name):
-        return _git_sha1(path) == name
-    return True  # a cache without links does not tell
+    try:
+        if sha256 is not None:
+            return sha256_of(path) == sha256
+        if not path.is_symlink():
+            return True  # a cache without links does not tell
+        # The Hub's ETag: SHA-256, or Git's SHA-1 of small files.
+        name = path.readlink().name
+        if re.fullmatch(r"[0-9a-f]{64}", name):
+            return sha256_of(path) == name
+        if re.fullmatch(r"[0-9a-f]{40}", name):
+            return _git_sha1(path) == name
+    except FileNotFoundError:  # another process found it damaged, too
+        return False
+    return True  # an ETag of another kind
 
 
 def _git_sha1(path: Path) -> str:
@@ -171,54 +192,179 @@ def _git_sha1(path: Path) -> str:
 # --- The client ----------------------------------------------------------------------
 
 
-def _download(place: Place, filename: str) -> Path:
-    """Let the client fetch a file; repeat what may pass, name what may not."""
+def _download(place: Place, filename: str, max_bytes: int | None) -> Path:
+    """From the cache if that is enough, else by the client; repeats what may pass."""
     import tenacity
-    from huggingface_hub import hf_hub_download
 
-    def attempt() -> str:
-        return hf_hub_download(
-            place.repo_id,
-            filename,
-            revision=place.revision,
-            cache_dir=place.cache_dir,
-            local_files_only=place.local_files_only,
-            token=place.token,
-            endpoint=place.endpoint,
-            etag_timeout=TIMEOUT,
-            library_name="aezoo",
-        )
+    backoff = tenacity.wait_exponential(FIRST_WAIT) + tenacity.wait_random(
+        0, FIRST_WAIT
+    )
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        return backoff(state) + _retry_after(error)
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
-        stop=tenacity.stop_after_attempt(1 if place.local_files_only else ATTEMPTS),
-        wait=tenacity.wait_exponential(FIRST_WAIT, max=8.0)
-        + tenacity.wait_random(0.0, FIRST_WAIT),
+        stop=tenacity.stop_after_attempt(ATTEMPTS)
+        | tenacity.stop_before_delay(PATIENCE),
+        wait=wait,
         reraise=True,
     )
     with _named_errors(place, filename):
-        return Path(retrying(attempt))
+        cached = _cached(place, filename)
+        if cached and re.fullmatch("[0-9a-f]{40}", place.revision or ""):
+            return cached
+        if not _is_offline(place):
+            return retrying(_attempt, place, filename, max_bytes, cached)
+    if cached is None:
+        raise HubError(
+            f"The file {filename} of {place.address} is not in the cache, and no "
+            "request was allowed. Load it once without `local_files_only` and "
+            "HF_HUB_OFFLINE."
+        )
+    return cached
+
+
+def _attempt(
+    place: Place, filename: str, max_bytes: int | None, cached: Path | None
+) -> Path:
+    """Ask for a file's commit and size, then take it from the cache or the Hub.
+
+    What is cached of a branch serves as long as the Hub cannot be asked.
+    """
+    import httpx2
+    from huggingface_hub import (
+        constants,
+        errors,
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+    )
+
+    url = hf_hub_url(
+        place.repo_id, filename, revision=place.revision, endpoint=place.endpoint
+    )
+    try:
+        told = get_hf_file_metadata(
+            url,
+            token=place.token,
+            endpoint=place.endpoint,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            library_name="aezoo",
+        )
+    except (errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError):
+        raise
+    except httpx2.HTTPError:
+        if cached is None:
+            raise
+        return cached
+    if cached and told.commit_hash in (None, _commit(cached, filename)):
+        return cached
+    if told.commit_hash is None or told.etag is None:
+        raise HubError(
+            f"What answered for {filename} of {place.address} is no Hub: a proxy, or "
+            "the login page of a network. Check the connection and HF_ENDPOINT."
+        )
+    _check_size(place, filename, told.size, max_bytes)
+    return Path(
+        hf_hub_download(
+            place.repo_id,
+            filename,
+            revision=place.revision,
+            cache_dir=_cache_dir(place),
+            token=place.token,
+            endpoint=place.endpoint,
+            library_name="aezoo",
+            tqdm_class=_bounded_bar(place, filename, max_bytes),
+        )
+    )
+
+
+def _cached(place: Place, filename: str) -> Path | None:
+    """A file of a revision as it was last seen, without a request."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(
+        place.repo_id, filename, cache_dir=_cache_dir(place), revision=place.revision
+    )
+    return Path(path) if isinstance(path, str) else None
+
+
+def _commit(path: Path, filename: str) -> str:
+    """The commit of a file in the cache."""
+    return path.parents[len(PurePosixPath(filename).parts) - 1].name
+
+
+def _cache_dir(place: Place) -> Path:
+    from huggingface_hub import constants
+
+    return Path(place.cache_dir or constants.HF_HUB_CACHE).expanduser()
+
+
+def _is_offline(place: Place) -> bool:
+    from huggingface_hub import is_offline_mode
+
+    return place.local_files_only or is_offline_mode()
+
+
+def _check_size(
+    place: Place, filename: str, size: int | None, max_bytes: int | None
+) -> None:
+    if size is not None and max_bytes is not None and size > max_bytes:
+        raise ChecksumError(
+            f"The file {filename} of {place.address} must have at most "
+            f"{max_bytes:,} bytes. Received: {size:,} bytes, so nothing was kept. Tell "
+            "its owner."
+        )
+
+
+def _bounded_bar(place: Place, filename: str, max_bytes: int | None) -> Any:
+    """A progress bar that ends a download which exceeds the size that was told."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Bar(tqdm):
+        received = 0
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.received += int(n or 0)
+            _check_size(place, filename, self.received, max_bytes)
+            return super().update(n)
+
+    return Bar
 
 
 def _may_pass(error: BaseException) -> bool:
     """Whether another attempt may succeed: the server is busy, or a line broke.
 
-    The client itself repeats its questions for a file's size and hash, and ends in
-    `LocalEntryNotFoundError`; what it gives up at once is the transfer of the bytes.
+    The client itself repeats a transfer whose line broke, but no question.
     """
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     if isinstance(error, LocalEntryNotFoundError):
-        return False
+        return False  # the client has tried for long
     if isinstance(error, HfHubHTTPError):
         return _status(error) in _TRANSIENT
-    return isinstance(error, httpx2.TransportError)
+    if isinstance(error, httpx2.TransportError):
+        return error.request.method == "HEAD"
+    return _is_wrong_size(error)
+
+
+def _is_wrong_size(error: BaseException) -> bool:
+    """Whether the client counted other bytes than were announced."""
+    return type(error) is OSError and error.errno is None
 
 
 def _status(error: Any) -> int | None:
     response = getattr(error, "response", None)
     return getattr(response, "status_code", None)
+
+
+def _retry_after(error: Any) -> float:
+    """Seconds for which the Hub asked to be left alone."""
+    value = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After")
+    return float(value) if value and value.strip().isdigit() else 0.0
 
 
 @contextlib.contextmanager
@@ -230,6 +376,8 @@ def _named_errors(place: Place, filename: str) -> Iterator[None]:
     where = place.address
     try:
         yield
+    except AezooError:
+        raise
     except errors.GatedRepoError as error:
         raise HubError(
             f"{where} is gated. Ask for access on its page, then pass `token=` or run "
@@ -250,11 +398,11 @@ def _named_errors(place: Place, filename: str) -> Iterator[None]:
             f"{where} has no file {filename}, so it is not a model that aezoo "
             "published. `keras.saving.load_model` may read it."
         ) from error
-    except errors.LocalEntryNotFoundError as error:
-        raise HubError(_unreachable(place, filename, error)) from error
     except errors.HfHubHTTPError as error:
         if _status(error) in (401, 403):
             remedy = "Check the token: pass another as `token=`, or run `hf auth login`"
+        elif seconds := _retry_after(error):
+            remedy = f"Try again in {seconds:.0f} s"
         else:
             remedy = "Try again later"
         raise HubError(
@@ -262,24 +410,26 @@ def _named_errors(place: Place, filename: str) -> Iterator[None]:
         ) from error
     except errors.HFValidationError as error:
         raise HubError(f"{where} is not a valid address: {error}") from error
-    except httpx2.TransportError as error:
-        raise HubError(_unreachable(place, filename, error)) from error
+    except (httpx2.RequestError, errors.LocalEntryNotFoundError) as error:
+        raise HubError(
+            f"The Hub could not be reached for {filename} of {where}: "
+            f"{_reason(error)}. Check the connection, or set HF_ENDPOINT to a mirror."
+        ) from error
+    except OSError as error:
+        if _is_wrong_size(error):
+            raise HubError(
+                f"The Hub sent {filename} of {where} with another size than it had "
+                "announced. Try again later."
+            ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "Free some space" if full else "Make it writable"
+        raise HubError(
+            f"The cache {_cache_dir(place)} cannot take {filename} of {where}: "
+            f"{error.strerror}. {remedy}, or {_OTHER_CACHE}."
+        ) from error
 
 
-def _unreachable(place: Place, filename: str, error: Exception) -> str:
-    from huggingface_hub import constants
-
-    if place.local_files_only or constants.HF_HUB_OFFLINE:
-        return (
-            f"The file {filename} of {place.address} is not in the cache, and no "
-            "request was allowed. Load it once without `local_files_only` and "
-            "HF_HUB_OFFLINE."
-        )
-    cause: BaseException = error
-    while cause.__cause__ is not None:  # the client wraps what happened
-        cause = cause.__cause__
-    reason = " ".join(str(cause).split()) or type(cause).__name__
-    return (
-        f"The Hub could not be reached for {filename} of {place.address}: {reason}. "
-        "Check the connection, or set HF_ENDPOINT to a mirror."
-    )
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:  # the client wraps what happened
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__

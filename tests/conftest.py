@@ -58,3 +58,27 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
 
     train, test = load_dataset("mnist", "train"), load_dataset("mnist", "test")
     return train.images, test.images
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of faults (`tests/test_hub_faults.py`), whichever process ran them."""
+    rows = [
+        value
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "fault"
+    ]
+    if rows:
+        from tabulate import tabulate
+
+        table = tabulate(
+            [
+                (fault, outcome, f"{seconds:.1f} (< {bound})", requests)
+                for fault, outcome, seconds, bound, requests in rows
+            ],
+            headers=("fault", "what happens", "seconds", "requests"),
+            maxcolwidths=(28, 46, None, None),
+        )
+        terminalreporter.write_sep("=", "what goes wrong with the Hub")
+        terminalreporter.write_line(table)

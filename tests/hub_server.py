@@ -160,6 +160,7 @@ class Fault:
     method: str | None
     status: int | None
     headers: dict[str, str]
+    content: bytes | None
     drop: bool
     cut: bool
     flip: bool
@@ -362,6 +363,8 @@ class HubServer:
         method: str | None = None,
         status: int | None = None,
         retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         drop: bool = False,
         cut: bool = False,
         flip: bool = False,
@@ -375,19 +378,24 @@ class HubServer:
             times: How many of the requests that fit; None for all of them.
             method: Only these, say `GET`; None for all.
             status: Answer this error, with a `Retry-After` of `retry_after` seconds.
+            headers: Send these headers in place of the right ones.
+            content: Answer 200 with these bytes of HTML, as a proxy does.
             drop: Close the connection without an answer (status 0 in the log).
             cut: Send the first half of the body and close the connection.
             flip: Change one bit in the middle of the body.
             delay: Seconds before the headers.
             chunk_delay: Seconds before each of the ten pieces of the body.
         """
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        headers = dict(headers or {})
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
         fault = Fault(
             re.compile(pattern),
             times,
             method,
             status,
             headers,
+            content,
             drop,
             cut,
             flip,
@@ -842,12 +850,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             if fault and fault.status:
-                raise HubError(fault.status, "", "Injected fault", **fault.headers)
+                raise HubError(fault.status, "", "Injected fault")
             query = {key: values[-1] for key, values in parse_qs(url.query).items()}
             call = Call(
                 self.path, query, logged.range, hub._caller(authorization), body
             )
             reply = self._dispatch(hub, url.path, call)
+            if fault and fault.content is not None:
+                reply = Reply(fault.content, headers={"Content-Type": "text/html"})
         except HubError as error:
             reply = Reply({"error": str(error)}, error.status, error.headers)
         self._send(reply, fault, logged)
@@ -880,6 +890,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         headers = {"Content-Type": "application/json", **reply.headers}
         headers |= {"Content-Length": str(len(body)), "X-Request-Id": "test"}
+        headers |= fault.headers if fault else {}
         for name, value in headers.items():
             self.send_header(name, value)
         if fault and fault.flip and body:
