@@ -35,7 +35,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import yaml
 from huggingface_hub import close_session, constants
+from jsonschema import Draft202012Validator
 
 # The client reads the environment once, at its import, and `import keras` imports it:
 # this process needs both lines, its children the first one.
@@ -47,6 +49,56 @@ LFS_SIZE = 10_000_000
 GITATTRIBUTES = "".join(
     f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS
 )
+
+# The identifiers in the Hub's documentation of licences.
+LICENSES = """
+afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m
+bigscience-bloom-rail-1.0 bigscience-openrail-m bsd bsd-2-clause bsd-3-clause
+bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0
+cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0
+cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0
+cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m ecl-2.0
+epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 gfdl gpl gpl-2.0 gpl-3.0 h-research isc
+lgpl lgpl-2.1 lgpl-3.0 lgpl-lr lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1
+openrail openrail++ osl-3.0 other pddl postgresql unknown unlicense wtfpl zlib
+""".split()  # noqa: SIM905
+# Those of images and of no modality in particular.
+PIPELINE_TAGS = """
+depth-estimation feature-extraction image-classification image-feature-extraction
+image-segmentation image-to-3d image-to-image image-to-text image-to-video
+keypoint-detection mask-generation object-detection other text-to-image
+unconditional-image-generation zero-shot-classification zero-shot-image-classification
+""".split()  # noqa: SIM905
+
+
+def _object(**required: Any) -> dict[str, Any]:
+    return {"type": "object", "required": [*required], "properties": required}
+
+
+def _list(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"anyOf": [_TEXT, _list(_TEXT)]}
+_RESULT = _object(
+    task=_object(type=_TEXT),
+    dataset=_object(type=_TEXT, name=_TEXT),
+    metrics=_list(_object(type=_TEXT, value={"not": {"type": "null"}})),
+)
+CARD_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "license": {"anyOf": [{"enum": LICENSES}, _list({"enum": LICENSES})]},
+        "license_name": _TEXT,
+        "tags": _TEXTS,
+        "datasets": _TEXTS,
+        "pipeline_tag": _TEXT,
+        "model-index": _list(_object(name=_TEXT, results=_list(_RESULT))),
+    },
+    "if": _object(license={"const": "other"}),
+    "then": {"required": ["license_name"]},
+}
 
 
 @dataclass(frozen=True)
@@ -522,8 +574,13 @@ class HubServer:
         )
 
     @route("POST", "/api/validate-yaml")
-    def _validate_card(self, _: Call) -> Reply:
-        return Reply({"errors": [], "warnings": []})
+    def _validate_card(self, call: Call) -> Reply:
+        found = card_problems(call.json["content"])
+        answer = {
+            kind: [{"message": message} for message in messages]
+            for kind, messages in found.items()
+        }
+        return Reply(answer, 400 if found["errors"] else 200)
 
     @route("POST", "/api/repos/create")
     def _create_repo(self, call: Call) -> Reply:
@@ -783,6 +840,24 @@ class HubServer:
     @route("GET", "/lfs/(?P<oid>[0-9a-f]{64})/.*")
     def _lfs_download(self, call: Call, oid: str) -> Reply:
         return ranged(self._lfs[oid], call.range, {"ETag": f'"{oid}"'})
+
+
+def card_problems(card: str) -> dict[str, list[str]]:
+    """What the Hub says about a model card's metadata, as far as that is known."""
+    errors, warnings = [], []
+    match = re.match(r"---[ \t]*\r?\n(.*?)^---[ \t]*$", card, re.DOTALL | re.MULTILINE)
+    try:
+        data = yaml.safe_load(match[1]) if match else None
+    except yaml.YAMLError as error:
+        return {"errors": [f"YAML: {error}"], "warnings": []}
+    if data is None:
+        warnings.append("empty or missing yaml metadata in repo card")
+        data = {}
+    for error in Draft202012Validator(CARD_SCHEMA).iter_errors(data):
+        errors.append(f"{error.json_path.removeprefix('$.')}: {error.message}")
+    if not errors and data.get("pipeline_tag", "other") not in PIPELINE_TAGS:
+        warnings.append(f"pipeline_tag: {data['pipeline_tag']!r} is unknown")
+    return {"errors": errors, "warnings": warnings}
 
 
 def is_lfs(path: str, size: int) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -28,7 +29,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tests.hub_server import HubServer
+from tests.hub_server import HubServer, card_problems
 
 REPO = "org/vae"
 NEW = "org/new"
@@ -118,6 +119,75 @@ def test_a_folder_is_uploaded_once(hub, api, tmp_path):
     again = api.upload_folder(repo_id=REPO, folder_path=folder)
     assert again.oid == published.oid  # nothing changed: no new commit
     assert hub.count("/commit/") == hub.count(method="PUT") == 1
+
+
+CARD = """license: other
+license_name: my own
+tags: [autoencoder]
+datasets: [mnist]
+pipeline_tag: image-feature-extraction
+model-index:
+- name: vae
+  results:
+  - task: {type: image-feature-extraction}
+    dataset: {type: mnist, name: MNIST}
+    metrics: [{type: mse, value: 0.0}]"""
+
+
+def problems(metadata: str) -> dict[str, list[str]]:
+    return card_problems(f"---\n{metadata}\n---\n# Card\n")
+
+
+def test_a_card_is_validated_by_the_client(hub):
+    """It takes the Hub from its environment."""
+    code = (
+        "import sys; from huggingface_hub import ModelCard\n"
+        "ModelCard(f'---\\n{sys.argv[1]}\\n---\\n').validate()"
+    )
+
+    def validate(metadata: str) -> subprocess.CompletedProcess:
+        run = [sys.executable, "-c", code, metadata]
+        env = os.environ | {"HF_ENDPOINT": hub.url}
+        return subprocess.run(run, env=env, capture_output=True, text=True, check=False)
+
+    done = validate(CARD)
+    assert done.returncode == 0, done.stderr
+    refused = validate(CARD.replace("license: other", "license: own"))
+    assert re.search(r"ValueError: .*license: 'own' is not valid", refused.stderr)
+    assert hub.count("validate-yaml") == 2
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("license: other", "license: own", r"^license: 'own' is not valid"),
+        ("license_name: my own", "", r"'license_name' is a required property"),
+        ("[autoencoder]", "[1]", r"^tags: \[1\] is not valid"),
+        ("[mnist]", "{mnist: 1}", r"^datasets: .* is not valid"),
+        ("- name: vae", "- nom: vae", r"model-index.*\[0\]: 'name' is a required"),
+        ("{type: image-feature-extraction}", "{}", r"task: 'type' is a required"),
+        (", name: MNIST", "", r"\[0\].dataset: 'name' is a required property"),
+        (", value: 0.0", "", r"metrics\[0\]: 'value' is a required property"),
+        ("MNIST", "'{", r"^YAML: "),
+    ],
+)
+def test_a_card_that_is_wrong_has_errors(right, wrong, message):
+    assert problems(CARD) == {"errors": [], "warnings": []}
+    assert right in CARD
+    (error,) = problems(CARD.replace(right, wrong))["errors"]
+    assert re.search(message, error)
+
+
+def test_a_card_may_have_warnings():
+    assert problems("pipeline_tag: painting") == {
+        "errors": [],
+        "warnings": ["pipeline_tag: 'painting' is unknown"],
+    }
+    assert card_problems("# Card") == {
+        "errors": [],
+        "warnings": ["empty or missing yaml metadata in repo card"],
+    }
+    assert problems("text")["errors"] == ["$: 'text' is not of type 'object'"]
 
 
 def test_large_files_that_the_hub_has_are_not_sent_again(hub, api):
