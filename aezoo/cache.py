@@ -116,7 +116,7 @@ def find_places(
         names = [names]
     return {
         name: remote.parse_address(name, **options)
-        if name.startswith(remote.SCHEME)
+        if sources.is_address(name)
         else sources.place_of(manifest.describe(name), **options)
         for name in names
     }

@@ -15,6 +15,7 @@ from aezoo.files import check_hdf5, path_inside, verify_sha256
 from aezoo.folder import FolderEntry
 from aezoo.manifest import WeightsEntry
 from aezoo.models._base import Autoencoder
+from aezoo.sources import as_folder, is_address
 
 WEIGHTS_FOLDER = manifest.PACKAGE / "weights"
 
@@ -117,9 +118,8 @@ def find_folder(
         ManifestError: As in `load`.
         UnsafeFileError: As in `load`.
     """
-    is_address = isinstance(name, str) and name.startswith(remote.SCHEME)
-    path = None if is_address else as_folder(name)
-    if path is None and not is_address:
+    path = as_folder(name)
+    if path is None and not is_address(name):
         return None
     if source != "auto":
         raise ValueError(
@@ -181,16 +181,6 @@ def bundled_weights(entry: WeightsEntry) -> Path:
         remedy = "Reinstall aezoo to restore it, or load with `source='hub'`."
     verify_sha256(path, entry.weights.sha256, remedy)
     return path
-
-
-def as_folder(name: str | os.PathLike[str]) -> Path | None:
-    """The folder that `load(name)` reads, or None if `name` names a model."""
-    if isinstance(name, os.PathLike):
-        return Path(name)
-    if not isinstance(name, str) or not name or name in manifest.entries():
-        return None
-    is_path = any(separator in name for separator in {"/", os.sep})
-    return Path(name) if is_path or Path(name).is_dir() else None
 
 
 def load_folder(path: Path, root: Path | None = None) -> Autoencoder:

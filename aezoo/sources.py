@@ -1,9 +1,10 @@
-"""Where the weights of the zoo are on the Hub. Imports no Keras."""
+"""What a name means: a model of the zoo and its place, a folder. Imports no Keras."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-from aezoo import remote
+from aezoo import manifest, remote
 from aezoo.errors import ChecksumError, HubError
 from aezoo.manifest import WeightsEntry
 from aezoo.remote import Place
@@ -12,6 +13,23 @@ from aezoo.remote import Place
 SOURCES = ("auto", "bundled", "hub")
 # Names in a repository, as in a folder that `aezoo.save` wrote.
 WEIGHTS, GOLDEN = "model.weights.h5", "golden.npz"
+
+
+def as_folder(name: str | os.PathLike[str]) -> Path | None:
+    """The folder that `load(name)` reads, or None if `name` is another kind of name."""
+    if isinstance(name, os.PathLike):
+        return Path(name)
+    if not isinstance(name, str) or not name or name in manifest.entries():
+        return None
+    if is_address(name):
+        return None
+    is_path = any(separator in name for separator in {"/", os.sep})
+    return Path(name) if is_path or Path(name).is_dir() else None
+
+
+def is_address(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is an address of the Hub, `hf://organisation/name`."""
+    return isinstance(name, str) and name.startswith(remote.SCHEME)
 
 
 def is_published(entry: WeightsEntry) -> bool:
@@ -54,7 +72,7 @@ def fetch_weights(entry: WeightsEntry, place: Place) -> Path:
         ChecksumError: If the file there is another one.
     """
     try:
-        return remote.fetch(place, WEIGHTS, entry.weights.sha256)
+        return remote.fetch(place, WEIGHTS, entry.weights.sha256, entry.weights.bytes)
     except ChecksumError as error:
         if place.revision == entry.weights.hub.revision:
             raise

@@ -9,19 +9,14 @@ from typing import Any, TypeVar
 
 import keras
 
-from aezoo import extractors, folder, golden, hub, manifest
+from aezoo import extractors, folder, golden, hub, manifest, remote, sources
+from aezoo.errors import ChecksumError
 from aezoo.files import path_inside, verify_sha256
 from aezoo.folder import FolderEntry
-from aezoo.manifest import (
-    BundledFile,
-    ExtractorEntry,
-    GoldenFile,
-    WeightsEntry,
-    WeightsFile,
-)
+from aezoo.manifest import BundledFile, ExtractorEntry, GoldenFile, WeightsEntry
 from aezoo.progress import with_progress
 
-_File = WeightsFile | BundledFile | GoldenFile
+_REINSTALL = "Reinstall aezoo to restore it."
 _Result = TypeVar("_Result")
 
 
@@ -116,11 +111,13 @@ def verify(name: str | os.PathLike[str]) -> Verification:
     The SHA-256 of weights and golden file; that the weights fit their entry in the
     manifest, as `aezoo.load` checks it; and the largest deviation from each golden
     tensor - the posterior's parameters, codes, reconstruction, seeded samples - on
-    the current backend. What is wrong is in the result; it is never raised.
+    the current backend. A model from a folder or the Hub is checked against its
+    `aezoo.json`. What is wrong is in the result; it is never raised.
 
     Args:
         name: A name from `aezoo.list_models()`, or of a bundled feature extractor; or
-            a folder that `aezoo.save` wrote, as `aezoo.load` takes it.
+            a folder that `aezoo.save` wrote, or `"hf://organisation/name"`, as
+            `aezoo.load` takes them.
 
     Returns:
         The checks; `.ok` tells whether all passed.
@@ -128,33 +125,19 @@ def verify(name: str | os.PathLike[str]) -> Verification:
     Raises:
         UnknownModelError: If there is no such model; names the closest.
         FileNotFoundError: If there is no such folder.
+        HubError: If the Hub cannot give a model; says what to do.
         ManifestError: If the folder's `aezoo.json` is missing or invalid.
+        UnsafeFileError: If `aezoo.json` names a file outside the folder.
 
     Example:
         >>> aezoo.verify("conv_vae_mnist_z16").ok
         True
     """
-    name, path = str(name), hub.as_folder(name)
-    entry: WeightsEntry | ExtractorEntry | FolderEntry
-    if name in manifest.extractors():
-        entry = manifest.extractors()[name]
-        checks = _checks(
-            entry,
-            lambda: extractors.load_extractor(name),
-            lambda _, __: extractors.extractor_deviation(name),
-            extractors.TOLERANCE,
-            hub.WEIGHTS_FOLDER,
-        )
-    else:
-        entry = folder.read_entry(path) if path else manifest.describe(name)
-        checks = _checks(
-            entry,
-            lambda: hub.load(path or name),
-            golden.golden_deviation,
-            golden.TOLERANCE,
-            path or hub.WEIGHTS_FOLDER,
-        )
-    return Verification(name, keras.backend.backend(), tuple(checks))
+    try:
+        checks = tuple(_checks(_subject(name)))
+    except ChecksumError as error:  # of what is fetched with its entry
+        checks = (Check(_WEIGHTS, False, " ".join(str(error).split())),)
+    return Verification(str(name), keras.backend.backend(), checks)
 
 
 def verify_all() -> list[Verification]:
@@ -163,46 +146,120 @@ def verify_all() -> list[Verification]:
     return [verify(name) for name in with_progress(names, "Verifying", "model")]
 
 
-def _checks(
-    entry: WeightsEntry | ExtractorEntry | FolderEntry,
-    load: Callable[[], Any],
-    deviations: Callable[[Any, Path], dict[str, float]],
-    tolerance: float,
-    files: Path,
-) -> Iterator[Check]:
-    weights, _ = _attempt(
-        "sha256 of the weights",
-        lambda: _verified(files, entry.weights),
-        entry.weights.sha256,
+_WEIGHTS = "sha256 of the weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Subject:
+    """What is verified: where its files come from, and how it is loaded and compared.
+
+    `weights_file` and `golden_file` return a file once its hash is right, or raise.
+    """
+
+    entry: WeightsEntry | ExtractorEntry | FolderEntry
+    weights_file: Callable[[], Path]
+    golden_file: Callable[[], Path]
+    load: Callable[[Path], Any]
+    deviation: Callable[[Any, Path], dict[str, float]] = golden.golden_deviation
+    tolerance: Callable[[Any], float] = golden.golden_tolerance
+
+
+def _subject(name: str | os.PathLike[str]) -> _Subject:
+    path = sources.as_folder(name)
+    if path is not None:
+        return _folder(path, None)
+    if sources.is_address(name):
+        place = remote.parse_address(str(name))
+        path, root = remote.fetch_model(place)
+        return _folder(path, root, dataclasses.replace(place, revision=path.name))
+    if name in manifest.extractors():
+        return _extractor(str(name))
+    return _zoo_model(manifest.describe(str(name)))
+
+
+def _folder(
+    path: Path, root: Path | None, place: remote.Place | None = None
+) -> _Subject:
+    """A folder, or the part of a repository that was fetched."""
+    entry = folder.read_entry(path, root)
+
+    def golden_file() -> Path:
+        if place is None:
+            return _verified(path, entry.golden, folder.REMEDY)
+        path_inside(path, entry.golden.file, root)  # before anything is written
+        return _fetch_golden(place, entry.golden.file, entry.golden)
+
+    return _Subject(
+        entry,
+        lambda: folder.weights_path(path, entry, root),
+        golden_file,
+        lambda weights: hub.load_entry(entry, weights),
+    )
+
+
+def _zoo_model(entry: WeightsEntry) -> _Subject:
+    """A model of the zoo, from where `aezoo.load` takes it."""
+    place = hub.find_place(entry)
+    if place is None:
+        return _Subject(
+            entry,
+            lambda: hub.bundled_weights(entry),
+            lambda: _verified(hub.WEIGHTS_FOLDER, entry.golden, _REINSTALL),
+            lambda weights: hub.load_entry(entry, weights),
+        )
+    return _Subject(
+        entry,
+        lambda: sources.fetch_weights(entry, place),
+        lambda: _fetch_golden(place, sources.GOLDEN, entry.golden),
+        lambda weights: hub.load_entry(entry, weights),
+    )
+
+
+def _extractor(name: str) -> _Subject:
+    entry = manifest.extractors()[name]
+    return _Subject(
+        entry,
+        lambda: _verified(hub.WEIGHTS_FOLDER, entry.weights, _REINSTALL),
+        lambda: _verified(hub.WEIGHTS_FOLDER, entry.golden, _REINSTALL),
+        lambda _: extractors.load_extractor(name),
+        lambda _, __: extractors.extractor_deviation(name),
+        lambda _: extractors.TOLERANCE,
+    )
+
+
+def _verified(files: Path, file: BundledFile | GoldenFile, remedy: str) -> Path:
+    path = path_inside(files, file.file)
+    verify_sha256(path, file.sha256, remedy)
+    return path
+
+
+def _fetch_golden(place: remote.Place, name: str, file: GoldenFile) -> Path:
+    return remote.fetch(place, name, file.sha256, golden.MAX_BYTES)
+
+
+def _checks(subject: _Subject) -> Iterator[Check]:
+    weights, file = _attempt(
+        _WEIGHTS, subject.weights_file, subject.entry.weights.sha256
     )
     golden_file, path = _attempt(
-        "sha256 of the golden file",
-        lambda: _verified(files, entry.golden),
-        entry.golden.sha256,
+        "sha256 of the golden file", subject.golden_file, subject.entry.golden.sha256
     )
     yield from (weights, golden_file)
-    if not weights.is_passed:
+    if file is None:
         return
-    loaded, model = _attempt("weights and manifest", load)
+    loaded, model = _attempt("weights and manifest", lambda: subject.load(file))
     yield loaded
     if model is None or path is None:
         return
-    compared, found = _attempt("golden tensors", lambda: deviations(model, path))
+    compared, found = _attempt("golden tensors", lambda: subject.deviation(model, path))
     if found is None:
         yield compared
         return
+    tolerance = subject.tolerance(model)
     for tensor, deviation in found.items():
         is_passed = deviation <= tolerance  # also false for NaN
         detail = f"deviates by {deviation:.2g}, tolerance {tolerance:g}"
         yield Check(f"golden {tensor}", is_passed, detail, deviation, tolerance)
-
-
-def _verified(files: Path, file: _File) -> Path:
-    path = path_inside(files, file.file)
-    is_bundled = files == hub.WEIGHTS_FOLDER
-    remedy = "Reinstall aezoo to restore it." if is_bundled else folder.REMEDY
-    verify_sha256(path, file.sha256, remedy)
-    return path
 
 
 def _attempt(

@@ -3,6 +3,9 @@
 import json
 import math
 import shutil
+import tracemalloc
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +65,7 @@ def zoo(
     return copy
 
 
-def failed(name: str = NAME) -> dict[str, str]:
+def failed(name: str | Path = NAME) -> dict[str, str]:
     """The failed checks of a model and their reasons."""
     found = aezoo.verify(name)
     assert found.ok == (not found.failures)
@@ -189,6 +192,96 @@ def test_a_golden_file_of_other_tensors(zoo: Zoo) -> None:
     zoo.edit_golden(surprise=np.zeros(3))
     assert list(failed()) == ["golden tensors"]
     assert "does not fit model" in failed()["golden tensors"]
+
+
+# --- Golden files of others -------------------------------------------------------
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    model = aezoo.create("dense_vae", input_shape=(4, 4, 1), hidden_units=(4,))
+    return aezoo.save(model, tmp_path / "model")
+
+
+def plant(saved: Path, fill: Callable[[zipfile.ZipFile], Any]) -> str:
+    """Another golden file with the right hash; the failure that it leads to."""
+    path = saved / "golden.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        fill(archive)
+    entry = json.loads((saved / "aezoo.json").read_text())
+    entry["golden"]["sha256"] = sha256_of(path)
+    (saved / "aezoo.json").write_text(json.dumps(entry))
+    assert list(failed(saved)) == ["golden tensors"]
+    return failed(saved)["golden tensors"]
+
+
+def header(shape: str) -> bytes:
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(saved: Path) -> None:
+    def bomb(archive: zipfile.ZipFile) -> None:
+        with archive.open("codes.npy", "w", force_zip64=True) as file:
+            for _ in range(200):
+                file.write(bytes(1_000_000))
+
+    tracemalloc.start()
+    assert "must unpack to at most 100,000,000 bytes. Received: 200,000" in plant(
+        saved, bomb
+    )
+    assert (saved / "golden.npz").stat().st_size < 1_000_000
+    assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", ["(1000000000000,)", "(3,)", "(-1,)"])
+def test_an_array_that_says_another_size_is_refused(saved: Path, shape: str) -> None:
+    found = plant(saved, lambda a: a.writestr("codes.npy", header(shape) + bytes(8)))
+    assert "'codes.npy', which says that it has" in found
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", b"\x93NUMPY\x01\x00\x05\x00{"])
+def test_a_member_that_is_no_array_is_refused(saved: Path, content: bytes) -> None:
+    found = plant(saved, lambda archive: archive.writestr("codes.npy", content))
+    assert "is not a readable .npz archive" in found
+
+
+def test_more_inputs_than_golden_files_have_are_refused(saved: Path) -> None:
+    def fill(archive: zipfile.ZipFile) -> None:
+        with archive.open("inputs.npy", "w") as file:
+            np.save(file, np.zeros((9, 4, 4, 1), "uint8"))
+
+    assert "at most 8: uint8, (n, 4, 4, 1). Received: uint8, (9, 4, 4, 1)" in plant(
+        saved, fill
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [("float32", 1e-4), ("mixed_float16", 2**-6), ("mixed_bfloat16", 2**-3)],
+)
+def test_half_precision_has_the_tolerance_of_its_roundings(
+    tmp_path: Path, dtype: str, tolerance: float
+) -> None:
+    model = aezoo.create(
+        "conv_vae",
+        input_shape=(8, 8, 1),
+        filters=(3, 4),
+        hidden_units=(4,),
+        dtype=dtype,
+    )
+    path = aezoo.save(model, tmp_path / "model")
+    found = aezoo.verify(path)
+    assert found.ok, found
+    assert found.worst is not None
+    assert found.worst.tolerance == golden.golden_tolerance(model) == tolerance
+    assert found.worst.deviation <= 1e-6, "the same backend computes the same"
+    with np.load(path / "golden.npz") as file:
+        tensors = {**file, "codes": file["codes"] + 1.5 * tolerance}
+    np.savez(path / "golden.npz", **tensors)
+    deviation = golden.golden_deviation(model, path / "golden.npz")
+    assert deviation["codes"] > tolerance
 
 
 # --- The command --------------------------------------------------------------------
