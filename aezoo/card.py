@@ -223,8 +223,8 @@ def _usage(fields: Mapping[str, Any], address: str) -> str:
         "```",
     ]
     if fields.get("recipe"):
-        name = json.dumps(fields["name"])
-        lines += ["", f"The same weights come with aezoo: `aezoo.load({name})`."]
+        name = _slug(fields["name"])
+        lines += ["", f'The same weights come with aezoo: `aezoo.load("{name}")`.']
     return "\n".join(lines)
 
 
@@ -340,7 +340,7 @@ def _citation(fields: Mapping[str, Any]) -> str:
         "}",
         "```",
     ]
-    if re.fullmatch(r"https://[\w./?=&%-]+", fields.get("paper") or "", re.ASCII):
+    if re.fullmatch(r"https://[^\s<>]+", fields.get("paper") or ""):
         lines = [f"The paper behind the family: <{fields['paper']}>.", "", *lines]
     return "\n".join(lines)
 

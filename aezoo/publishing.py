@@ -10,7 +10,7 @@ import functools
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -263,24 +263,23 @@ def push_folder(
     """
     target.check()
     name = _check_folder(Path(folder))
-    with _bounded_waits():
+    plan = plan_push(folder, target)
+    if plan.repository is None:
+        _create(target)
         plan = plan_push(folder, target)
-        if plan.repository is None:
-            _create(target)
-            plan = plan_push(folder, target)
-        if plan.repository is None:
-            raise HubError(
-                f"The name {target.repo_id} is taken by a repository that this token "
-                "may not see. Choose another name, or pass a token with access to it."
-            )
-        target = dataclasses.replace(target, repo_id=plan.repository.repo_id)
-        revision, pull_request = plan.revision, None
-        if revision is None:
-            parent = plan.repository.revision
-            message = commit_message or f"Publish {name} with aezoo {__version__}"
-            revision, pull_request = _commit(target, folder, parent, message)
-        if target.tag is not None:
-            _create_tag(target, target.tag, revision)
+    if plan.repository is None:
+        raise HubError(
+            f"The name {target.repo_id} is taken by a repository that this token "
+            "may not see. Choose another name, or pass a token with access to it."
+        )
+    target = dataclasses.replace(target, repo_id=plan.repository.repo_id)
+    revision, pull_request = plan.revision, None
+    if revision is None:
+        parent = plan.repository.revision
+        message = commit_message or f"Publish {name} with aezoo {__version__}"
+        revision, pull_request = _commit(target, folder, parent, message)
+    if target.tag is not None:
+        _create_tag(target, target.tag, revision)
     return Published(
         repo_id=target.repo_id,
         revision=revision,
@@ -306,11 +305,10 @@ def plan_push(folder: str | Path, target: Target) -> Plan:
     if repository is None:
         return Plan(None, files, None)
     _check_repository(repository, target)
-    is_same = all(file.state == "unchanged" for file in files)
+    is_same = _is_same(files)
     tagged = None if target.tag is None else _tags(target).get(target.tag)
     if tagged is not None and tagged != repository.revision and is_same:
-        at_tag = find_repository(target, tagged)
-        is_same = all(f.state == "unchanged" for f in _compare(folder, at_tag))
+        is_same = holds(target, tagged, folder)
     if tagged is not None and not is_same:
         raise HubError(
             f"The tag {target.tag!r} of {target.repo_id} names the commit "
@@ -322,7 +320,7 @@ def plan_push(folder: str | Path, target: Target) -> Plan:
 
 
 def find_repository(target: Target, revision: str | None = None) -> Repository | None:
-    """The repository at a revision, or None if there is none that the token may see.
+    """The repository at a commit, or None if there is none that the token may see.
 
     Args:
         target: The repository.
@@ -331,7 +329,11 @@ def find_repository(target: Target, revision: str | None = None) -> Repository |
     Raises:
         HubError: If the Hub cannot be reached, or refuses the token.
     """
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     def ask() -> Repository | None:
         try:
@@ -340,7 +342,7 @@ def find_repository(target: Target, revision: str | None = None) -> Repository |
             )
         except GatedRepoError:
             raise
-        except RepositoryNotFoundError:
+        except (RepositoryNotFoundError, RevisionNotFoundError):
             return None
         hashes = {
             file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id or ""
@@ -411,6 +413,19 @@ def _compare(folder: Path, repository: Repository | None) -> Iterator[FileState]
             yield FileState(name, "deleted", 0, "")
 
 
+def holds(target: Target, revision: str, folder: Path) -> bool:
+    """Whether a commit holds the files of a folder.
+
+    Raises:
+        HubError: As in `find_repository`.
+    """
+    return _is_same(_compare(folder, find_repository(target, revision)))
+
+
+def _is_same(files: Iterable[FileState]) -> bool:
+    return all(file.state == "unchanged" for file in files)
+
+
 # --- Requests ------------------------------------------------------------------------
 
 
@@ -444,14 +459,13 @@ def _commit(
             ],
             commit_message=message,
             create_pr=target.create_pr,
-            parent_commit=parent,
+            parent_commit=parent or None,
         )
         return info.oid, info.pr_url
 
     # A second request for a pull request would open a second one.
     revision, pull_request = _ask(target, ask, 1 if target.create_pr else None)
-    published = find_repository(target, revision)
-    if any(file.state != "unchanged" for file in _compare(Path(folder), published)):
+    if not holds(target, revision, Path(folder)):
         raise HubError(
             f"The commit {revision[:12]}… of {target.repo_id} does not hold what was "
             "sent. Look at it on the Hub, and publish again."
@@ -503,11 +517,12 @@ def _ask(
     def attempt() -> _Result:
         try:
             return request()
-        except RuntimeError as error:  # so the client wraps a failed upload
+        except RuntimeError as error:  # a failed upload, which the client has repeated
             if not isinstance(error.__cause__, httpx2.HTTPError):
                 raise
             cause = error.__cause__
-        raise cause
+        with _named_errors(target):
+            raise cause
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
@@ -516,13 +531,19 @@ def _ask(
         + tenacity.wait_random(0.0, remote.FIRST_WAIT),
         reraise=True,
     )
-    with _named_errors(target):
+    with _named_errors(target), _bounded_waits():
         return retrying(attempt)
 
 
 def _may_pass(error: BaseException) -> bool:
+    """Whether another attempt may succeed: the server is busy, or a line broke."""
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error, HfHubHTTPError):
+        return remote._status(error) in remote._TRANSIENT
     # The client reads some answers before it looks at their status.
-    return remote._may_pass(error) or isinstance(error, json.JSONDecodeError)
+    return isinstance(error, httpx2.TransportError | json.JSONDecodeError)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """A model as a folder: what is saved is what is loaded; what is unsafe is refused."""
 
+import dataclasses
 import json
 import pickle
 import shutil
@@ -24,7 +25,7 @@ from aezoo.errors import (
     UnsafeFileError,
 )
 from aezoo.files import sha256_of
-from aezoo.manifest import Metric
+from aezoo.manifest import DataInfo, Metric
 from aezoo.models._base import Autoencoder
 
 FILES = ["README.md", "aezoo.json", "config.json", "golden.npz", "metadata.json"]
@@ -142,6 +143,76 @@ def test_the_entry_says_what_was_given(tmp_path: Path) -> None:
     assert {"aezoo", "keras"} <= set(entry["versions"])
     assert entry["weights"]["sha256"] == sha256_of(path / "model.weights.h5")
     assert aezoo.load(path).name == "my_vae"
+
+
+def test_metrics_are_what_evaluate_returned(tmp_path: Path) -> None:
+    model = tiny(name="vae")
+    report = aezoo.evaluate(model, pixels(), metrics=["mse", "kl"])
+    for metrics in (report, {f"{report.dataset}/{report.split}": report}):
+        path = aezoo.save(model, tmp_path / "model", metrics=metrics, overwrite=True)
+        entry = json.loads((path / "aezoo.json").read_text())
+        (group,) = entry["metrics"].values()
+        assert group == {name: metric.to_dict() for name, metric in report.items()}
+        assert f"{report['mse'].value:.6g}" in (path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("as_mapping", [True, False])
+def test_the_training_data_is_stated(tmp_path: Path, as_mapping: bool) -> None:
+    data = DataInfo("noise", "1.0", "train", "CC0-1.0")
+    given = dataclasses.asdict(data) if as_mapping else data
+    path = aezoo.save(tiny(), tmp_path / "model", data=given)
+    entry = json.loads((path / "aezoo.json").read_text())
+    assert entry["data"] == dataclasses.asdict(data)
+    assert "- Training data, noise: CC0-1.0" in (path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"metrics": {"a/test": 0.1}}, TypeError, r"`metrics` must be .*a/test=0.1"),
+        ({"metrics": {"a/test": {"mse": 0.1}}}, TypeError, r"`Metric`s by.*Received"),
+        (
+            {"metrics": {"a/test": {"mse": Metric(float("nan"), "", "")}}},
+            ValueError,
+            r"`metrics` must be finite. Received: a/test, mse=nan. Leave it out",
+        ),
+        ({"data": {"name": "a"}}, ValueError, r"`data` must have `name`, `version`,"),
+        (
+            {"data": {"name": "a", "version": 1, "split": "", "license": ""}},
+            ValueError,
+            r"`license` as text. Received: data=",
+        ),
+    ],
+)
+def test_what_cannot_be_stated_is_refused_before_anything_is_written(
+    tmp_path: Path, options: dict, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        aezoo.save(tiny(), tmp_path / "model", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "bfloat16"])
+def test_saving_twice_gives_the_same_bytes(tmp_path: Path, dtype: str) -> None:
+    model = tiny("conv_vae", dtype=dtype)
+    first = aezoo.save(model, tmp_path / "first")
+    tiny("conv_vae")  # Keras counts its layers on
+    second = aezoo.save(aezoo.load(first), tmp_path / "second")
+    assert {p.name: p.read_bytes() for p in first.iterdir()} == {
+        p.name: p.read_bytes() for p in second.iterdir()
+    }
+    assert aezoo.verify(first).ok
+    native = keras.saving.load_model(first)
+    for ours, theirs in zip(native.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_folders_without_a_card_are_still_loaded_and_replaced(saved: Path) -> None:
+    for name in ("README.md", "samples.png"):
+        (saved / name).unlink()
+    assert aezoo.verify(saved).ok
+    aezoo.save(aezoo.load(saved), saved, overwrite=True)
+    assert (saved / "README.md").is_file()
 
 
 def test_verify_compares_the_golden_tensors(saved: Path) -> None:

@@ -1,0 +1,266 @@
+"""Publish a model of the zoo on the Hugging Face Hub, and pin it in the manifest.
+
+    python -m training.publish conv_vae_mnist_z16 --repo-id organisation/name --dry-run
+    python -m training.publish conv_vae_mnist_z16 --repo-id organisation/name
+
+Creates the repository, uploads what differs in one commit, tags the version, and writes
+the commit into the manifest, from which `aezoo.load(name, source="hub")` takes it.
+Given again, the command does only what is still missing. The token is the one that
+`hf auth login` stored, or HF_TOKEN.
+"""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import click
+from tabulate import tabulate
+
+from aezoo import __version__, hub, manifest
+from aezoo.errors import AezooError, ManifestError, UnknownModelError
+from aezoo.files import path_inside, verify_sha256
+from aezoo.folder import (
+    ENTRY,
+    GOLDEN,
+    METADATA,
+    WEIGHTS,
+    write_card,
+    write_json,
+    write_keras_files,
+)
+from aezoo.manifest import SCHEMA_VERSION, HubLocation, WeightsEntry
+from aezoo.publishing import (
+    Plan,
+    Published,
+    Target,
+    find_repository,
+    holds,
+    plan_push,
+    push_folder,
+)
+from aezoo.registry import did_you_mean
+from aezoo.remote import SCHEME
+from aezoo.verification import verify
+from training.export import ROOT, read_document, write_manifest
+
+MANIFEST = ROOT / manifest.MANIFEST_NAME
+REMEDY = "Export the model again with `python -m training.train`."
+
+
+def publish(
+    name: str,
+    target: Target,
+    *,
+    dry_run: bool = False,
+    manifest_file: Path = MANIFEST,
+    weights_folder: Path | None = None,
+) -> Published | None:
+    """Publish a model of a manifest, and pin it there last.
+
+    Args:
+        name: Its name.
+        target: Where and how.
+        dry_run: Say what would be done, and write nothing.
+        manifest_file: The manifest.
+        weights_folder: Folder of weights and golden tensors; None for the package's.
+
+    Returns:
+        Where it is; None for a dry run.
+
+    Raises:
+        UnknownModelError: If the manifest has no such model.
+        ChecksumError: If a file is not the manifest's.
+        ManifestError: If the published folder would fail `aezoo.verify`, the model is
+            pinned in another repository, or the repository holds other weights.
+        HubError: As in `aezoo.push_to_hub`.
+        ValueError: As in `aezoo.push_to_hub`.
+    """
+    target.check()
+    entries = manifest.read_manifest(manifest_file)
+    if name not in entries:
+        raise UnknownModelError(
+            f"There is no model {name!r} in {manifest_file}."
+            f"{did_you_mean(name, entries)} Train it first: "
+            f"`python -m training.train {name}`."
+        )
+    entry = entries[name]
+    with tempfile.TemporaryDirectory(prefix="aezoo-") as scratch:
+        folder = Path(scratch)
+        address = f"{SCHEME}{target.repo_id}"
+        build_folder(entry, weights_folder or hub.WEIGHTS_FOLDER, folder, address)
+        verification = verify(folder)
+        if not verification.ok:
+            raise ManifestError(
+                f"The model {name!r} is not what the manifest promises, so it is not "
+                f"published.\n{verification!r}\n{REMEDY}"
+            )
+        check_immutable(entry, target)
+        if dry_run:
+            show(plan_push(folder, target), target)
+            return None
+        done = push_folder(folder, target, f"Publish {name} with aezoo {__version__}")
+        report(done, target)
+        if done.pull_request is None:
+            pinned = entry.weights.hub.revision
+            if pinned is None or not holds(target, pinned, folder):
+                pinned = done.revision
+            pin(name, HubLocation(done.repo_id, pinned), manifest_file)
+            click.echo(f"Pinned: aezoo.load('{SCHEME}{done.repo_id}@{pinned}')")
+        return done
+
+
+def build_folder(
+    entry: WeightsEntry, weights_folder: Path, folder: Path, address: str
+) -> None:
+    """The published form of a model: its files byte by byte, the rest from the entry.
+
+    Args:
+        entry: The model's entry.
+        weights_folder: Where its weights and golden tensors are.
+        folder: An empty folder to fill.
+        address: What `aezoo.load` will take.
+
+    Raises:
+        ChecksumError: If a file is not the manifest's.
+    """
+    weights = path_inside(weights_folder, entry.weights.file)
+    golden = path_inside(weights_folder, entry.golden.file)
+    verify_sha256(weights, entry.weights.sha256, REMEDY)
+    verify_sha256(golden, entry.golden.sha256, REMEDY)
+    write_keras_files(hub.load_entry(entry, weights), folder)
+    write_json({"keras_version": entry.training.versions["keras"]}, folder / METADATA)
+    shutil.copyfile(weights, folder / WEIGHTS)
+    shutil.copyfile(golden, folder / GOLDEN)
+    fields = entry.to_dict()
+    # Without its place on the Hub: no commit can name itself.
+    fields["weights"] = {
+        "file": WEIGHTS,
+        "bytes": entry.weights.bytes,
+        "sha256": entry.weights.sha256,
+    }
+    fields["golden"]["file"] = GOLDEN
+    head = {"schema_version": SCHEMA_VERSION, "name": entry.name}
+    write_json({**head, **fields}, folder / ENTRY)
+    write_card(folder, address)
+
+
+def check_immutable(entry: WeightsEntry, target: Target) -> None:
+    """Published weights stay what and where they are.
+
+    Raises:
+        ManifestError: If the model is pinned in another repository, or the repository
+            holds other weights.
+        HubError: As in `find_repository`.
+    """
+    place = entry.weights.hub
+    if place.repo_id not in (None, target.repo_id):
+        raise ManifestError(
+            f"The model {entry.name!r} is published as {place.repo_id}@"
+            f"{place.revision}. Received: repo_id={target.repo_id!r}. Pass that name, "
+            "or take the old place out of the manifest first."
+        )
+    repository = find_repository(target)
+    if repository is None:
+        return
+    found = repository.hashes.get(WEIGHTS, entry.weights.sha256)
+    if found != entry.weights.sha256:
+        raise ManifestError(
+            f"The repository {target.repo_id} holds other weights: expected sha256 "
+            f"{entry.weights.sha256[:12]}…, received {found[:12]}…. Published weights "
+            f"are immutable: choose a new name, e.g. {target.repo_id + '-v2'!r}."
+        )
+
+
+def pin(name: str, place: HubLocation, manifest_file: Path) -> None:
+    """Write a model's place on the Hub into a manifest."""
+    document = read_document(manifest_file)
+    weights = document["models"][name]["weights"]
+    if weights["hub"] != dataclasses.asdict(place):
+        weights["hub"] = dataclasses.asdict(place)
+        write_manifest(document, manifest_file)
+
+
+# --- What is said --------------------------------------------------------------------
+
+
+def show(plan: Plan, target: Target) -> None:
+    """Print what publishing would do."""
+    rows = [dataclasses.astuple(file) for file in plan.files]
+    headers = ("file", "state", "bytes", "sha256")
+    click.echo(tabulate(rows, headers, tablefmt="plain", intfmt=","))
+    if plan.repository is None:
+        kind = "private" if target.private else "public"
+        click.echo(
+            f"{target.repo_id} does not exist, or is private and this token may not "
+            f"see it; it would be created as a {kind} repository."
+        )
+    if plan.revision is not None:
+        click.echo(f"{target.repo_id} holds all of it: {plan.revision}.")
+    else:
+        what = "pull request" if target.create_pr else "commit"
+        click.echo(f"One {what} would be made.")
+    if target.tag is not None:
+        click.echo(f"It would be tagged {target.tag}.")
+    click.echo("Nothing was written.")
+
+
+def report(done: Published, target: Target) -> None:
+    """Print what publishing did."""
+    if done.pull_request is not None:
+        click.echo(f"Pull request: {done.pull_request}")
+        click.echo(
+            "After its merge, publish again without --create-pr, to tag and pin."
+        )
+    elif done.is_new:
+        click.echo(f"Published: {done.url}, commit {done.revision}")
+    else:
+        click.echo(f"Unchanged: {done.url}, commit {done.revision}")
+    if target.tag is not None:
+        click.echo(f"Tag: {target.tag}")
+
+
+@click.command(help=__doc__)
+@click.argument("name")
+@click.option("--repo-id", required=True, help="organisation/name.")
+@click.option("--private", is_flag=True, help="Create the repository as private.")
+@click.option("--create-pr", is_flag=True, help="A pull request, without tag and pin.")
+@click.option("--tag", default=f"v{__version__}", show_default=True)
+@click.option("--no-tag", is_flag=True, help="Do not tag the commit.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path),
+    help="A run's export, e.g. runs/NAME/export; default: what the package ships.",
+)
+def main(
+    name: str,
+    repo_id: str,
+    private: bool,
+    create_pr: bool,
+    tag: str,
+    no_tag: bool,
+    dry_run: bool,
+    export: Path | None,
+) -> None:
+    """Command line of `publish`."""
+    is_tagged = not (no_tag or create_pr)
+    target = Target(repo_id, private, create_pr, tag if is_tagged else None)
+    manifest_file = export / manifest.MANIFEST_NAME if export else MANIFEST
+    try:
+        publish(
+            name,
+            target,
+            dry_run=dry_run,
+            manifest_file=manifest_file,
+            weights_folder=export,
+        )
+    except (AezooError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
