@@ -5,6 +5,7 @@ the commands that need them, after everything that can be checked without them.
 """
 
 import contextlib
+import dataclasses
 import errno
 import json
 import math
@@ -12,9 +13,9 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -24,8 +25,11 @@ from aezoo.progress import with_progress
 
 if TYPE_CHECKING:
     import numpy as np
+    from click.shell_completion import CompletionItem
 
+    from aezoo.cache import Contents, FileCheck, Pruning
     from aezoo.evaluation import Report
+    from aezoo.folder import FolderEntry
     from aezoo.manifest import Metric, WeightsEntry
     from aezoo.models._base import Autoencoder
     from aezoo.verification import Verification
@@ -110,12 +114,27 @@ def _complete_name(
     ctx: click.Context,  # noqa: ARG001
     param: click.Parameter,  # noqa: ARG001
     incomplete: str,
-) -> list[str]:
-    return [name for name in aezoo.list_models() if name.startswith(incomplete)]
+) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem
+
+    if "/" in incomplete or incomplete.startswith((".", "~")):
+        return [CompletionItem(incomplete, type="dir")]
+    names = aezoo.list_models()
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 _Command = Callable[..., Any]
 _name = click.argument("name", shell_complete=_complete_name)
+_NAMES = (
+    "NAME is a model that `aezoo list` shows, a folder that `aezoo.save` wrote, e.g. "
+    "./my_vae, or a model on the Hub, hf://organisation/name or "
+    "hf://organisation/name@revision."
+)
+_cache_dir = click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path),
+    help="Cache of the Hub's client. [default: as HF_HUB_CACHE and HF_HOME say]",
+)
 _invert = click.option(
     "--invert", is_flag=True, help="For dark ink on light paper: swap dark and bright."
 )
@@ -233,16 +252,53 @@ def _print_table(
         click.echo(click.style(line, bold=True) if i == 0 else line)
 
 
-@main.command()
+@main.command(epilog=_NAMES)
 @_name
 @_json
 def describe(name: str, as_json: bool) -> None:
     """Show all that is known about one model."""
-    entry = aezoo.describe(name)
+    if _is_own(name):
+        entry, path, _ = _open_own(name)
+        fields = json.loads((path / "aezoo.json").read_text(encoding="utf-8"))
+        click.echo(
+            json.dumps(fields, indent=2) if as_json else _own_text(path, entry, fields)
+        )
+        return
+    found = aezoo.describe(name)
     if as_json:
-        _print_json({"name": entry.name, **entry.to_dict()})
+        _print_json({"name": found.name, **found.to_dict()})
     else:
-        click.echo(repr(entry))
+        click.echo(repr(found))
+
+
+def _own_text(path: Path, entry: "FolderEntry", fields: Mapping[str, Any]) -> str:
+    """A readable block of lines; others wrote the fields, so nothing is taken as is."""
+    rows = {
+        "family": entry.family,
+        "input": " x ".join(map(str, entry.input_shape)),
+        "latent": " x ".join(map(str, entry.latent_shape)),
+        "parameters": f"{entry.num_params:,}",
+        "license": fields.get("license") or "not stated",
+        "weights": f"{entry.weights.file}, {_size(entry.weights.bytes)}, "
+        f"sha256 {entry.weights.sha256[:12]}…",
+        "folder": path,
+    }
+    lines = [entry.name]
+    lines += [f"  {fields['description']}"] if fields.get("description") else []
+    lines += [f"  {key:<11} {value}" for key, value in rows.items()]
+    for key, metrics in _as_mapping(fields.get("metrics")).items():
+        lines.append(f"  metrics on {key}, as its author states")
+        for metric, record in _as_mapping(metrics).items():
+            stated = _as_mapping(record)
+            value, unit = stated.get("value"), stated.get("unit")
+            lines.append(f"    {metric:<22} {value} {unit}  ({stated.get('protocol')})")
+    return "\n".join(
+        "".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines
+    )
+
+
+def _as_mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 @main.command()
@@ -285,7 +341,7 @@ def _print_json(value: Any) -> None:
 # --- Running models ------------------------------------------------------------------
 
 
-@main.command(epilog=_READING)
+@main.command(epilog=f"{_NAMES} {_READING}")
 @_name
 @_images("images", nargs=-1)
 @_picture
@@ -296,10 +352,10 @@ def reconstruct(
     """Draw IMAGES beside what model NAME makes of them."""
     from aezoo.images import check_output
 
-    entry = aezoo.describe(name)
+    known = _find(name)
     check_output(output)
-    x = _read(images, entry, invert)
-    x_hat = _load(entry).reconstruct(x)
+    x = _read(images, known, invert)
+    x_hat = _load(known).reconstruct(x)
 
     import numpy as np
 
@@ -312,7 +368,7 @@ def reconstruct(
     )
 
 
-@main.command()
+@main.command(epilog=_NAMES)
 @_name
 @click.option(
     "-n",
@@ -328,18 +384,18 @@ def sample(name: str, number: int, seed: int, output: Path) -> None:
     """Draw new images from model NAME."""
     from aezoo.images import check_output
 
-    entry = aezoo.describe(name)
-    if "sampling" not in entry.tasks:
+    known = _find(name)
+    if "sampling" not in known.tasks:
         raise UnsupportedOperationError(
-            f"{name!r} ({entry.family}) has no prior over its codes, so it cannot "
+            f"{name!r} ({known.family}) has no prior over its codes, so it cannot "
             "sample. `aezoo list --task sampling` lists the models that can."
         )
     check_output(output)
-    _write_grid(output, _load(entry).sample(number, seed))
+    _write_grid(output, _load(known).sample(number, seed))
     click.echo(f"{_count(number, 'sample')} from the prior, seed {seed}.")
 
 
-@main.command(epilog=_READING)
+@main.command(epilog=f"{_NAMES} {_READING}")
 @_name
 @_images("a")
 @_images("b")
@@ -371,10 +427,10 @@ def interpolate(
     """Draw the path from image A to image B in model NAME's code space."""
     from aezoo.images import check_output
 
-    entry = aezoo.describe(name)
+    known = _find(name)
     check_output(output)
-    x = _read((a, b), entry, invert)
-    path = _load(entry).interpolate(x[0], x[1], steps=steps, method=method)
+    x = _read((a, b), known, invert)
+    path = _load(known).interpolate(x[0], x[1], steps=steps, method=method)
 
     import numpy as np
 
@@ -386,7 +442,7 @@ def interpolate(
     )
 
 
-@main.command(epilog=_READING)
+@main.command(epilog=f"{_NAMES} {_READING}")
 @_name
 @_images("image")
 @_picture
@@ -416,8 +472,8 @@ def traverse(
     """Draw what happens to IMAGE as single code units of model NAME move."""
     from aezoo.images import check_output
 
-    entry = aezoo.describe(name)
-    units = entry.latent_dim
+    known = _find(name)
+    units = known.latent_dim
     for dim in dims:
         if not -units <= dim < units:
             raise click.BadParameter(
@@ -426,14 +482,14 @@ def traverse(
                 param_hint="--dim",
             )
     check_output(output)
-    x = _read((image,), entry, invert)
-    model = _load(entry)
+    x = _read((image,), known, invert)
+    model = _load(known)
 
     import numpy as np
 
     from aezoo.plots import most_visible_units
 
-    if values is None and "sampling" in entry.tasks:
+    if values is None and "sampling" in known.tasks:
         values = [-3.0, -1.5, 0.0, 1.5, 3.0]
     elif values is None:
         reach = max(float(np.abs(model.encode(x)).max()), 1e-6)
@@ -447,7 +503,7 @@ def traverse(
     )
 
 
-@main.command(epilog=_READING)
+@main.command(epilog=f"{_NAMES} {_READING}")
 @_name
 @_images("images", nargs=-1)
 @_output("NumPy archive (.npz)", required=True)
@@ -461,10 +517,10 @@ def encode(name: str, images: tuple[Path, ...], output: Path, invert: bool) -> N
     from aezoo.files import atomic_path
     from aezoo.images import check_output
 
-    entry = aezoo.describe(name)
+    known = _find(name)
     check_output(output, (".npz",))
-    x = _read(images, entry, invert)
-    model = _load(entry)
+    x = _read(images, known, invert)
+    model = _load(known)
 
     import numpy as np
 
@@ -500,7 +556,7 @@ def demo(output: Path, seed: int) -> None:
 # --- Measuring and verifying ---------------------------------------------------------
 
 
-@main.command()
+@main.command(epilog=_NAMES)
 @_name
 @click.option(
     "--dataset",
@@ -551,14 +607,16 @@ def evaluate(
     from aezoo.datasets import open_dataset
     from aezoo.images import check_output
 
-    entry = aezoo.describe(name)
+    known = _find(name)
     if output is not None:
         check_output(output, (".json",))
-    dataset = dataset or entry.data.name
+    dataset = dataset or known.dataset
+    if dataset is None:
+        raise click.UsageError(f"Say with --dataset on what to measure {name}.")
     for source in (dataset, train):
         if source is not None and _is_file(source):
             open_dataset(source)  # what is missing or broken is told at once
-    model = _load(entry)
+    model = _load(known)
     names: Any = _joined(metrics)
     if names is not None and "all" in names:
         names = "all"
@@ -626,10 +684,10 @@ def _figure(record: "Metric") -> str:
 @_json
 def metrics(name: str | None, as_json: bool) -> None:
     """List the metrics of `aezoo evaluate`, or those that model NAME can have."""
-    entry = None if name is None else aezoo.describe(name)
+    known = None if name is None else _find(name)
     with _quiet_loading("TensorFlow"):
         from aezoo.evaluation import METRICS, list_metrics
-    model = None if entry is None else _load(entry)
+    model = None if known is None else _load(known)
     rows: list[dict[str, Any]] = []
     for metric in list_metrics(model):
         definition = METRICS[metric]
@@ -652,16 +710,16 @@ def metrics(name: str | None, as_json: bool) -> None:
     click.echo("\n`--json` says how each is measured.")
 
 
-@main.command()
+@main.command(epilog=_NAMES)
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_complete_name)
 @click.option("--all", "everything", is_flag=True, help="All models and extractors.")
 @_json
 def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Check the files of models NAME, and that they compute what was published.
 
-    The SHA-256 of weights and golden tensors, the manifest's entry, and how far what
-    is computed here - codes, posterior, reconstruction, seeded samples - is from the
-    golden tensors.
+    The SHA-256 of weights and golden tensors, the manifest's known (of a folder: its
+    aezoo.json), and how far what is computed here - codes, posterior, reconstruction,
+    seeded samples - is from the golden tensors.
     """
     from aezoo import manifest
 
@@ -671,7 +729,7 @@ def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     if everything:
         names = (*aezoo.list_models(), *extractors)
     for name in names:
-        if name not in extractors:
+        if name not in extractors and not _is_own(name):
             aezoo.describe(name)
     with _quiet_loading("TensorFlow"):
         from aezoo.verification import verify as check
@@ -684,13 +742,17 @@ def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     if as_json:
         _print_json([verification.to_dict() for verification in verifications])
     failed = [v.name for v in verifications if not v.ok]
-    if failed:
-        raise click.ClickException(
-            f"{len(failed)} of {_count(len(names), 'model')} failed: "
-            f"{', '.join(failed)}. `pip install --force-reinstall --no-deps aezoo` "
-            "restores damaged files. If golden tensors still deviate, report what "
-            f"`aezoo verify {failed[0]} --json` prints."
-        )
+    if not failed:
+        return
+    remedy = ""
+    if not all(map(_is_own, failed)):
+        remedy = "`pip install --force-reinstall --no-deps aezoo` restores damaged "
+        remedy += "files. "
+    raise click.ClickException(
+        f"{len(failed)} of {_count(len(names), 'model')} failed: {', '.join(failed)}. "
+        f"{remedy}If golden tensors still deviate, report what "
+        f"`aezoo verify {failed[0]} --json` prints."
+    )
 
 
 def _print_verification(verification: "Verification", width: int) -> None:
@@ -709,10 +771,223 @@ def _print_verification(verification: "Verification", width: int) -> None:
         click.echo(f"  {failure.what}: {failure.detail}")
 
 
+# --- The Hub -------------------------------------------------------------------------
+
+
+@main.command(epilog=_NAMES)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_complete_name)
+@click.option("--all", "everything", is_flag=True, help="All models that are there.")
+@_cache_dir
+def download(names: tuple[str, ...], everything: bool, cache_dir: Path | None) -> None:
+    """Fetch models NAME from the Hub into its cache, for use without network.
+
+    The hash of every file is checked. Private repositories need `hf auth login` or
+    HF_TOKEN.
+    """
+    from aezoo import cache
+
+    if everything == bool(names):
+        raise click.UsageError("Name models to download, or pass --all; not both.")
+    for name in names:
+        if not name.startswith("hf://") and _is_own(name):
+            raise click.BadParameter(f"{name} is a folder on this machine already.")
+    places = cache.find_places(None if everything else names, cache_dir=cache_dir)
+    if everything:
+        rest = len(aezoo.list_models()) - len(places)
+        click.echo(f"{_count(len(places), 'model')} on the Hub; {rest:,} bundled only.")
+    if len(places) > 1:
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()  # one bar for all, not one for each
+    if any(name.startswith("hf://") for name in places):
+        with _quiet_loading("TensorFlow"):
+            from aezoo import folder  # noqa: F401  # reads `aezoo.json`
+    found = list(
+        with_progress(cache.fetch_each(places), "Downloading", "model", len(places))
+    )
+    width = max(map(len, places), default=0)
+    for each in found:
+        state = "in the cache already" if each.path else "FAILED"
+        state = "from the Hub" if each.is_new else state
+        size = _size(each.bytes) if each.path else ""
+        click.echo(f"{each.name:<{width}}  {state:<20}  {size:>8}".rstrip())
+        if each.error is not None:
+            click.echo(f"  {_one_line(str(each.error))}")
+    done = [each for each in found if each.path]
+    new = [each for each in done if each.is_new]
+    click.echo(
+        f"{_count(len(new), 'model')} from the Hub ({_size(sum(e.bytes for e in new))})"
+        f", {len(done) - len(new):,} in the cache already."
+    )
+    failed = [each.name for each in found if not each.path]
+    if failed:
+        raise click.ClickException(
+            f"{len(failed)} of {_count(len(found), 'model')} could not be downloaded: "
+            f"{', '.join(failed)}. The same command tries these again."
+        )
+
+
+@main.command("cache")
+@_cache_dir
+@click.option("--verify", "check", is_flag=True, help="Check the hash of every file.")
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Remove outdated commits, interrupted downloads and, with --verify, damaged "
+    "files.",
+)
+@click.option("--yes", is_flag=True, help="Prune without asking.")
+@_json
+def cache_command(
+    cache_dir: Path | None, check: bool, prune: bool, yes: bool, as_json: bool
+) -> None:
+    """List the models on this machine: bundled, and in the Hub's cache.
+
+    Of the cache, which other libraries share, only repositories of aezoo are listed or
+    touched. A commit is pinned by the manifest, current for a branch or tag, or
+    outdated.
+    """
+    from aezoo import cache
+
+    if yes and not prune:
+        raise click.UsageError("--yes belongs to --prune.")
+    found = cache.contents(cache_dir)
+    report: dict[str, Any] = found.to_dict()
+    if not as_json:
+        _print_contents(found)
+    damaged = []
+    if check:
+        checks = cache.check_files(cache_dir)
+        damaged = [each for each in checks if each.damage is not None]
+        if not as_json:
+            _print_damage(damaged, len(checks))
+    if prune:
+        options: Any = {"damaged": [each.path for each in damaged]}
+        plan = cache.prune(cache_dir, dry_run=True, **options)
+        if not as_json:
+            _print_pruning(plan)
+        is_needed = bool(plan.revisions or plan.interrupted or plan.damaged)
+        if is_needed and not yes:
+            click.confirm("Remove these?", abort=True, err=True)
+        done = cache.prune(cache_dir, **options) if is_needed else plan
+        if is_needed and not as_json:
+            click.echo(f"Removed; {_size(done.bytes)} are free again.")
+        damaged = [each for each in damaged if each.path not in done.damaged]
+        report["pruned"] = done.to_dict()
+    if as_json:
+        report["damaged"] = [dataclasses.asdict(each) for each in damaged]
+        click.echo(json.dumps(report, indent=2, default=str))
+    if damaged:
+        raise click.ClickException(
+            f"{_count(len(damaged), 'file')} damaged. {damaged[0].remedy}"
+        )
+
+
+def _print_contents(found: "Contents") -> None:
+    rows = [(b.name, "", "bundled", _size(b.bytes), f"{b.path}") for b in found.bundled]
+    for each in found.revisions:
+        state = "pinned" if each.names else ", ".join(each.refs) or "outdated"
+        address = f"hf://{each.repo_id}"
+        size = _size(each.bytes)
+        rows.append((address, each.commit[:12], state, size, f"{each.path}"))
+    if rows:
+        header = ("model", "commit", "state", "size", "path")
+        _print_table(header, rows, numeric={3})
+        click.echo()
+    for path, reason in found.unreadable.items():
+        click.echo(f"Cannot be read: {path}: {_one_line(reason)}")
+    bundled = sum(each.bytes for each in found.bundled)
+    click.echo(f"Bundled: {_count(len(found.bundled), 'model')}, {_size(bundled)}.")
+    click.echo(
+        f"In the cache {found.cache_dir}: "
+        f"{_count(len({r.repo_id for r in found.revisions}), 'model')}, "
+        f"{_count(len(found.revisions), 'commit')}, {_size(found.bytes)}."
+    )
+    outdated = sum(each.is_outdated for each in found.revisions)
+    if outdated or found.interrupted:
+        click.echo(
+            f"`aezoo cache --prune` removes {_count(outdated, 'outdated commit')} and "
+            f"{_count(len(found.interrupted), 'interrupted download')}."
+        )
+
+
+def _print_damage(damaged: Sequence["FileCheck"], total: int) -> None:
+    for each in damaged:
+        click.echo(f"DAMAGED {each.path}: {_one_line(str(each.damage))}")
+    if not damaged:
+        click.echo(f"{_count(total, 'file')} checked, all intact.")
+
+
+def _print_pruning(plan: "Pruning") -> None:
+    for revision in plan.revisions:
+        click.echo(f"outdated     {_size(revision.bytes):>8}  {revision.path}")
+    for download in plan.interrupted:
+        click.echo(f"interrupted  {_size(download.bytes):>8}  {download.path}")
+    for path in plan.damaged:
+        click.echo(f"damaged                {path}")
+    if not (plan.revisions or plan.interrupted or plan.damaged):
+        click.echo("Nothing to prune.")
+
+
 # --- What commands share -------------------------------------------------------------
 
 
-def _read(paths: Sequence[Path], entry: "WeightsEntry", invert: bool) -> "np.ndarray":
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """What is known of a model before it is loaded, and how to load it."""
+
+    name: str
+    family: str
+    input_shape: tuple[int, ...]
+    latent_dim: int
+    tasks: Collection[str]
+    dataset: str | None
+    load: Callable[[], "Autoencoder"]
+
+
+def _find(name: str) -> _Model:
+    """A model by its name, folder or address."""
+    if not _is_own(name):
+        entry = aezoo.describe(name)
+        return _Model(
+            name,
+            entry.family,
+            entry.input_shape,
+            entry.latent_dim,
+            entry.tasks,
+            entry.data.name,
+            lambda: aezoo.load(name),
+        )
+    own, path, root = _open_own(name)
+    from aezoo import hub
+
+    return _Model(
+        name,
+        own.family,
+        own.input_shape,
+        math.prod(own.latent_shape),
+        hub.entry_class(own).TASKS,
+        None,
+        lambda: hub.load_folder(path, root),
+    )
+
+
+def _is_own(name: str) -> bool:
+    """Whether a name means a folder or a repository, not a model of the zoo."""
+    from aezoo import sources
+
+    return sources.is_address(name) or sources.as_folder(name) is not None
+
+
+def _open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
+    """The entry of a folder or repository; the folder, and what links may lead into."""
+    with _quiet_loading("TensorFlow"):
+        from aezoo import folder, hub
+    found = cast("tuple[Path, Path | None]", hub.find_folder(name))  # see `_is_own`
+    return folder.read_entry(*found), *found
+
+
+def _read(paths: Sequence[Path], model: _Model, invert: bool) -> "np.ndarray":
     """Images in the model's shape, uint8; prints what was converted."""
     import numpy as np
 
@@ -720,7 +995,7 @@ def _read(paths: Sequence[Path], entry: "WeightsEntry", invert: bool) -> "np.nda
 
     images, notes = [], {}
     for path in with_progress(paths, "Reading", unit="image"):
-        pixels, note = read_image(path, entry.input_shape, invert)
+        pixels, note = read_image(path, model.input_shape, invert)
         images.append(pixels)
         if note:
             notes[path] = note
@@ -737,9 +1012,9 @@ def _read(paths: Sequence[Path], entry: "WeightsEntry", invert: bool) -> "np.nda
     return np.stack(images)
 
 
-def _load(entry: "WeightsEntry") -> "Autoencoder":
-    with _quiet_loading(entry.name):
-        return aezoo.load(entry.name)
+def _load(model: _Model) -> "Autoencoder":
+    with _quiet_loading(model.name):
+        return model.load()
 
 
 @contextlib.contextmanager
@@ -776,9 +1051,14 @@ def _write_grid(path: Path, images: Any, columns: int | None = None) -> None:
 
 
 def _report_file(path: Path, detail: str) -> None:
-    size = path.stat().st_size
-    amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, size // 1000)} kB"
-    click.echo(f"Wrote {path} ({detail}, {amount}).")
+    click.echo(f"Wrote {path} ({detail}, {_size(path.stat().st_size)}).")
+
+
+def _size(n: int) -> str:
+    """Bytes, readably."""
+    if n >= 1e6:
+        return f"{n / 1e6:.1f} MB"
+    return f"{max(1, n // 1000)} kB" if n else "0 kB"
 
 
 def _count(n: int, noun: str) -> str:

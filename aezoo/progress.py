@@ -7,11 +7,22 @@ _Item = TypeVar("_Item")
 
 
 def with_progress(
-    items: Iterable[_Item], description: str = "", unit: str = "batch"
+    items: Iterable[_Item],
+    description: str = "",
+    unit: str = "batch",
+    total: int | None = None,
 ) -> Iterator[_Item]:
     """Iterate over `items`; a bar appears on a terminal after two seconds."""
     from tqdm.auto import tqdm
 
     return iter(
-        tqdm(items, desc=description, unit=unit, delay=2, leave=False, disable=None)
+        tqdm(
+            items,
+            desc=description,
+            unit=unit,
+            total=total,
+            delay=2,
+            leave=False,
+            disable=None,
+        )
     )
