@@ -135,6 +135,31 @@ def without_initialisation(
             setattr(layer, name, value)
 
 
+# --- Derivatives ----------------------------------------------------------------
+
+
+def jacobian_product(
+    function: Callable[[Tensor], Tensor], x: Tensor, direction: Tensor
+) -> Tensor:
+    """The derivative of `function` at `x` along `direction`: the Jacobian times it.
+
+    Can itself be differentiated with respect to the weights that `function` uses.
+
+    Args:
+        function: Maps `x` to a tensor.
+        x: Where; any shape.
+        direction: As `x`.
+
+    Returns:
+        Of the shape of `function(x)`.
+    """
+    if BACKEND == "jax":
+        return jax.jvp(function, (x,), (direction,))[1]
+    with tf.autodiff.ForwardAccumulator(x, direction) as accumulator:
+        y = function(x)
+    return accumulator.jvp(y)
+
+
 # --- Training ------------------------------------------------------------------
 
 
@@ -243,18 +268,21 @@ class SeedGenerator(keras.random.SeedGenerator):
 class TensorFlowSteps:
     """`train_step` and `test_step` for Keras's TensorFlow trainer.
 
-    The model provides `training_objective(data)` and `test_losses(data)`, and keeps
-    one mean per loss in `update_metrics`.
+    The model provides `training_objectives(data)`, with one scalar for each of its
+    `players`, and `test_losses(data)`, and keeps one mean per loss in
+    `update_metrics`.
     """
 
     def train_step(self: Any, data: Any) -> dict[str, Tensor]:
         """One optimiser step on a batch; returns the running means of all losses."""
-        variables = self.trainable_variables
-        with tf.GradientTape() as tape:
-            objective, losses, weights = self.training_objective(data)
-            objective = self.optimizer.scale_loss(objective)
-        gradients = tape.gradient(objective, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        players = self.players
+        with tf.GradientTape(persistent=len(players) > 1) as tape:
+            objectives, losses, weights = self.training_objectives(data)
+            objectives = [self.optimizer.scale_loss(o) for o in objectives]
+        pairs: list[tuple[Tensor, Any]] = []
+        for objective, variables in zip(objectives, players, strict=True):
+            pairs += zip(tape.gradient(objective, variables), variables, strict=True)
+        self.optimizer.apply_gradients(pairs)
         return self.update_metrics(losses, weights)
 
     def test_step(self: Any, data: Any) -> dict[str, Tensor]:
@@ -271,16 +299,26 @@ class JAXSteps:
         """One optimiser step on a batch; returns the running means and the state."""
         trainable, non_trainable, optimizer, metrics = state
 
-        def objective_of(trainable: list[Tensor]) -> tuple[Tensor, Any]:
+        def objectives_of(trainable: list[Tensor]) -> tuple[list[Tensor], Any]:
             with self._scope(trainable, non_trainable, optimizer, metrics) as scope:
-                objective, losses, weights = self.training_objective(data)
-                objective = self.optimizer.scale_loss(objective)
+                objectives, losses, weights = self.training_objectives(data)
+                objectives = [self.optimizer.scale_loss(o) for o in objectives]
                 updated = _values(self.non_trainable_variables, scope)
-            return objective, (losses, weights, updated)
+            return objectives, (losses, weights, updated)
 
-        gradients, (losses, weights, non_trainable) = jax.grad(
-            objective_of, has_aux=True
-        )(trainable)
+        objectives, backward, (losses, weights, non_trainable) = jax.vjp(
+            objectives_of, trainable, has_aux=True
+        )
+        position = {id(v): i for i, v in enumerate(self.trainable_variables)}
+        gradients: list[Tensor] = [None] * len(trainable)
+        for player, variables in enumerate(self.players):
+            seeds = [
+                jax.numpy.ones_like(o) * (i == player) for i, o in enumerate(objectives)
+            ]
+            (all_gradients,) = backward(seeds)
+            for variable in variables:
+                index = position[id(variable)]
+                gradients[index] = all_gradients[index]
         trainable, optimizer = self.optimizer.stateless_apply(
             optimizer, gradients, trainable
         )

@@ -307,6 +307,35 @@ class DenseDecoder(keras.layers.Layer):
         return ops.reshape(self.pixels(x), (-1, *self.image_shape))
 
 
+class Discriminator(keras.layers.Layer):
+    """Dense layers from codes to one logit each: positive for what it takes as real.
+
+    Args:
+        hidden_units: Width of each hidden layer.
+    """
+
+    def __init__(self, hidden_units: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flatten = keras.layers.Flatten(name="flatten")
+        self.hidden = [
+            keras.layers.Dense(units, activation="leaky_relu", name=f"dense_{i}")
+            for i, units in enumerate(hidden_units, start=1)
+        ]
+        self.logit = keras.layers.Dense(1, name="logit")
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Build all layers for codes `(batch, *latent_shape)`."""
+        width = math.prod(input_shape[1:])  # type: ignore[arg-type]
+        _build_dense([*self.hidden], [self.logit], width)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Map codes to logits, float32, `(batch,)`."""
+        x = self.flatten(inputs)
+        for layer in self.hidden:
+            x = layer(x)
+        return ops.cast(self.logit(x)[:, 0], "float32")
+
+
 class ConvEncoder(keras.layers.Layer):
     """Strided convolutions, dense layers, then one linear head per output.
 

@@ -1,5 +1,6 @@
-"""Optimisers: Adam in one fused kernel per variable where the backend has one."""
+"""Optimisers: a fused Adam, and a pair of optimisers for a model and its adversary."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -38,3 +39,101 @@ class Adam(keras.optimizers.Adam):
             epsilon=self.epsilon,
         ):
             super().update_step(gradient, variable, learning_rate)
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class OptimizerPair(keras.optimizers.Optimizer):
+    """Two optimisers behind one: of a model, and of the adversary beside it.
+
+    Keras saves, restores and passes on the state of *one* optimiser, on every
+    backend; so both are resumed from a checkpoint.
+
+    Args:
+        main: Moves the model's weights.
+        adversary: Moves the adversary's weights.
+    """
+
+    def __init__(
+        self,
+        main: keras.optimizers.Optimizer,
+        adversary: keras.optimizers.Optimizer,
+        name: str = "optimizer_pair",
+    ) -> None:
+        super().__init__(learning_rate=0.0, name=name)  # each has its own
+        self.main = main
+        self.adversary = adversary
+        self._opponents: frozenset[int] = frozenset()
+
+    def assign_adversary(self, variables: Sequence[keras.Variable]) -> None:
+        """State which weights are the adversary's; all others are the model's."""
+        self._opponents = frozenset(map(id, variables))
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create the state of both."""
+        main, adversary = self._split(variables, variables)
+        self.main.build(main)
+        self.adversary.build(adversary)
+        super().build(variables)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The state of both."""
+        return [*self._variables, *self.main.variables, *self.adversary.variables]
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate of the model; setting it sets both."""
+        return self.main.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self.main.learning_rate = value
+        self.adversary.learning_rate = value
+
+    def apply(
+        self, grads: Sequence[Tensor], trainable_variables: Any = None
+    ) -> Tensor | None:
+        """Move all weights, each by its own optimiser."""
+        variables = trainable_variables
+        if variables is None:
+            variables = self._trainable_variables
+        if not self.built:
+            self.build(variables)
+        for part, gradients, moved in zip(
+            (self.main, self.adversary),
+            self._split(grads, variables),
+            self._split(variables, variables),
+            strict=True,
+        ):
+            part.apply(gradients, moved)
+        self.iterations.assign_add(1)
+        return self.iterations
+
+    def _split(
+        self, values: Sequence[Any], variables: Sequence[keras.Variable]
+    ) -> tuple[list[Any], list[Any]]:
+        """Values of the model's and of the adversary's variables."""
+        pairs = list(zip(values, variables, strict=True))
+        return (
+            [value for value, v in pairs if id(v) not in self._opponents],
+            [value for value, v in pairs if id(v) in self._opponents],
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Both optimisers' configurations."""
+        return {
+            "name": self.name,
+            "main": keras.saving.serialize_keras_object(self.main),
+            "adversary": keras.saving.serialize_keras_object(self.adversary),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "OptimizerPair":
+        """The pair that `get_config` describes."""
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part], custom_objects)
+            for part in ("main", "adversary")
+        }
+        return cls(**parts, name=config["name"])

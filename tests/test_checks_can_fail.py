@@ -37,9 +37,9 @@ class ReportsALossOnlyInTraining(DenseAE):
         found = super().update_metrics(batch_losses, weights)
         return {**found, "extra": found["loss"]} if self._is_training else found
 
-    def training_objective(self, data):
+    def training_objectives(self, data):
         self._is_training = True
-        return super().training_objective(data)
+        return super().training_objectives(data)
 
     def test_losses(self, data):
         self._is_training = False
@@ -148,7 +148,7 @@ class DividesTwice(DenseAE):
 
 
 class LearnsLabels(DenseAE):
-    def _unpack(self, data):
+    def unpack(self, data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return x, self.to_unit_range(x), ops.ones((ops.shape(x)[0],))
 

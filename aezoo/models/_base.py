@@ -38,10 +38,11 @@ from aezoo.distributions import (
     Posterior,
     check_seed,
     interpolate_codes,
+    standard_normal,
     uniform,
 )
 from aezoo.errors import UnsupportedOperationError
-from aezoo.optimizers import Adam
+from aezoo.optimizers import Adam, OptimizerPair
 from aezoo.progress import with_progress
 from aezoo.validation import (
     check_choice,
@@ -87,6 +88,11 @@ class Autoencoder(Steps, keras.Model):
     SAMPLES: ClassVar[str] = "means of p(x|z), z from the prior"
     # Of every head of the encoder.
     code_activation: str = "linear"
+    # Terms that are a property of a batch and the same for all of its examples.
+    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset()
+    # Term that `adversary`, a network beside the model, minimises against it.
+    ADVERSARY_TERM: ClassVar[str | None] = None
+    adversary: keras.layers.Layer
 
     encoder: keras.layers.Layer
     decoder: keras.layers.Layer
@@ -136,12 +142,19 @@ class Autoencoder(Steps, keras.Model):
             weights["sparsity"] = self.sparsity
         return weights
 
-    def compute_terms(self, x: Tensor, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def compute_terms(
+        self,
+        x: Tensor,
+        outputs: dict[str, Tensor],
+        step: Tensor | None = None,  # noqa: ARG002
+    ) -> dict[str, Tensor]:
         """The terms of the objective, unweighted, each of shape `(batch,)`.
 
         Args:
             x: Target images in [0, 1], float32, shape `(batch, *input_shape)`.
             outputs: What `call` returned.
+            step: Optimiser step, for terms that follow a schedule; None is the end of
+                the schedule.
         """
         terms = {"reconstruction": self.reconstruction_term(x, outputs)}
         if self.sparsity:
@@ -167,6 +180,13 @@ class Autoencoder(Steps, keras.Model):
     def log_prior(self, z: Tensor) -> Tensor:
         """Log p(z) of codes `(batch, *latent_shape)`: standard normal. `(batch,)`."""
         return -0.5 * losses.sum_per_example(ops.square(z) + losses.LOG_2PI)
+
+    def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
+        """Codes from the prior, float32, `(n, *latent_shape)`: standard normal.
+
+        The first codes of a generator do not depend on how many are drawn.
+        """
+        return generator.standard_normal((n, *self.latent_shape), dtype="float32")
 
     def to_pixels(self, decoder_output: Tensor) -> Tensor:
         """Decoder output to the mean image; may leave [0, 1] if linear."""
@@ -233,6 +253,23 @@ class Autoencoder(Steps, keras.Model):
             "z": z,
         }
 
+    def noise(self, shape: Sequence[Any], training: bool, sample_seed: Any) -> Tensor:
+        """Standard normal noise for a term that `call` prepares to estimate.
+
+        Args:
+            shape: Shape of the noise, `(batch, ...)`.
+            training: As in `call`.
+            sample_seed: As in `call`; None, when not training, gives all examples the
+                same noise, so that none depends on its place.
+
+        Returns:
+            Float32, of that shape.
+        """
+        if sample_seed is None and not training:
+            one = IndexedNoise(TEST_SEED).normal((1, *shape[1:]))
+            return ops.broadcast_to(one, shape)
+        return standard_normal(shape, sample_seed or self.seed_generator)
+
     def encode_parameters(self, x: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Parameters of the posterior for images in [0, 1]; float32."""
         parameters = self.encoder(x, training=training)
@@ -272,7 +309,7 @@ class Autoencoder(Steps, keras.Model):
         Returns:
             `loss`, the weighted sum of the terms, and each term unweighted.
         """
-        terms = self.compute_terms(x, outputs)
+        terms = self.compute_terms(x, outputs, step)
         schedule = self.loss_schedule(step) if step is not None else {}
         total = 0.0
         for name, weight in self.loss_weights.items():
@@ -283,24 +320,45 @@ class Autoencoder(Steps, keras.Model):
         """Factors in [0, 1] on the loss weights at an optimiser step."""
         return {}
 
-    def training_objective(self, data: Any) -> tuple[Tensor, dict, Tensor]:
-        """Scalar to differentiate, losses `(batch,)` and example weights `(batch,)`."""
-        x, target, weights = self._unpack(data)
+    @property
+    def players(self) -> tuple[list[keras.Variable], ...]:
+        """The weights that each objective of `training_objectives` moves."""
+        variables = self.trainable_variables
+        if self.ADVERSARY_TERM is None:
+            return (variables,)
+        opponents = {id(v) for v in self.adversary.trainable_variables}
+        return (
+            [v for v in variables if id(v) not in opponents],
+            [v for v in variables if id(v) in opponents],
+        )
+
+    def training_objectives(
+        self, data: Any
+    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor], Tensor]:
+        """One step's scalars to differentiate, losses and example weights `(batch,)`.
+
+        The first scalar moves the model; the second, where there is an adversary,
+        moves the adversary.
+        """
+        x, target, weights = self.unpack(data)
         x, target = self.observed_images(x, target, self.seed_generator)
         outputs = self(x, training=True)
         step = self.optimizer.iterations
         batch_losses = self.compute_losses(target, outputs, step)
-        # Sum over *all* examples of the step, so that replicas with fewer examples
+        # Mean over *all* examples of the step, so that replicas with fewer examples
         # and short last batches weigh by their examples.
         count = ops.maximum(replica_sum(weights), keras.config.epsilon())
         objective = ops.sum(batch_losses["loss"] * weights) / count
         if self.losses:  # regularisers that layers add
             objective = objective + sum(self.losses) / num_replicas()
-        return objective, batch_losses, weights
+        if self.ADVERSARY_TERM is None:
+            return (objective,), batch_losses, weights
+        against = ops.sum(batch_losses[self.ADVERSARY_TERM] * weights) / count
+        return (objective, against), batch_losses, weights
 
     def test_losses(self, data: Any) -> tuple[dict[str, Tensor], Tensor]:
         """Losses `(batch,)` and weights; codes are sampled as the ELBO demands."""
-        x, target, weights = self._unpack(data)
+        x, target, weights = self.unpack(data)
         seen = ops.convert_to_tensor(self._means.metrics[0].num_examples)
         position = first_position(seen, ops.shape(x)[0])
         pixel_noise = IndexedNoise(TEST_SEED + 1, position)
@@ -331,7 +389,12 @@ class Autoencoder(Steps, keras.Model):
         """One running mean per loss."""
         return self._means.metrics
 
-    def _unpack(self, data: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def unpack(self, data: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, target images in [0, 1] and example weights of a batch for `fit`.
+
+        Raises:
+            ValueError: If the batch holds labels, or images of another shape.
+        """
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         target = x if y is None else y
         for name, images in (("x", x), ("y", target)):
@@ -348,17 +411,22 @@ class Autoencoder(Steps, keras.Model):
             weights = ops.reshape(ops.cast(weights, "float32"), (-1,))
         return x, self.to_unit_range(target), weights
 
-    def compile(self, optimizer: Any = "adam", **kwargs: Any) -> None:
+    def compile(
+        self, optimizer: Any = "adam", adversary_optimizer: Any = None, **kwargs: Any
+    ) -> None:
         """Choose the optimiser; the objective is part of the model.
 
         Args:
             optimizer: A Keras optimiser or its name; `"adam"` is the faster
                 `aezoo.optimizers.Adam`.
+            adversary_optimizer: The same for the adversary, in families that have
+                one; None copies `optimizer`.
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
                 `auto_scale_loss`, as in `keras.Model.compile`.
 
         Raises:
-            ValueError: If a loss or metrics are passed.
+            ValueError: If a loss or metrics are passed, or an optimiser for an
+                adversary that there is not.
         """
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.pop(name, None) is not None:
@@ -370,8 +438,29 @@ class Autoencoder(Steps, keras.Model):
                 )
         self._ensure_built()
         self._means = _RunningMeans(self.loss_names)
-        is_adam = isinstance(optimizer, str) and optimizer.lower() == "adam"
-        super().compile(optimizer=Adam() if is_adam else optimizer, **kwargs)
+        optimizer = _get_optimizer(optimizer)
+        if self.ADVERSARY_TERM is not None:
+            optimizer = self._pair_of(optimizer, adversary_optimizer)
+        elif adversary_optimizer is not None:
+            raise ValueError(
+                "`adversary_optimizer` belongs to families with an adversary, and "
+                f"{self.family!r} has none. Received: "
+                f"adversary_optimizer={adversary_optimizer!r}."
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def _pair_of(
+        self, optimizer: keras.optimizers.Optimizer, adversary_optimizer: Any
+    ) -> keras.optimizers.Optimizer:
+        # Keras wraps what it restores in mixed precision.
+        pair = getattr(optimizer, "inner_optimizer", optimizer)
+        if not isinstance(pair, OptimizerPair):
+            opponent = _get_optimizer(adversary_optimizer or optimizer)
+            if opponent is optimizer:
+                opponent = type(optimizer).from_config(optimizer.get_config())
+            optimizer = pair = OptimizerPair(optimizer, opponent)
+        pair.assign_adversary(self.players[1])
+        return optimizer
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Restore what `compile` was given, for `keras.saving.load_model`."""
@@ -460,7 +549,7 @@ class Autoencoder(Steps, keras.Model):
                 f"{self.family!r} has no prior over its codes, so it cannot sample. "
                 "`aezoo.list_models(task='sampling')` lists the models that can."
             )
-        z = generator.standard_normal((n, *self.latent_shape), dtype="float32")
+        z = self.sample_prior(n, generator)
         if not pixel_noise:
             return self.decode(z)
         decoder_output = self._run("decode_parameters", z, 256)
@@ -687,6 +776,11 @@ class Autoencoder(Steps, keras.Model):
         return np.round(255.0 * images).astype("uint8") if is_uint8 else images
 
 
+def _get_optimizer(optimizer: Any) -> keras.optimizers.Optimizer:
+    is_adam = isinstance(optimizer, str) and optimizer.lower() == "adam"
+    return Adam() if is_adam else keras.optimizers.get(optimizer)
+
+
 class _RunningMeans:
     """One mean per loss, hidden from Keras's tracking: no part of a saved model."""
 
@@ -871,10 +965,16 @@ class VariationalAutoencoder(Autoencoder):
         """Weight of each term in `loss`; that of `kl` is `beta`."""
         return {**super().loss_weights, "kl": self.beta}
 
-    def compute_terms(self, x: Tensor, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def compute_terms(
+        self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The terms of the objective, unweighted, each of shape `(batch,)`."""
-        kl = self.make_posterior(outputs).kl()
-        return {**super().compute_terms(x, outputs), "kl": kl}
+        terms = super().compute_terms(x, outputs, step)
+        return {**terms, "kl": self.kl_term(outputs)}
+
+    def kl_term(self, outputs: dict[str, Tensor]) -> Tensor:
+        """KL(q(z|x) || p(z)) of what `call` returned, `(batch,)`: in closed form."""
+        return self.make_posterior(outputs).kl()
 
     def loss_schedule(self, step: Tensor) -> dict[str, Tensor]:
         """The KL term's warm-up: a factor that grows from 0 to 1."""

@@ -68,9 +68,11 @@ class PPCA(Autoencoder):
         """The distribution p(x|z) over pixels for a decoder output."""
         return Gaussian(decoder_output, 0.5 * self.encoder.log_noise_var)
 
-    def compute_terms(self, x: Tensor, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def compute_terms(
+        self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Exact terms: the expectation over the posterior is in closed form."""
-        terms = super().compute_terms(x, outputs)
+        terms = super().compute_terms(x, outputs, step)
         terms["kl"] = self.make_posterior(outputs).kl()
         return terms
 

@@ -1,0 +1,109 @@
+"""Variational autoencoder whose code units a discriminator holds independent."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from keras import ops
+
+from aezoo.layers import Discriminator
+from aezoo.models.conv_vae import ConvVAE
+from aezoo.registry import register_family
+from aezoo.validation import check_number, check_positive_ints
+
+Tensor = Any
+
+
+@register_family("factor_vae")
+class FactorVAE(ConvVAE):
+    """FactorVAE of Kim & Mnih (2018).
+
+    "Disentangling by factorising" (https://arxiv.org/abs/1802.05983), equation 2: the
+    negative ELBO plus `gamma` times the total correlation of the code. A
+    discriminator tells codes from codes whose units were exchanged between the
+    images of the batch, `discriminator`; its log-odds estimate the total
+    correlation (equation 3), `total_correlation`. Both train in one step, each on
+    its own optimiser.
+
+    Args:
+        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
+        gamma: Weight of the total correlation.
+        discriminator_units: Width of each hidden layer of the discriminator.
+        **kwargs: As in `ConvVAE`.
+    """
+
+    TINY_CONFIG: ClassVar[dict[str, Any]] = {
+        **ConvVAE.TINY_CONFIG,
+        "discriminator_units": (8,),
+    }
+    BATCH_TERMS = frozenset({"discriminator"})
+    ADVERSARY_TERM = "discriminator"
+
+    def __init__(
+        self,
+        *args: Any,
+        gamma: float = 10.0,
+        discriminator_units: Sequence[int] = (256, 256, 256),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.gamma = check_number("gamma", gamma, low=0.0)
+        self.discriminator_units = check_positive_ints(
+            "discriminator_units", discriminator_units
+        )
+        self.adversary = Discriminator(self.discriminator_units)
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Create all weights, those of the discriminator among them."""
+        super().build(input_shape)
+        if not self.adversary.built:
+            self.adversary.build((None, *self.latent_shape))
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each term in `loss`; the discriminator's own loss has none."""
+        return {
+            **super().loss_weights,
+            "total_correlation": self.gamma,
+            "discriminator": 0.0,
+        }
+
+    def compute_terms(
+        self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The terms of the objective, unweighted, each of shape `(batch,)`."""
+        z = outputs["z"]
+        log_odds = self.adversary(z)  # of a code against an exchanged one
+        exchanged = ops.stop_gradient(exchange_units(z))
+        against = ops.softplus(-self.adversary(ops.stop_gradient(z)))
+        against = against + ops.softplus(self.adversary(exchanged))
+        return {
+            **super().compute_terms(x, outputs, step),
+            "total_correlation": log_odds,
+            "discriminator": 0.5 * against,
+        }
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
+        return {
+            **super().config,
+            "gamma": self.gamma,
+            "discriminator_units": list(self.discriminator_units),
+        }
+
+
+def exchange_units(z: Tensor) -> Tensor:
+    """Codes whose unit `j` comes from the image `j + 1` places on in the batch.
+
+    Algorithm 1 of the paper permutes each unit at random; in a shuffled batch, moving
+    each by another number of places draws as well from the product of the marginals.
+
+    Args:
+        z: Codes `(batch, latent_dim)`.
+
+    Returns:
+        Same shape.
+    """
+    batch, dim = ops.shape(z)[0], z.shape[-1]
+    rows = ops.arange(batch)[:, None] + ops.arange(1, dim + 1)[None, :]
+    return ops.take_along_axis(z, ops.mod(rows, batch), axis=0)
