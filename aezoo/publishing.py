@@ -31,7 +31,7 @@ from aezoo.folder import (
     save,
     write_card,
 )
-from aezoo.golden import TOLERANCE, golden_deviation
+from aezoo.golden import golden_deviation, golden_tolerance
 from aezoo.manifest import DataInfo
 from aezoo.models._base import Autoencoder
 
@@ -372,11 +372,12 @@ def _check_folder(folder: Path) -> str:
             f"{entry.weights.file}, {entry.golden.file}. {REMEDY}"
         )
     verify_sha256(folder / GOLDEN, entry.golden.sha256, REMEDY)
+    tolerance = golden_tolerance(model)
     for tensor, deviation in golden_deviation(model, folder / GOLDEN).items():
-        if not deviation <= TOLERANCE:
+        if not deviation <= tolerance:
             raise ManifestError(
                 f"The model in {folder} deviates from its golden {tensor} by "
-                f"{deviation:.2g}, tolerance {TOLERANCE:g}, so it is not published. "
+                f"{deviation:.2g}, tolerance {tolerance:g}, so it is not published. "
                 f"{REMEDY}"
             )
     return model.name
