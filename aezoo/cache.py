@@ -478,6 +478,11 @@ class Pruning:
     damaged: tuple[Path, ...]
     bytes: int
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to remove."""
+        return bool(self.revisions or self.interrupted or self.damaged)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
         return _json_values(self)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from click.shell_completion import CompletionItem
 
-    from aezoo.cache import Contents, FileCheck, Pruning
+    from aezoo.cache import Contents, Download, Pruning
     from aezoo.evaluation import Report
     from aezoo.folder import FolderEntry
     from aezoo.manifest import Metric, WeightsEntry
@@ -241,15 +241,23 @@ def _models_table(
 def _print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[int]
 ) -> None:
+    for line in _table_lines(header, rows, numeric):
+        click.echo(line)
+
+
+def _table_lines(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[int]
+) -> list[str]:
     """Plain aligned columns: rich's table costs more time than everything else."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for i, row in enumerate([header, *rows]):
-        cells = [
+    lines = [
+        "  ".join(
             cell.rjust(width) if j in numeric else cell.ljust(width)
             for j, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = "  ".join(cells).rstrip()
-        click.echo(click.style(line, bold=True) if i == 0 else line)
+        ).rstrip()
+        for row in (header, *rows)
+    ]
+    return [click.style(lines[0], bold=True), *lines[1:]]
 
 
 @main.command(epilog=_NAMES)
@@ -258,11 +266,7 @@ def _print_table(
 def describe(name: str, as_json: bool) -> None:
     """Show all that is known about one model."""
     if _is_own(name):
-        entry, path, _ = _open_own(name)
-        fields = json.loads((path / "aezoo.json").read_text(encoding="utf-8"))
-        click.echo(
-            json.dumps(fields, indent=2) if as_json else _own_text(path, entry, fields)
-        )
+        _describe_own(name, as_json)
         return
     found = aezoo.describe(name)
     if as_json:
@@ -271,30 +275,43 @@ def describe(name: str, as_json: bool) -> None:
         click.echo(repr(found))
 
 
-def _own_text(path: Path, entry: "FolderEntry", fields: Mapping[str, Any]) -> str:
-    """A readable block of lines; others wrote the fields, so nothing is taken as is."""
+def _describe_own(name: str, as_json: bool) -> None:
+    """Print what a folder or repository says; of the latter, fetch no weights."""
+    with _quiet_loading("TensorFlow"):
+        from aezoo import folder, remote, sources
+    path, root = Path(name), None
+    if sources.is_address(name):
+        place = remote.parse_address(name)
+        file = remote.fetch(place, folder.ENTRY, max_bytes=folder.MAX_ENTRY_BYTES)
+        path, root = file.parent, file.parents[2]
+    entry = folder.read_entry(path, root)
+    fields = json.loads((path / folder.ENTRY).read_text(encoding="utf-8"))
+    if as_json:
+        click.echo(json.dumps(fields, indent=2))  # in ASCII: others wrote the texts
+        return
     rows = {
         "family": entry.family,
+        "tasks": fields.get("tasks"),
         "input": " x ".join(map(str, entry.input_shape)),
         "latent": " x ".join(map(str, entry.latent_shape)),
         "parameters": f"{entry.num_params:,}",
-        "license": fields.get("license") or "not stated",
+        "license": fields.get("license"),
         "weights": f"{entry.weights.file}, {_size(entry.weights.bytes)}, "
         f"sha256 {entry.weights.sha256[:12]}…",
         "folder": path,
     }
-    lines = [entry.name]
-    lines += [f"  {fields['description']}"] if fields.get("description") else []
-    lines += [f"  {key:<11} {value}" for key, value in rows.items()]
+    lines = [entry.name, f"  {fields.get('description') or 'No description.'}"]
+    for key, value in rows.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        lines.append(f"  {key:<11} {text or 'not stated'}")
     for key, metrics in _as_mapping(fields.get("metrics")).items():
-        lines.append(f"  metrics on {key}, as its author states")
+        lines.append(f"  metrics on {key}")
         for metric, record in _as_mapping(metrics).items():
             stated = _as_mapping(record)
             value, unit = stated.get("value"), stated.get("unit")
             lines.append(f"    {metric:<22} {value} {unit}  ({stated.get('protocol')})")
-    return "\n".join(
-        "".join(c if c.isprintable() else "\ufffd" for c in line) for line in lines
-    )
+    for line in lines:
+        click.echo("".join(c if c.isprintable() else "\ufffd" for c in line))
 
 
 def _as_mapping(value: Any) -> Mapping[str, Any]:
@@ -717,7 +734,7 @@ def metrics(name: str | None, as_json: bool) -> None:
 def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Check the files of models NAME, and that they compute what was published.
 
-    The SHA-256 of weights and golden tensors, the manifest's known (of a folder: its
+    The SHA-256 of weights and golden tensors, the manifest's entry (of a folder: its
     aezoo.json), and how far what is computed here - codes, posterior, reconstruction,
     seeded samples - is from the golden tensors.
     """
@@ -774,15 +791,16 @@ def _print_verification(verification: "Verification", width: int) -> None:
 # --- The Hub -------------------------------------------------------------------------
 
 
-@main.command(epilog=_NAMES)
+@main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_complete_name)
 @click.option("--all", "everything", is_flag=True, help="All models that are there.")
 @_cache_dir
 def download(names: tuple[str, ...], everything: bool, cache_dir: Path | None) -> None:
-    """Fetch models NAME from the Hub into its cache, for use without network.
+    """Fetch models from the Hub into its cache.
 
-    The hash of every file is checked. Private repositories need `hf auth login` or
-    HF_TOKEN.
+    NAME is a model that `aezoo list` shows, hf://organisation/name or
+    hf://organisation/name@revision. The hash of every file is checked; what is fetched
+    needs no network any more. Private repositories need `hf auth login` or HF_TOKEN.
     """
     from aezoo import cache
 
@@ -805,26 +823,32 @@ def download(names: tuple[str, ...], everything: bool, cache_dir: Path | None) -
     found = list(
         with_progress(cache.fetch_each(places), "Downloading", "model", len(places))
     )
-    width = max(map(len, places), default=0)
-    for each in found:
-        state = "in the cache already" if each.path else "FAILED"
-        state = "from the Hub" if each.is_new else state
-        size = _size(each.bytes) if each.path else ""
-        click.echo(f"{each.name:<{width}}  {state:<20}  {size:>8}".rstrip())
-        if each.error is not None:
-            click.echo(f"  {_one_line(str(each.error))}")
-    done = [each for each in found if each.path]
-    new = [each for each in done if each.is_new]
-    click.echo(
-        f"{_count(len(new), 'model')} from the Hub ({_size(sum(e.bytes for e in new))})"
-        f", {len(done) - len(new):,} in the cache already."
-    )
-    failed = [each.name for each in found if not each.path]
+    found.sort(key=lambda each: list(places).index(each.name))
+    _print_downloads(found)
+    failed = [each.name for each in found if each.error is not None]
     if failed:
         raise click.ClickException(
             f"{len(failed)} of {_count(len(found), 'model')} could not be downloaded: "
             f"{', '.join(failed)}. The same command tries these again."
         )
+
+
+def _print_downloads(found: Sequence["Download"]) -> None:
+    width = max((len(each.name) for each in found), default=0)
+    for each in found:
+        if each.error is not None:
+            click.echo(f"{each.name:<{width}}  FAILED")
+            click.echo(f"  {_one_line(str(each.error))}")
+            continue
+        state = "from the Hub" if each.is_new else "in the cache already"
+        click.echo(f"{each.name:<{width}}  {state:<20}  {_size(each.bytes):>8}")
+    fetched = [each for each in found if each.is_new]
+    cached = [each for each in found if each.path is not None and not each.is_new]
+    click.echo(
+        f"{_count(len(fetched), 'model')} from the Hub "
+        f"({_size(sum(each.bytes for each in fetched))}), {len(cached):,} in the cache "
+        "already."
+    )
 
 
 @main.command("cache")
@@ -851,82 +875,78 @@ def cache_command(
 
     if yes and not prune:
         raise click.UsageError("--yes belongs to --prune.")
-    found = cache.contents(cache_dir)
-    report: dict[str, Any] = found.to_dict()
-    if not as_json:
-        _print_contents(found)
+    say = (lambda _: None) if as_json else click.echo
+    report: dict[str, Any] = {}
+    if as_json or not (check or prune):
+        found = cache.contents(cache_dir)
+        report = found.to_dict()
+        say(_contents_text(found))
     damaged = []
     if check:
         checks = cache.check_files(cache_dir)
         damaged = [each for each in checks if each.damage is not None]
-        if not as_json:
-            _print_damage(damaged, len(checks))
-    if prune:
-        options: Any = {"damaged": [each.path for each in damaged]}
-        plan = cache.prune(cache_dir, dry_run=True, **options)
-        if not as_json:
-            _print_pruning(plan)
-        is_needed = bool(plan.revisions or plan.interrupted or plan.damaged)
-        if is_needed and not yes:
-            click.confirm("Remove these?", abort=True, err=True)
-        done = cache.prune(cache_dir, **options) if is_needed else plan
-        if is_needed and not as_json:
-            click.echo(f"Removed; {_size(done.bytes)} are free again.")
-        damaged = [each for each in damaged if each.path not in done.damaged]
-        report["pruned"] = done.to_dict()
-    if as_json:
+        for each in damaged:
+            say(f"{each.path}: {_one_line(str(each.damage))}. {each.remedy}")
+        say(f"{_count(len(checks), 'file')} checked, {len(damaged):,} damaged.")
         report["damaged"] = [dataclasses.asdict(each) for each in damaged]
+    if prune:
+        unwanted = [each.path for each in damaged]
+        pruned = cache.prune(cache_dir, damaged=unwanted, dry_run=True)
+        say(_pruning_text(pruned))
+        if pruned.is_needed:
+            if not yes:
+                question = f"Remove these and free {_size(pruned.bytes)}?"
+                click.confirm(question, abort=True, err=True)
+            pruned = cache.prune(cache_dir, damaged=unwanted)
+            say(f"Removed: {_size(pruned.bytes)} are free again.")
+        damaged = [each for each in damaged if each.path not in pruned.damaged]
+        report["pruned"] = pruned.to_dict()
+    if as_json:
         click.echo(json.dumps(report, indent=2, default=str))
     if damaged:
         raise click.ClickException(
-            f"{_count(len(damaged), 'file')} damaged. {damaged[0].remedy}"
+            f"{_count(len(damaged), 'file')} damaged: "
+            f"{', '.join(str(each.path) for each in damaged)}. {damaged[0].remedy}"
         )
 
 
-def _print_contents(found: "Contents") -> None:
-    rows = [(b.name, "", "bundled", _size(b.bytes), f"{b.path}") for b in found.bundled]
-    for each in found.revisions:
-        state = "pinned" if each.names else ", ".join(each.refs) or "outdated"
-        address = f"hf://{each.repo_id}"
-        size = _size(each.bytes)
-        rows.append((address, each.commit[:12], state, size, f"{each.path}"))
-    if rows:
-        header = ("model", "commit", "state", "size", "path")
-        _print_table(header, rows, numeric={3})
-        click.echo()
+def _contents_text(found: "Contents") -> str:
+    header = ("model", "commit", "state", "size", "folder")
+    rows: list[Sequence[str]] = [
+        (each.name, "", "bundled", _size(each.bytes), "") for each in found.bundled
+    ]
+    for revision in found.revisions:
+        state = "pinned" if revision.names else ", ".join(revision.refs) or "outdated"
+        address, commit = f"hf://{revision.repo_id}", revision.commit[:12]
+        size = _size(revision.bytes)
+        rows.append((address, commit, state, size, str(revision.path)))
+    lines = [*_table_lines(header, rows, numeric={3}), ""] if rows else []
     for path, reason in found.unreadable.items():
-        click.echo(f"Cannot be read: {path}: {_one_line(reason)}")
-    bundled = sum(each.bytes for each in found.bundled)
-    click.echo(f"Bundled: {_count(len(found.bundled), 'model')}, {_size(bundled)}.")
-    click.echo(
-        f"In the cache {found.cache_dir}: "
-        f"{_count(len({r.repo_id for r in found.revisions}), 'model')}, "
-        f"{_count(len(found.revisions), 'commit')}, {_size(found.bytes)}."
+        lines.append(f"Cannot be read: {path}: {_one_line(reason)}")
+    for folder in sorted({str(each.path.parent) for each in found.bundled}):
+        total = _size(sum(each.bytes for each in found.bundled))
+        lines.append(f"{_count(len(found.bundled), 'model')} ({total}) in {folder}")
+    models = {revision.repo_id for revision in found.revisions}
+    lines.append(
+        f"{_count(len(models), 'model')} ({_size(found.bytes)}) in the cache "
+        f"{found.cache_dir}"
     )
     outdated = sum(each.is_outdated for each in found.revisions)
-    if outdated or found.interrupted:
-        click.echo(
-            f"`aezoo cache --prune` removes {_count(outdated, 'outdated commit')} and "
-            f"{_count(len(found.interrupted), 'interrupted download')}."
-        )
+    useless = [_count(outdated, "outdated commit")] if outdated else []
+    if found.interrupted:
+        useless.append(_count(len(found.interrupted), "interrupted download"))
+    if useless:
+        lines.append(f"`aezoo cache --prune` removes {' and '.join(useless)}.")
+    return "\n".join(lines)
 
 
-def _print_damage(damaged: Sequence["FileCheck"], total: int) -> None:
-    for each in damaged:
-        click.echo(f"DAMAGED {each.path}: {_one_line(str(each.damage))}")
-    if not damaged:
-        click.echo(f"{_count(total, 'file')} checked, all intact.")
-
-
-def _print_pruning(plan: "Pruning") -> None:
-    for revision in plan.revisions:
-        click.echo(f"outdated     {_size(revision.bytes):>8}  {revision.path}")
-    for download in plan.interrupted:
-        click.echo(f"interrupted  {_size(download.bytes):>8}  {download.path}")
-    for path in plan.damaged:
-        click.echo(f"damaged                {path}")
-    if not (plan.revisions or plan.interrupted or plan.damaged):
-        click.echo("Nothing to prune.")
+def _pruning_text(plan: "Pruning") -> str:
+    if not plan.is_needed:
+        return "There is nothing to prune."
+    removed = [("outdated", revision.path) for revision in plan.revisions]
+    removed += [("interrupted", download.path) for download in plan.interrupted]
+    removed += [("damaged", path) for path in plan.damaged]
+    return "\n".join(f"{why:<11}  {path}" for why, path in removed)
 
 
 # --- What commands share -------------------------------------------------------------
