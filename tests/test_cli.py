@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from zoo_fixtures import NAMES, _tiny_zoo_folder, tiny_zoo
+from zoo_fixtures import NAMES, _tiny_zoo_folder, run_python, tiny_zoo
 
 import aezoo
 from aezoo.cli import main
@@ -150,6 +149,9 @@ def test_names_are_completed() -> None:
     complete = ShellComplete(main, {}, "aezoo", "_AEZOO_COMPLETE")
     found = complete.get_completions(["describe"], "conv_")
     assert [item.value for item in found] == [CONV_AE, CONV_VAE]
+    for path in ("./my", "/srv/models/", "~/my"):
+        (item,) = complete.get_completions(["describe"], path)
+        assert (item.value, item.type) == (path, "dir")
 
 
 # --- Commands that run models --------------------------------------------------------
@@ -458,6 +460,7 @@ class TestRefusedBeforeLoading:
             ["evaluate"],
             ["metrics"],
             ["verify"],
+            ["download"],
         ],
     )
     def test_unknown_model(self, command: list[str]) -> None:
@@ -631,31 +634,19 @@ def test_interrupts_end_quietly(
 
 def run_process(code: str, folder: Path, **env: str) -> subprocess.CompletedProcess:
     """Run code in a fresh interpreter whose zoo is `folder`."""
-    prefix = (
-        "import sys; from pathlib import Path; from aezoo import manifest; "
-        f"manifest.PACKAGE = Path({str(folder)!r}); from aezoo.cli import main\n"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.run(
-        [sys.executable, "-c", prefix + code],
-        cwd=ROOT,
-        env={**environment, **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_python(f"from aezoo.cli import main\n{code}", folder, **env)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         *(["list"], ["describe", CONV_AE], ["leaderboard"], ["--help"]),
-        ["evaluate", "--help"],
+        *(["evaluate", "--help"], ["cache", "--help"], ["download", "--help"]),
     ],
 )
 def test_looking_up_imports_nothing_heavy(tiny_zoo: Path, arguments: list[str]) -> None:
     heavy = ["tensorflow", "keras", "numpy", "PIL", "matplotlib", "h5py", "rich"]
+    heavy += ["huggingface_hub"]
     code = (
         f"try: main({arguments!r})\n"
         "except SystemExit as end: assert not end.code\n"
