@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # Seconds of silence after which a request has failed; the client itself would wait on.
 TIMEOUT = 60.0
+# Seconds for which the Hub may ask to be left alone between two attempts.
+LONGEST_WAIT = 30.0
 _Result = TypeVar("_Result")
 
 
@@ -525,11 +527,18 @@ def _ask(
         with _named_errors(target):
             raise cause
 
+    backoff = tenacity.wait_exponential(remote.FIRST_WAIT) + tenacity.wait_random(
+        0.0, remote.FIRST_WAIT
+    )
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        return backoff(state) + min(remote._retry_after(error), LONGEST_WAIT)
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
         stop=tenacity.stop_after_attempt(attempts or remote.ATTEMPTS),
-        wait=tenacity.wait_exponential(remote.FIRST_WAIT, max=8.0)
-        + tenacity.wait_random(0.0, remote.FIRST_WAIT),
+        wait=wait,
         reraise=True,
     )
     with _named_errors(target), _bounded_waits():

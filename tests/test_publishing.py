@@ -228,6 +228,19 @@ def test_a_server_that_recovers_is_asked_again(
     assert (commits(hub), done.revision) == (2, hub.revision(REPO))
 
 
+def test_a_busy_hub_is_left_alone_for_as_long_as_it_asks(
+    hub, target, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.fault("repos/create", status=429, retry_after=1)
+    start = time.monotonic()
+    push_folder(folder, target)
+    assert time.monotonic() - start >= 1
+    monkeypatch.setattr(publishing, "LONGEST_WAIT", 0.1)
+    hub.fault("models/org/my-vae", status=429, retry_after=3600)
+    push_folder(folder, target)
+    assert time.monotonic() - start < 60
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_interrupted_publish_is_completed_by_the_next(
     hub, folder: Path, stage: str, monkeypatch: pytest.MonkeyPatch
