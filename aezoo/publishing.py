@@ -114,7 +114,8 @@ class Published:
 
     Attributes:
         repo_id: `"organisation/name"`.
-        revision: The commit that holds it, 40 hexadecimal digits.
+        revision: The commit that holds it, 40 hexadecimal digits; with a pull request,
+            the commit that it proposes.
         url: Page of the repository.
         is_new: Whether that commit was made now; False where nothing had changed.
         pull_request: Page of the pull request; None without one.
