@@ -1,5 +1,7 @@
 """Per-example terms against closed forms, SciPy and Keras."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -157,6 +159,121 @@ def test_kl_is_the_monte_carlo_mean(rng) -> None:
     assert abs(kl - ratios.mean()) < 5 * error
 
 
+def posteriors(rng: np.random.Generator, n: int, dim: int = 2) -> list[np.ndarray]:
+    """Codes, means and log-variances of `n` posteriors."""
+    mean = rng.normal(size=(n, dim))
+    log_var = rng.uniform(-2.0, 0.0, size=(n, dim))
+    z = mean + np.exp(0.5 * log_var) * rng.normal(size=(n, dim))
+    return [values.astype("float32") for values in (z, mean, log_var)]
+
+
+def mixture(z: np.ndarray, mean: np.ndarray, log_var: np.ndarray) -> np.ndarray:
+    """Densities of each unit of each code under each posterior, `(n, n, dim)`."""
+    std = np.exp(0.5 * log_var.astype("float64"))
+    return scipy.stats.norm.pdf(z[:, None].astype("float64"), mean[None], std[None])
+
+
+def test_the_aggregate_posterior_of_a_whole_dataset_is_exact(rng) -> None:
+    z, mean, log_var = posteriors(rng, 7, 3)
+    density = mixture(z, mean, log_var)
+    for dataset_size in (7, 3):  # a batch is at least as large as its dataset
+        log_q, log_q_units = losses.aggregate_posterior_log_density(
+            z, mean, log_var, dataset_size
+        )
+        exact = np.log(density.prod(axis=-1).mean(axis=1))
+        np.testing.assert_allclose(log_q, exact, rtol=1e-4)
+        units = np.log(density.mean(axis=1))
+        np.testing.assert_allclose(log_q_units, units, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 5])
+def test_the_aggregate_posterior_is_unbiased(rng, batch_size) -> None:
+    """Over all batches with the first image, the mean density is the dataset's."""
+    n = 6
+    arrays = posteriors(rng, n)
+    density = mixture(*arrays)[0]  # of the first code
+    joint, units = [], []
+    for others in itertools.combinations(range(1, n), batch_size - 1):
+        batch = [values[[0, *others]] for values in arrays]
+        log_q, log_q_units = losses.aggregate_posterior_log_density(*batch, n)
+        joint.append(np.exp(log_q[0]))
+        units.append(np.exp(log_q_units[0]))
+    np.testing.assert_allclose(np.mean(joint), density.prod(-1).mean(), rtol=1e-4)
+    np.testing.assert_allclose(np.mean(units, axis=0), density.mean(0), rtol=1e-4)
+
+
+def test_the_aggregate_posterior_of_one_image_is_its_own(rng) -> None:
+    z, mean, log_var = posteriors(rng, 1)
+    log_q, _ = losses.aggregate_posterior_log_density(z, mean, log_var, 60_000)
+    np.testing.assert_allclose(
+        log_q, np.log(mixture(z, mean, log_var)[0].prod(-1)), rtol=1e-5
+    )
+
+
+def test_the_aggregate_posterior_is_finite_far_from_all_others() -> None:
+    mean = np.float32([[0.0, 0.0], [1e4, -1e4], [1e4, 0.0]])
+    log_var = np.full_like(mean, -10.0)
+    log_q, log_q_units = losses.aggregate_posterior_log_density(
+        mean, mean, log_var, 60_000
+    )
+    assert np.isfinite(log_q).all()
+    assert np.isfinite(log_q_units).all()
+
+
+def test_covariance_is_numpys(rng) -> None:
+    z = rng.normal(size=(7, 3)).astype("float32") + 100.0
+    expected = np.cov(z.T.astype("float64"), bias=True)
+    np.testing.assert_allclose(losses.covariance(z), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(losses.covariance(z[:1]), np.zeros((3, 3)))
+
+
+def brute_force_mmd(z: np.ndarray, prior_z: np.ndarray, kernel: str) -> float:
+    n, dim = z.shape
+
+    def k(a: np.ndarray, b: np.ndarray) -> float:
+        d, c = np.sum((a.astype("float64") - b) ** 2), 2.0 * dim
+        if kernel == "rbf":
+            return np.exp(-d / c)
+        return np.mean([s * c / (s * c + d) for s in (0.1, 0.2, 0.5, 1, 2, 5, 10)])
+
+    pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
+    within = np.mean([k(z[i], z[j]) + k(prior_z[i], prior_z[j]) for i, j in pairs])
+    return within - 2 * np.mean([k(a, b) for a in z for b in prior_z])
+
+
+@pytest.mark.parametrize("kernel", losses.MMD_KERNELS)
+def test_mmd_is_the_mean_over_pairs(rng, kernel) -> None:
+    z, prior_z = rng.normal(size=(2, 6, 3)).astype("float32")
+    mmd = losses.maximum_mean_discrepancy(z + 0.5, prior_z, kernel)
+    expected = brute_force_mmd(z + 0.5, prior_z, kernel)
+    np.testing.assert_allclose(mmd, expected, rtol=1e-4, atol=1e-6)
+    assert float(losses.maximum_mean_discrepancy(z[:1], prior_z[:1], kernel)) == 0.0
+
+
+@pytest.mark.parametrize("kernel", losses.MMD_KERNELS)
+def test_mmd_is_unbiased_and_grows_with_the_distance(rng, kernel) -> None:
+    draws = rng.normal(size=(200, 2, 20, 2)).astype("float32")
+
+    def mmds(shift: float, n: int = 200) -> np.ndarray:
+        return np.array(
+            [
+                losses.maximum_mean_discrepancy(a + shift, b, kernel)
+                for a, b in draws[:n]
+            ]
+        )
+
+    same = mmds(0.0)
+    assert abs(same.mean()) < 4 * same.std() / np.sqrt(len(same))
+    assert same.min() < 0.0 < mmds(0.5, 20).mean() < mmds(2.0, 20).mean()
+
+
+@pytest.mark.parametrize("kernel", losses.MMD_KERNELS)
+def test_mmd_of_far_codes_is_finite(rng, kernel) -> None:
+    z = 1e6 * rng.normal(size=(5, 2)).astype("float32")
+    mmd = losses.maximum_mean_discrepancy(z, np.zeros_like(z), kernel)
+    assert np.isfinite(float(mmd))
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -167,6 +284,7 @@ def test_kl_is_the_monte_carlo_mean(rng) -> None:
         losses.gaussian_nll,
         losses.laplace_nll,
         losses.gaussian_kl,
+        losses.maximum_mean_discrepancy,
     ],
 )
 @pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2, 1), (5, 3, 2, 2)])
