@@ -15,10 +15,13 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aezoo.errors import AezooError, ChecksumError, HubError
 from aezoo.files import path_inside, sha256_of
+
+if TYPE_CHECKING:
+    from aezoo.folder import FolderEntry
 
 SCHEME = "hf://"
 # Attempts at a file, and seconds before the second one; later waits are longer.
@@ -151,15 +154,21 @@ def fetch_model(place: Place) -> tuple[Path, Path]:
         ManifestError: If its `aezoo.json` is no valid entry.
         UnsafeFileError: If the entry names a file outside the repository.
     """
+    return fetch_entry(place)[:2]
+
+
+def fetch_entry(place: Place) -> tuple[Path, Path, "FolderEntry"]:
+    """What `fetch_model` returns, and the entry: its weights file has been checked."""
     from aezoo.folder import ENTRY, MAX_ENTRY_BYTES, read_entry
 
     path = fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
     snapshot, repository = path.parent, path.parents[2]
-    weights = read_entry(snapshot, repository).weights
+    entry = read_entry(snapshot, repository)
+    weights = entry.weights
     path_inside(snapshot, weights.file, repository)  # before anything is written
     pinned = dataclasses.replace(place, revision=snapshot.name)
     fetch(pinned, weights.file, weights.sha256, weights.bytes)
-    return snapshot, repository
+    return snapshot, repository, entry
 
 
 def _is_intact(path: Path, sha256: str | None) -> bool:
@@ -432,4 +441,4 @@ def _named_errors(place: Place, filename: str) -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:  # the client wraps what happened
         error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
