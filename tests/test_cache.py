@@ -320,7 +320,7 @@ def test_pruning_removes_what_nothing_leads_to(
     assert cache.prune(folder) == planned
     gone = before - tree(folder)
     assert gone == {
-        *(f"models--org--mine/snapshots/{full['outdated'].name}/{name}"
+        *(f"models--org--mine/snapshots/{outdated.name}/{name}"
           for name in ("aezoo.json", "model.weights.h5")),
         *(p for p in before if p.endswith(".incomplete") and "bert" not in p),
         *(p for p in gone if p.startswith("models--org--mine/blobs/")),
