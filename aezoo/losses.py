@@ -6,9 +6,12 @@ that weights such as `beta` keep their unit. Likelihood terms are in nats.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
+
+from aezoo.backend import jacobian_product
 
 Tensor = Any
 LOG_2PI = math.log(2.0 * math.pi)
@@ -186,6 +189,30 @@ def aggregate_posterior_log_density(
         ops.logsumexp(log_weights + ops.sum(log_q, axis=-1), axis=1),
         ops.logsumexp(log_weights[..., None] + log_q, axis=1),
     )
+
+
+def squared_jacobian_norm(
+    function: Callable[[Tensor], Tensor], x: Tensor, noise: Tensor
+) -> Tensor:
+    """Unbiased estimate of the squared Frobenius norm of a function's Jacobian.
+
+    `E[||J v||^2] = ||J||_F^2` for directions `v` whose entries are -1 or 1 with even
+    odds: the estimator of Hutchinson (1990), https://doi.org/10.1080/03610919008812866,
+    for the trace of `J'J`; one derivative along one direction per example.
+
+    Args:
+        function: Maps `x` to a tensor `(batch, ...)`, each example by itself.
+        x: Where, float, shape `(batch, ...)`.
+        noise: Noise symmetric about 0, same shape; its signs are the direction.
+
+    Returns:
+        Shape `(batch,)`, non-negative.
+    """
+    _check_same_shape(x=x, noise=noise)
+    x = ops.convert_to_tensor(x)
+    direction = ops.where(noise < 0.0, -1.0, 1.0)
+    product = jacobian_product(function, x, ops.cast(direction, x.dtype))
+    return sum_per_example(ops.square(ops.cast(product, "float32")))
 
 
 def covariance(z: Tensor) -> Tensor:

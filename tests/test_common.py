@@ -49,6 +49,8 @@ VARIANTS = {
     "batch_normalization": {"residual_blocks": 2, "normalization": "batch"},
     "group_normalization": {"residual_blocks": 1, "normalization": "group"},
     "binarize": {"binarize": True},
+    "gradient_penalty": {"penalty": "gradient", "penalty_weight": 0.1},
+    "no_penalty": {"penalty": None, "code_norm_weight": 0.3},
     "odd_residual": {"input_shape": [7, 9, 3], "residual_blocks": 1},
     "odd_rgb": {"input_shape": [7, 9, 3]},
     "odd_subpixel": {"input_shape": [7, 9, 3], "upsampling": "subpixel"},
