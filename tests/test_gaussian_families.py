@@ -1,0 +1,114 @@
+"""Objectives on the code or the pixels of Gaussian posteriors: what is special."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import aezoo
+
+TINY = {
+    "input_shape": (8, 8, 1),
+    "latent_dim": 3,
+    "filters": (4, 6),
+    "hidden_units": (8,),
+}
+
+
+def build(family: str, **config) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    model = aezoo.create(family, **{**TINY, **config})
+    model.compile("adam")
+    return model
+
+
+def images(n: int = 10, shape: tuple = (8, 8, 1)) -> np.ndarray:
+    return np.random.default_rng(0).random((n, *shape), dtype="float32")
+
+
+def codes(z, z_mean, z_log_var, shape: tuple = (8, 8, 1)) -> dict:
+    """What `call` returns, with these codes and posteriors."""
+    arrays = {"z": z, "z_mean": z_mean, "z_log_var": z_log_var}
+    outputs = {name: ops.convert_to_tensor(v, "float32") for name, v in arrays.items()}
+    return {**outputs, "decoder_output": ops.zeros((len(z), *shape))}
+
+
+def terms(model: keras.Model, outputs: dict) -> dict[str, np.ndarray]:
+    x = ops.zeros((outputs["z"].shape[0], *model.input_shape))
+    return {k: np.asarray(v) for k, v in model.compute_losses(x, outputs).items()}
+
+
+# --- Beta-TCVAE ------------------------------------------------------------------
+
+
+def test_the_parts_of_the_kl_sum_to_it_in_expectation(rng) -> None:
+    """For every code they sum to log q(z|x) - log p(z), whose mean is the KL."""
+    model = build("beta_tcvae", dataset_size=6)
+    mean = np.tile(rng.normal(size=(6, 3)), (400, 1))
+    log_var = np.tile(rng.uniform(-2, 0, size=(6, 3)), (400, 1))
+    z = mean + np.exp(0.5 * log_var) * rng.normal(size=mean.shape)
+    losses = terms(model, codes(z, mean, log_var))
+    total = sum(losses[name] for name in model.PARTS)
+    log_ratio = 0.5 * np.sum(z**2 - (z - mean) ** 2 / np.exp(log_var) - log_var, axis=1)
+    np.testing.assert_allclose(total, log_ratio, rtol=1e-3, atol=1e-3)
+    error = total.std() / np.sqrt(len(total))
+    assert abs(total.mean() - losses["kl"].mean()) < 5 * error
+    assert losses["mutual_information"].mean() <= np.log(6) + 1e-3
+    for name in model.PARTS:
+        assert losses[name].mean() > 0.0, name
+
+
+def test_a_posterior_with_independent_units_has_no_total_correlation(rng) -> None:
+    """Means on a grid: the aggregate posterior is a product. On a line it is none."""
+    model = build("beta_tcvae", latent_dim=2, dataset_size=9)
+    axis = np.array([-2.0, 0.5, 1.0])
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(9, 2)
+    line = np.repeat(axis, 3)[:, None] * np.ones(2)
+    for mean, expected in ((grid, 0.0), (line, np.log(3.0))):
+        log_var = np.full_like(mean, -9.0)
+        z = mean + np.exp(0.5 * log_var) * rng.normal(size=mean.shape)
+        correlation = terms(model, codes(z, mean, log_var))["total_correlation"]
+        np.testing.assert_allclose(correlation, expected, atol=1e-4)
+
+
+def test_beta_tcvae_with_unit_weights_is_the_vae_with_a_sampled_kl(rng) -> None:
+    model = build("beta_tcvae", beta=1.0, dataset_size=100)
+    z, mean, log_var = rng.normal(size=(3, 5, 3))
+    losses = terms(model, codes(z, mean, log_var))
+    q = model.make_posterior(codes(z, mean, log_var))
+    log_ratio = q.log_prob(ops.convert_to_tensor(z, "float32")) + 0.5 * np.sum(
+        z**2 + np.log(2 * np.pi), axis=1
+    )
+    np.testing.assert_allclose(
+        losses["loss"], losses["reconstruction"] + log_ratio, rtol=1e-4
+    )
+
+
+def test_all_parts_of_the_kl_warm_up() -> None:
+    model = build("beta_tcvae", dataset_size=10, kl_warmup_steps=10)
+    x = ops.convert_to_tensor(images())
+    outputs = model(x, training=False)
+    at = {
+        step: model.compute_losses(x, outputs, ops.convert_to_tensor(step))
+        for step in (0, 5, 10)
+    }
+    np.testing.assert_allclose(at[0]["loss"], at[0]["reconstruction"], rtol=1e-5)
+    half = 0.5 * (np.asarray(at[0]["loss"]) + np.asarray(at[10]["loss"]))
+    np.testing.assert_allclose(at[5]["loss"], half, rtol=1e-4)
+    assert np.all(np.asarray(at[10]["loss"]) != np.asarray(at[0]["loss"]))
+
+
+# --- Arguments --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "message"),
+    [
+        ("beta_tcvae", {"alpha": -1.0}, r"`alpha` must be a finite number at least 0"),
+        ("beta_tcvae", {"gamma": -1.0}, r"`gamma` must be a finite number at least 0"),
+        ("beta_tcvae", {"dataset_size": 0}, r"`dataset_size` must be an integer of at"),
+    ],
+)
+def test_arguments_are_checked(family, arguments, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        aezoo.create(family, **{**TINY, **arguments})
