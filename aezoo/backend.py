@@ -303,10 +303,14 @@ class JAXSteps:
             with self._scope(trainable, non_trainable, optimizer, metrics) as scope:
                 objectives, losses, weights = self.training_objectives(data)
                 objectives = [self.optimizer.scale_loss(o) for o in objectives]
-                updated = _values(self.non_trainable_variables, scope)
-            return objectives, (losses, weights, updated)
+                # trainable ones too: the forward pass may set a weight anew
+                updated = (
+                    _values(self.trainable_variables, scope),
+                    _values(self.non_trainable_variables, scope),
+                )
+            return objectives, (losses, weights, *updated)
 
-        objectives, backward, (losses, weights, non_trainable) = jax.vjp(
+        objectives, backward, (losses, weights, trainable, non_trainable) = jax.vjp(
             objectives_of, trainable, has_aux=True
         )
         position = {id(v): i for i, v in enumerate(self.trainable_variables)}

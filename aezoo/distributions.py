@@ -178,6 +178,41 @@ class PointMass:
         return {"z": self.mean}
 
 
+class QuantizedCode(PointMass):
+    """All probability on one code per position, out of finitely many.
+
+    The posterior of van den Oord et al. (2017), https://arxiv.org/abs/1711.00937,
+    equations 1 and 2. Its gradient is straight-through: that of the code is that of
+    the vector which was quantised.
+
+    Args:
+        z_encoded: Vectors before quantisation, `(batch, h, w, code_dim)`.
+        codes: Their codes, same shape.
+        indices: Indices of the codes, int32, `(batch, h, w)`.
+        num_codes: Number of possible codes.
+    """
+
+    def __init__(
+        self, z_encoded: Tensor, codes: Tensor, indices: Tensor, num_codes: int
+    ) -> None:
+        self.z_encoded = ops.convert_to_tensor(z_encoded)
+        self.indices = ops.convert_to_tensor(indices)
+        self.num_codes = num_codes
+        # the difference is 0, and so the code exact
+        difference = self.z_encoded - ops.stop_gradient(self.z_encoded)
+        super().__init__(ops.stop_gradient(codes) + difference)
+
+    def kl(self) -> Tensor:
+        """KL to equally probable codes: the constant of section 3.1. `(batch,)`."""
+        positions = math.prod(self.indices.shape[1:])
+        constant = positions * math.log(self.num_codes)
+        return ops.full((ops.shape(self.mean)[0],), constant, "float32")
+
+    def parameters(self) -> dict[str, Tensor]:
+        """`{"z_encoded", "indices"}`."""
+        return {"z_encoded": self.z_encoded, "indices": self.indices}
+
+
 class DiagonalGaussian:
     """Gaussian with independent units: the posterior of a VAE.
 

@@ -276,7 +276,7 @@ def check_config(cls: type[Autoencoder], config: Iterable[str]) -> None:
     for base in cls.__mro__:
         if base.__module__.startswith("aezoo.models"):
             known |= set(inspect.signature(base).parameters)
-    known -= {"args", "kwargs"}
+    known -= {"args", "kwargs", *cls.DERIVED_ARGUMENTS}
     for name in config:
         if name not in known:
             raise ValueError(

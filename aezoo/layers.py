@@ -336,7 +336,62 @@ class Discriminator(keras.layers.Layer):
         return ops.cast(self.logit(x)[:, 0], "float32")
 
 
-class ConvEncoder(keras.layers.Layer):
+class _Convolutions(keras.layers.Layer):
+    """Strided convolutions, each followed by its residual blocks."""
+
+    def _add_convolutions(
+        self,
+        filters: Sequence[int],
+        strides: Sequence[int],
+        activation: str,
+        residual_blocks: int,
+        normalization: str | None,
+    ) -> None:
+        is_plain = residual_blocks == 0
+        self.convs = [
+            keras.layers.Conv2D(
+                channels,
+                3,
+                strides=stride,
+                padding="same",
+                activation=activation if is_plain else None,
+                name=f"conv_{i}",
+            )
+            for i, (channels, stride) in enumerate(
+                zip(filters, strides, strict=True), start=1
+            )
+        ]
+        self.blocks = [
+            [
+                ResidualBlock(
+                    channels, activation, normalization, name=f"block_{i}_{j}"
+                )
+                for j in range(1, residual_blocks + 1)
+            ]
+            for i, channels in enumerate(filters, start=1)
+        ]
+        self.final_activation = keras.activations.get(None if is_plain else activation)
+
+    def _build_convolutions(self, input_shape: Sequence[int | None]) -> tuple:
+        """Build for images of this shape; returns the feature map's shape."""
+        shape = tuple(input_shape)
+        for conv, blocks in zip(self.convs, self.blocks, strict=True):
+            conv.build(shape)
+            shape = conv.compute_output_shape(shape)
+            for block in blocks:
+                block.build(shape)
+        return shape
+
+    def _feature_map(self, inputs: Tensor) -> Tensor:
+        x = inputs
+        for conv, blocks in zip(self.convs, self.blocks, strict=True):
+            x = conv(x)
+            for block in blocks:
+                x = block(x)
+        return self.final_activation(x)
+
+
+class ConvEncoder(_Convolutions):
     """Strided convolutions, dense layers, then one linear head per output.
 
     With residual blocks, the convolutions are linear and the blocks activate.
@@ -368,30 +423,9 @@ class ConvEncoder(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        is_plain = residual_blocks == 0
-        self.convs = [
-            keras.layers.Conv2D(
-                channels,
-                3,
-                strides=stride,
-                padding="same",
-                activation=activation if is_plain else None,
-                name=f"conv_{i}",
-            )
-            for i, (channels, stride) in enumerate(
-                zip(filters, strides, strict=True), start=1
-            )
-        ]
-        self.blocks = [
-            [
-                ResidualBlock(
-                    channels, activation, normalization, name=f"block_{i}_{j}"
-                )
-                for j in range(1, residual_blocks + 1)
-            ]
-            for i, channels in enumerate(filters, start=1)
-        ]
-        self.final_activation = keras.activations.get(None if is_plain else activation)
+        self._add_convolutions(
+            filters, strides, activation, residual_blocks, normalization
+        )
         self.flatten = keras.layers.Flatten(name="flatten")
         self.hidden = [
             keras.layers.Dense(units, activation=activation, name=f"dense_{i}")
@@ -401,33 +435,147 @@ class ConvEncoder(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Build all layers for images `(batch, height, width, channels)`."""
-        shape = tuple(input_shape)
-        for conv, blocks in zip(self.convs, self.blocks, strict=True):
-            conv.build(shape)
-            shape = conv.compute_output_shape(shape)
-            for block in blocks:
-                block.build(shape)
-        width = math.prod(shape[1:])  # type: ignore[arg-type]
+        width = math.prod(self._build_convolutions(input_shape)[1:])
         _build_dense([*self.hidden], [*self.heads.values()], width)
 
     def call(self, inputs: Tensor) -> dict[str, Tensor]:
         """Map images to one `(batch, latent_dim)` tensor per head."""
-        x = inputs
-        for conv, blocks in zip(self.convs, self.blocks, strict=True):
-            x = conv(x)
-            for block in blocks:
-                x = block(x)
-        x = self.flatten(self.final_activation(x))
+        x = self.flatten(self._feature_map(inputs))
         for layer in self.hidden:
             x = layer(x)
         return {name: head(x) for name, head in self.heads.items()}
 
 
-class ConvDecoder(keras.layers.Layer):
-    """Mirror of `ConvEncoder`: dense layers, then upsampling convolutions.
+class ConvMapEncoder(_Convolutions):
+    """Strided convolutions to a map of vectors, each of which is then quantised.
+
+    Args:
+        filters: Channels of each convolution.
+        strides: Stride (1 or 2) of each convolution.
+        activation: Activation of the hidden layers.
+        code_dim: Width of a vector.
+        quantizer: Layer whose `bound` and `nearest` give a vector's code.
+        residual_blocks: Residual blocks after each convolution.
+        normalization: Of the residual blocks.
+    """
+
+    def __init__(
+        self,
+        filters: Sequence[int],
+        strides: Sequence[int],
+        activation: str,
+        code_dim: int,
+        quantizer: keras.layers.Layer,
+        *,
+        residual_blocks: int = 0,
+        normalization: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._add_convolutions(
+            filters, strides, activation, residual_blocks, normalization
+        )
+        self.to_code = keras.layers.Conv2D(code_dim, 1, name="to_code")
+        self.quantizer = quantizer
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Build all layers for images `(batch, height, width, channels)`."""
+        self.to_code.build(self._build_convolutions(input_shape))
+        self.quantizer.build((None, self.to_code.filters))
+
+    def call(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Vectors `z_encoded` and the `indices` of their codes, `(batch, h, w)`."""
+        z = ops.cast(self.to_code(self._feature_map(inputs)), "float32")
+        z = self.quantizer.bound(z)  # (batch, h, w, code_dim)
+        return {"z_encoded": z, "indices": self.quantizer.nearest(z)}
+
+
+class _Upsampling(keras.layers.Layer):
+    """The mirror of `_Convolutions`: each convolution preceded by residual blocks.
 
     A size that strides do not divide (28 -> 14 -> 7 -> 4) is met by cropping the
     doubled feature map (4 -> 8, cropped to 7).
+    """
+
+    start_shape: tuple[int, int, int]
+
+    def _set_sizes(
+        self,
+        filters: Sequence[int],
+        strides: Sequence[int],
+        output_shape: Sequence[int],
+    ) -> None:
+        """The feature map to start from, and the size after each convolution."""
+        height, width, _ = output_shape
+        sizes = map_sizes(height, width, strides)
+        self.start_shape = (*sizes[-1], filters[-1])
+        self.sizes = sizes[-2::-1]
+
+    def _add_convolutions(
+        self,
+        filters: Sequence[int],
+        strides: Sequence[int],
+        activation: str,
+        output_channels: int,
+        upsampling: str,
+        residual_blocks: int,
+        normalization: str | None,
+    ) -> None:
+        is_plain = residual_blocks == 0
+        self.blocks = [
+            [
+                ResidualBlock(
+                    channels, activation, normalization, name=f"block_{i}_{j}"
+                )
+                for j in range(1, residual_blocks + 1)
+            ]
+            for i, channels in enumerate(reversed(filters), start=1)
+        ]
+        self.before_conv = keras.activations.get(None if is_plain else activation)
+        self.convs: list[keras.layers.Layer] = []
+        outputs = [output_channels, *filters[:-1]][::-1]
+        for i, (channels, stride) in enumerate(
+            zip(outputs, reversed(strides), strict=True), start=1
+        ):
+            is_last = i == len(outputs)
+            layer_activation = activation if is_plain and not is_last else None
+            name = f"conv_{i}"
+            self.convs.append(
+                upsampling_layer(upsampling, channels, layer_activation, name)
+                if stride == 2
+                else keras.layers.Conv2D(
+                    channels,
+                    3,
+                    padding="same",
+                    activation=layer_activation,
+                    name=name,
+                )
+            )
+
+    def _build_convolutions(self) -> None:
+        height, width, channels = self.start_shape
+        for conv, blocks, size in zip(self.convs, self.blocks, self.sizes, strict=True):
+            for block in blocks:
+                block.build((None, height, width, channels))
+            conv.build((None, height, width, channels))
+            channels = conv.compute_output_shape((None, height, width, channels))[-1]
+            height, width = size
+
+    def _pixels(self, inputs: Tensor) -> Tensor:
+        x = inputs
+        for conv, blocks, (height, width) in zip(
+            self.convs, self.blocks, self.sizes, strict=True
+        ):
+            for block in blocks:
+                x = block(x)
+            x = conv(self.before_conv(x))
+            if x.shape[1:3] != (height, width):
+                x = x[:, :height, :width]
+        return x
+
+
+class ConvDecoder(_Upsampling):
+    """Mirror of `ConvEncoder`: dense layers, then upsampling convolutions.
 
     Args:
         filters: Channels of the encoder's convolutions, in the encoder's order.
@@ -454,78 +602,217 @@ class ConvDecoder(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        is_plain = residual_blocks == 0
-        height, width, channels = output_shape
-        sizes = [(height, width)]  # of the encoder's feature maps, image first
-        for stride in strides:
-            sizes.append(tuple(-(-side // stride) for side in sizes[-1]))  # type: ignore[arg-type]
-        self.start_shape = (*sizes[-1], filters[-1])
+        self._set_sizes(filters, strides, output_shape)
         self.hidden = [
             keras.layers.Dense(units, activation=activation, name=f"dense_{i}")
             for i, units in enumerate(hidden_units, start=1)
         ]
         self.to_map = keras.layers.Dense(
             math.prod(self.start_shape),
-            activation=activation if is_plain else None,
+            activation=activation if residual_blocks == 0 else None,
             name="to_map",
         )
-        self.blocks = [
-            [
-                ResidualBlock(
-                    channels, activation, normalization, name=f"block_{i}_{j}"
-                )
-                for j in range(1, residual_blocks + 1)
-            ]
-            for i, channels in enumerate(reversed(filters), start=1)
-        ]
-        self.before_conv = keras.activations.get(None if is_plain else activation)
-        self.convs: list[keras.layers.Layer] = []
-        outputs = [channels, *filters[:-1]][::-1]
-        for i, (channels_out, stride) in enumerate(
-            zip(outputs, reversed(strides), strict=True), start=1
-        ):
-            is_last = i == len(outputs)
-            layer_activation = activation if is_plain and not is_last else None
-            name = f"conv_{i}"
-            self.convs.append(
-                upsampling_layer(upsampling, channels_out, layer_activation, name)
-                if stride == 2
-                else keras.layers.Conv2D(
-                    channels_out,
-                    3,
-                    padding="same",
-                    activation=layer_activation,
-                    name=name,
-                )
-            )
-        self.sizes = sizes[-2::-1]  # the size that each convolution must produce
+        self._add_convolutions(
+            filters,
+            strides,
+            activation,
+            output_shape[-1],
+            upsampling,
+            residual_blocks,
+            normalization,
+        )
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Build all layers for codes `(batch, latent_dim)`."""
         _build_dense([*self.hidden], [self.to_map], input_shape[-1])
-        height, width, channels = self.start_shape
-        for conv, blocks, size in zip(self.convs, self.blocks, self.sizes, strict=True):
-            for block in blocks:
-                block.build((None, height, width, channels))
-            conv.build((None, height, width, channels))
-            channels = conv.compute_output_shape((None, height, width, channels))[-1]
-            height, width = size
+        self._build_convolutions()
 
     def call(self, inputs: Tensor) -> Tensor:
         """Map codes to pixels before the output activation."""
         x = inputs
         for layer in self.hidden:
             x = layer(x)
-        x = ops.reshape(self.to_map(x), (-1, *self.start_shape))
-        for conv, blocks, (height, width) in zip(
-            self.convs, self.blocks, self.sizes, strict=True
-        ):
-            for block in blocks:
-                x = block(x)
-            x = conv(self.before_conv(x))
-            if x.shape[1:3] != (height, width):
-                x = x[:, :height, :width]
-        return x
+        return self._pixels(ops.reshape(self.to_map(x), (-1, *self.start_shape)))
+
+
+class ConvMapDecoder(_Upsampling):
+    """Mirror of `ConvMapEncoder`: a 3x3 convolution, then upsampling convolutions.
+
+    Args:
+        filters: Channels of the encoder's convolutions, in the encoder's order.
+        strides: Strides of the encoder's convolutions, in the encoder's order.
+        activation: Activation of the hidden layers.
+        output_shape: Shape `(height, width, channels)` of one image.
+        upsampling: One of `UPSAMPLING`.
+        residual_blocks: Residual blocks before each convolution.
+        normalization: Of the residual blocks.
+    """
+
+    def __init__(
+        self,
+        filters: Sequence[int],
+        strides: Sequence[int],
+        activation: str,
+        output_shape: Sequence[int],
+        upsampling: str,
+        *,
+        residual_blocks: int = 0,
+        normalization: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._set_sizes(filters, strides, output_shape)
+        self.to_map = keras.layers.Conv2D(
+            filters[-1],
+            3,
+            padding="same",
+            activation=activation if residual_blocks == 0 else None,
+            name="to_map",
+        )
+        self._add_convolutions(
+            filters,
+            strides,
+            activation,
+            output_shape[-1],
+            upsampling,
+            residual_blocks,
+            normalization,
+        )
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Build all layers for codes `(batch, h, w, code_dim)`."""
+        self.to_map.build(tuple(input_shape))
+        self._build_convolutions()
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Map codes to pixels before the output activation."""
+        return self._pixels(self.to_map(inputs))
+
+
+def map_sizes(height: int, width: int, strides: Sequence[int]) -> list[tuple[int, int]]:
+    """Height and width of an image and of its feature map after each stride."""
+    sizes = [(height, width)]
+    for stride in strides:
+        height, width = -(-height // stride), -(-width // stride)
+        sizes.append((height, width))
+    return sizes
+
+
+# --- Codes of finitely many values -----------------------------------------------
+
+
+class VectorQuantizer(keras.layers.Layer):
+    """A codebook, and the nearest code to a vector.
+
+    van den Oord et al. (2017), https://arxiv.org/abs/1711.00937, equation 1. All in
+    float32, also in mixed precision.
+
+    Args:
+        num_codes: Codes in the codebook.
+        is_averaged: Whether the codebook follows moving averages, by `update`, rather
+            than the gradient.
+        has_usage: Whether to count how often each code is used.
+    """
+
+    def __init__(
+        self, num_codes: int, is_averaged: bool, has_usage: bool, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_codes = num_codes
+        self.is_averaged = is_averaged
+        self.has_usage = has_usage or is_averaged
+        bound = 1.0 / num_codes
+        self.initializer = keras.initializers.RandomUniform(-bound, bound)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Create the codebook for vectors `(..., code_dim)`."""
+        # `autocast`: no rounding of codes inside a layer that computes in half
+        # precision. `aggregation`: of what replicas assign.
+        arguments = {"dtype": "float32", "autocast": False, "aggregation": "mean"}
+        self.codebook = self.add_weight(
+            shape=(self.num_codes, input_shape[-1]),
+            initializer=self.initializer,
+            trainable=not self.is_averaged,
+            name="codebook",
+            **arguments,
+        )
+        if self.has_usage:
+            self.usage = self.add_weight(
+                shape=(self.num_codes,),
+                initializer="zeros",
+                trainable=False,
+                name="usage",
+                **arguments,
+            )
+
+    def bound(self, z: Tensor) -> Tensor:
+        """The vectors as they are: codes can be anywhere."""
+        return z
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """Index of the nearest code: the lowest of several. int32, `(...)`.
+
+        `|z - e|**2` less `|z|**2`, which is the same for all codes `e`.
+
+        Args:
+            z: Vectors, float32, `(..., code_dim)`.
+        """
+        codes = ops.convert_to_tensor(self.codebook)
+        squares = ops.sum(ops.square(codes), axis=-1)
+        distances = squares - 2.0 * ops.matmul(z, ops.transpose(codes))
+        return ops.cast(ops.argmin(distances, axis=-1), "int32")
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Codes of indices: `(...)` to float32 `(..., code_dim)`."""
+        return ops.take(ops.convert_to_tensor(self.codebook), indices, axis=0)
+
+    def update(
+        self,
+        z: Tensor,
+        indices: Tensor,
+        decay: float,
+        restart_below: float = 0.0,
+        draws: Tensor | None = None,
+    ) -> None:
+        """Follow a training batch: averages, counts and restarts.
+
+        Appendix A.1, equations 6 to 8, with the quotient `m / N` itself as the
+        variable: `N <- decay N + (1 - decay) n` and
+        `e <- e + (1 - decay) (sum of z - n e) / N`. A code that is not used stays
+        where it is. Since `N` starts at 0, the first batch sets the codes it uses to
+        the means of their vectors.
+
+        Args:
+            z: Vectors of the batch, `(..., code_dim)`.
+            indices: Their codes, `(...)`.
+            decay: Of the moving averages.
+            restart_below: Codes used less than this, where 1 is the mean of all
+                codes, move to a random vector of the batch; 0 for none.
+            draws: Uniform in [0, 1), `(num_codes,)`: which vector each would move to.
+        """
+        vectors = ops.stop_gradient(ops.reshape(z, (-1, z.shape[-1])))
+        flat = ops.reshape(indices, (-1,))
+        count = ops.segment_sum(
+            ops.ones_like(vectors[:, 0]), flat, num_segments=self.num_codes
+        )
+        usage = decay * self.usage + (1.0 - decay) * count
+        codes = ops.convert_to_tensor(self.codebook)
+        if self.is_averaged:
+            total = ops.segment_sum(vectors, flat, num_segments=self.num_codes)
+            change = total - count[:, None] * codes
+            weight = (1.0 - decay) / ops.maximum(usage, 1e-30)
+            codes = codes + weight[:, None] * change
+        if restart_below:
+            mean = ops.mean(usage)
+            is_dead = usage < restart_below * mean
+            size = ops.cast(ops.shape(vectors)[0], "float32")
+            chosen = ops.minimum(draws * size, size - 1.0)  # the product may round up
+            moved = ops.take(vectors, ops.cast(chosen, "int32"), axis=0)
+            codes = ops.where(is_dead[:, None], moved, codes)
+            usage = ops.where(is_dead, mean, usage)
+        if self.is_averaged or restart_below:
+            self.codebook.assign(codes)
+        self.usage.assign(usage)
 
 
 def _heads(

@@ -39,6 +39,8 @@ VARIANTS = {
     "laplace": {"likelihood": "laplace", "likelihood_scale": "learned"},
     "beta": {"beta": 4.0},
     "total_correlation": {"dataset_size": 7, "alpha": 0.0, "beta": 8.0, "gamma": 2.0},
+    "ema": {"codebook_update": "ema", "restart_below": 0.1},
+    "restarted_gradient": {"codebook_update": "gradient", "restart_below": 0.1},
     "kl_warmup": {"kl_warmup_steps": 10, "beta": 2.0},
     "resize_conv": {"upsampling": "resize_conv"},
     "transposed_conv": {"upsampling": "transposed_conv"},

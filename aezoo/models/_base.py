@@ -86,6 +86,8 @@ class Autoencoder(Steps, keras.Model):
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features")
     # What `sample` returns, for the protocols of metrics.
     SAMPLES: ClassVar[str] = "means of p(x|z), z from the prior"
+    # Arguments of the bases that a family computes from its own, and does not take.
+    DERIVED_ARGUMENTS: ClassVar[frozenset[str]] = frozenset()
     # Of every head of the encoder.
     code_activation: str = "linear"
     # Terms that are a property of a batch and the same for all of its examples.
@@ -645,7 +647,7 @@ class Autoencoder(Steps, keras.Model):
     @property
     def config(self) -> dict[str, Any]:
         """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
+        arguments = {
             "input_shape": list(self.input_shape),
             "latent_dim": self.latent_dim,
             "output_activation": self.output_activation,
@@ -653,6 +655,8 @@ class Autoencoder(Steps, keras.Model):
             "corruption": self.corruption,
             "corruption_level": self.corruption_level,
         }
+        derived = self.DERIVED_ARGUMENTS
+        return {name: v for name, v in arguments.items() if name not in derived}
 
     # --- Checks and compiled calls --------------------------------------------
 

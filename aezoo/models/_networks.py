@@ -7,16 +7,22 @@ A family is an objective; its network comes from here, with the arguments that s
 So every objective can be compared on the same network, and a network is written once.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
+
+import keras
 
 from aezoo.layers import (
     NORMALIZATIONS,
     UPSAMPLING,
     ConvDecoder,
     ConvEncoder,
+    ConvMapDecoder,
+    ConvMapEncoder,
     DenseDecoder,
     DenseEncoder,
+    map_sizes,
 )
 from aezoo.models._base import Autoencoder
 from aezoo.validation import (
@@ -167,6 +173,91 @@ class ConvNetwork(Autoencoder):
             "filters": list(self.filters),
             "strides": list(self.strides),
             "hidden_units": list(self.hidden_units),
+            "activation": self.activation,
+            "upsampling": self.upsampling,
+            "residual_blocks": self.residual_blocks,
+            "normalization": self.normalization,
+        }
+
+
+class ConvMapNetwork(Autoencoder):
+    """Strided convolutions to a map of vectors, each quantised, and their mirror back.
+
+    `ConvNetwork` without its dense layers: the code keeps the image's two axes.
+
+    Args:
+        input_shape: Image shape `(height, width, channels)`.
+        filters: Channels of each 3x3 convolution of the encoder.
+        strides: Stride (1 or 2) of each convolution.
+        activation: Keras activation of the hidden layers.
+        upsampling: As in `ConvNetwork`.
+        residual_blocks: Residual blocks after each convolution.
+        normalization: In the residual blocks: None, `"batch"` or `"group"`.
+        **kwargs: Arguments of the objective.
+    """
+
+    DERIVED_ARGUMENTS: ClassVar[frozenset[str]] = frozenset({"latent_dim"})
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (28, 28, 1),
+        *,
+        filters: Sequence[int] = (32, 64),
+        strides: Sequence[int] = (2, 2),
+        activation: str = "relu",
+        upsampling: str = "resize_conv",
+        residual_blocks: int = 0,
+        normalization: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(input_shape, **kwargs)
+        self.filters = check_positive_ints("filters", filters, minimum=1)
+        self.strides = check_strides(strides, self.filters)
+        self.activation = activation
+        self.upsampling = check_choice("upsampling", upsampling, UPSAMPLING)
+        self.residual_blocks = int(
+            check_number("residual_blocks", residual_blocks, low=0)
+        )
+        self.normalization = check_choice(
+            "normalization", normalization, (None, *NORMALIZATIONS)
+        )
+
+    def add_networks(self, code_dim: int, quantizer: keras.layers.Layer) -> None:
+        """Set encoder and decoder, for vectors of width `code_dim`."""
+        height, width, _ = self.input_shape
+        self.map_shape = (*map_sizes(height, width, self.strides)[-1], code_dim)
+        self.latent_dim = math.prod(self.map_shape)
+        self.encoder = ConvMapEncoder(
+            self.filters,
+            self.strides,
+            self.activation,
+            code_dim,
+            quantizer,
+            residual_blocks=self.residual_blocks,
+            normalization=self.normalization,
+        )
+        self.decoder = ConvMapDecoder(
+            self.filters,
+            self.strides,
+            self.activation,
+            self.input_shape,
+            self.upsampling,
+            residual_blocks=self.residual_blocks,
+            normalization=self.normalization,
+        )
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one code, `(h, w, code_dim)`."""
+        return self.map_shape
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
+        return {
+            **super().config,
+            "filters": list(self.filters),
+            "strides": list(self.strides),
             "activation": self.activation,
             "upsampling": self.upsampling,
             "residual_blocks": self.residual_blocks,

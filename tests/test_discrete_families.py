@@ -1,0 +1,254 @@
+"""Codes of finitely many values: quantisers and the families that use them."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.spatial.distance
+from keras import ops
+
+import aezoo
+from aezoo.evaluation import evaluate
+from aezoo.layers import VectorQuantizer
+from aezoo.models.vq_vae import VQVAE
+from tests import checks
+
+VQ = VQVAE.TINY_CONFIG
+EMA = {**VQ, "codebook_update": "ema", "restart_below": 0.1}
+
+
+@pytest.fixture
+def x() -> np.ndarray:
+    return checks.pixels(VQ, n=20)
+
+
+def quantizer(codes: np.ndarray, **kwargs) -> VectorQuantizer:
+    arguments = {"is_averaged": True, "has_usage": True, **kwargs}
+    layer = VectorQuantizer(len(codes), **arguments)
+    layer.build((None, codes.shape[1]))
+    layer.codebook.assign(codes)
+    return layer
+
+
+# --- Vector quantisation -------------------------------------------------------
+
+
+def test_the_nearest_code_is_chosen(rng) -> None:
+    z = rng.standard_normal((6, 5, 4, 3), "float32")
+    codes = rng.standard_normal((11, 3), "float32")
+    layer = quantizer(codes)
+    distances = scipy.spatial.distance.cdist(z.reshape(-1, 3), codes)
+    expected = distances.argmin(axis=1).reshape(6, 5, 4)
+    indices = np.asarray(layer.nearest(z))
+    np.testing.assert_array_equal(indices, expected)
+    assert indices.dtype == np.int32
+    np.testing.assert_array_equal(layer.lookup(indices), codes[expected])
+
+
+def test_a_tie_goes_to_the_lowest_index() -> None:
+    codes = np.float32([[3, 0], [1, 0], [-1, 0], [1, 0]])
+    layer = quantizer(codes)
+    z = np.float32([[0, 0], [1, 0], [0, 5]])
+    np.testing.assert_array_equal(layer.nearest(z), [1, 1, 1])
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_codes_are_exact_in_mixed_precision(policy, x) -> None:
+    """No code is rounded, although the encoder computes in half precision."""
+    model = VQVAE(**VQ, dtype=policy)
+    model.compile("adam")
+    codebook = np.asarray(model.quantizer.codebook)
+    assert np.any(codebook != codebook.astype("float16"))
+    outputs = model(x, training=False)
+    indices = np.asarray(outputs["indices"])
+    np.testing.assert_array_equal(outputs["z"], codebook[indices])
+    np.testing.assert_array_equal(outputs["z_quantized"], codebook[indices])
+    z = np.asarray(outputs["z_encoded"], "float64").reshape(-1, 3)
+    nearest = scipy.spatial.distance.cdist(z, codebook).argmin(axis=1)
+    np.testing.assert_array_equal(indices.ravel(), nearest)
+
+
+def test_averages_follow_the_appendix(rng) -> None:
+    """Against equations 6 to 8 with a sum and a count, as the paper has them."""
+    codes = rng.standard_normal((5, 2), "float32")
+    layer = quantizer(codes)
+    counts, sums = np.zeros(5), np.zeros((5, 2))
+    for _ in range(6):
+        z = rng.standard_normal((4, 3, 2), "float32")
+        indices = np.asarray(layer.nearest(z))
+        layer.update(ops.convert_to_tensor(z), indices, decay=0.8)
+        for i in range(5):
+            chosen = z[indices == i]
+            counts[i] = 0.8 * counts[i] + 0.2 * len(chosen)
+            sums[i] = 0.8 * sums[i] + 0.2 * chosen.sum(axis=0)
+        used = counts > 0
+        assert used.any()
+        expected = np.where(
+            used[:, None], sums / np.maximum(counts, 1e-9)[:, None], codes
+        )
+        np.testing.assert_allclose(layer.codebook, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(layer.usage, counts, rtol=1e-5)
+
+
+def test_a_code_that_is_never_used_stays_and_stays_finite(rng) -> None:
+    codes = np.float32([[0, 0], [90, 90]])
+    layer = quantizer(codes)
+    layer.usage.assign([1.0, 1.0])
+    z = ops.convert_to_tensor(rng.standard_normal((10, 2), "float32"))
+    for _ in range(60):  # 0.01**60 underflows
+        layer.update(z, layer.nearest(z), decay=0.01)
+    np.testing.assert_array_equal(np.asarray(layer.codebook)[1], [90, 90])
+    assert np.isfinite(layer.codebook).all()
+
+
+@pytest.mark.parametrize("is_averaged", [True, False])
+def test_a_dead_code_moves_to_a_vector_of_the_batch(rng, is_averaged) -> None:
+    codes = np.float32([[0, 0], [0.1, 0], [90, 90], [-90, 90]])
+    layer = quantizer(codes, is_averaged=is_averaged)
+    z = rng.standard_normal((40, 2), "float32")
+    indices = layer.nearest(z)
+    assert set(np.asarray(indices)) == {0, 1}
+    draws = ops.convert_to_tensor(np.float32([0, 0, 0.5, 0.999]))
+    layer.update(ops.convert_to_tensor(z), indices, 0.9, 0.5, draws)
+    moved = np.asarray(layer.codebook)
+    np.testing.assert_array_equal(moved[2:], z[[20, 39]])
+    usage = np.asarray(layer.usage)
+    # a code that starts anew has the mean of what all were used
+    np.testing.assert_allclose(usage[2:], 0.1 * 40 / 4, rtol=1e-5)
+    if not is_averaged:
+        np.testing.assert_array_equal(moved[:2], codes[:2])
+
+
+def test_the_gradient_passes_straight_through(x) -> None:
+    """d loss / d z_encoded is d loss / d z, and the codebook's comes from its term."""
+    model = checks.new_model(VQVAE, VQ)
+    terms = checks.losses_of(model, x)
+    outputs = {k: np.asarray(v) for k, v in model(x, training=False).items()}
+    square = np.sum((outputs["z_encoded"] - outputs["z"]) ** 2, axis=-1)
+    for name in ("commitment", "codebook"):
+        np.testing.assert_allclose(terms[name], square.mean(axis=(1, 2)), rtol=1e-4)
+    posterior = model.posterior(x)
+    np.testing.assert_array_equal(posterior.mode(), outputs["z"])
+
+    moved = {}
+    for name in ("reconstruction", "commitment", "codebook"):
+        weights = {k: float(k == name) for k in model.loss_weights}
+        part = type("Part", (VQVAE,), {"loss_weights": weights})(**VQ)
+        part.compile(keras.optimizers.SGD(0.01))
+        before = checks.weights_of(part)
+        part.fit(x, verbose=0)
+        after = checks.weights_of(part)
+        moved[name] = {
+            part_name: any(
+                np.any(after[k] != before[k]) for k in after if part_name in k
+            )
+            for part_name in ("to_code", "codebook", "to_map")
+        }
+    assert moved == {
+        "reconstruction": {"to_code": True, "codebook": False, "to_map": True},
+        "commitment": {"to_code": True, "codebook": False, "to_map": False},
+        "codebook": {"to_code": False, "codebook": True, "to_map": False},
+    }
+
+
+@pytest.mark.parametrize("update", ["gradient", "ema"])
+def test_dead_codes_restart_in_training_only(update, x) -> None:
+    config = {**VQ, "codebook_update": update, "restart_below": 1e-6}
+    model = checks.new_model(VQVAE, config)
+    far = np.full((7, 3), 50.0, "float32")
+    far[0] = 0.0
+    model.quantizer.codebook.assign(far)
+    model.evaluate(x, verbose=0)
+    np.testing.assert_array_equal(model.quantizer.codebook, far)
+    model.fit(x, batch_size=10, verbose=0)
+    assert np.abs(model.quantizer.codebook).max() < 40.0
+
+
+def test_restarts_keep_the_whole_codebook_in_use() -> None:
+    """The claim of the option: usage falls without it and is high with it."""
+    x = checks.pixels(VQ, n=64)
+    shares = {}
+    for restart_below in (0.0, 0.1):
+        config = {**EMA, "num_codes": 32, "restart_below": restart_below}
+        model = checks.new_model(VQVAE, {**config, "ema_decay": 0.9})
+        model.fit(x, batch_size=16, epochs=15, verbose=0)
+        shares[restart_below] = len(np.unique(model.encode_indices(x))) / 32
+    assert shares[0.1] > 0.8 > shares[0.0]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [c for c in checks.CHECKS if c is not checks.check_every_weight_learns],
+    ids=lambda check: check.__name__[6:],
+)
+def test_a_codebook_of_averages_keeps_the_common_promises(check) -> None:
+    check(VQVAE, EMA)  # its codebook moves, but not as a trainable weight
+
+
+def test_averages_are_saved(tmp_path) -> None:
+    state = checks.trained(VQVAE, EMA)
+    checks.check_keras_round_trip(VQVAE, EMA, tmp_path)
+    names = {w.name for w in state.model.non_trainable_weights}
+    assert names == {"codebook", "usage"}
+
+
+# --- Indices --------------------------------------------------------------------
+
+
+def test_indices_decode_to_the_reconstruction(x) -> None:
+    model = checks.trained(VQVAE, VQ).model
+    indices = model.encode_indices(x, batch_size=3)
+    assert indices.shape == (20, 2, 2)
+    assert indices.dtype == np.int32
+    assert 0 <= indices.min() <= indices.max() < model.num_codes
+    np.testing.assert_array_equal(indices, model.posterior(x).indices)
+    np.testing.assert_allclose(
+        model.decode_indices(indices), model.reconstruct(x), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [
+        np.zeros((2, 2), "int32"),
+        np.zeros((3, 2, 1), "int32"),
+        np.zeros((0, 2, 2), "int32"),
+        np.zeros((3, 2, 2), "float32"),
+        np.full((3, 2, 2), -1),
+        np.full((3, 2, 2), 7),
+    ],
+)
+def test_wrong_indices_are_refused(indices) -> None:
+    model = checks.built(VQVAE, VQ)
+    with pytest.raises(ValueError, match=r"integers from 0 to 6 of shape \(n, 2, 2\)"):
+        model.decode_indices(indices)
+
+
+def test_the_posterior_has_the_papers_constant_divergence(x) -> None:
+    kl = np.asarray(checks.built(VQVAE, VQ).posterior(x).kl())
+    np.testing.assert_allclose(kl, 4 * np.log(7), rtol=1e-6)
+
+
+def test_metrics_of_the_codebook(x) -> None:
+    model = checks.trained(VQVAE, VQ).model
+    report = evaluate(model, x, metrics=["codebook_usage", "codebook_perplexity"])
+    used = np.unique(model.encode_indices(x))
+    assert report.metrics["codebook_usage"].value == pytest.approx(len(used) / 7)
+    assert 1.0 <= report.metrics["codebook_perplexity"].value <= len(used) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("num_codes", 0, "`num_codes` must be an integer of at least 1"),
+        ("code_dim", 0, "`code_dim` must be an integer of at least 1"),
+        ("commitment_cost", -1.0, "`commitment_cost` must be a finite number"),
+        ("codebook_update", "em", "Did you mean 'ema'"),
+        ("ema_decay", 1.5, "`ema_decay` must be a finite number .* at most 1"),
+        ("restart_below", 2.0, "`restart_below` must be a finite number"),
+        ("latent_dim", 3, "Unknown argument `latent_dim`"),
+        ("hidden_units", (8,), "Unknown argument `hidden_units`"),
+    ],
+)
+def test_wrong_arguments_of_vq_vae(argument, value, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        aezoo.create("vq_vae", **{argument: value})
