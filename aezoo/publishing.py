@@ -101,11 +101,7 @@ class Target:
                 f"is not yet published. Received: tag={self.tag!r}. Publish again with "
                 "the tag after the merge."
             )
-        if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
-            raise ValueError(
-                "`token` must be one word of ASCII letters, as the Hub issued it. What "
-                "was received is not shown."
-            )
+        remote.check_token(self.token)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -410,7 +406,7 @@ def _compare(folder: Path, repository: Repository | None) -> Iterator[FileState]
         if path.is_file():
             sha256 = sha256_of(path)
             state = "new" if name not in hashes else "changed"
-            if hashes.get(name) in (sha256, remote._git_sha1(path)):
+            if hashes.get(name) in (sha256, remote.git_sha1(path)):
                 state = "unchanged"
             yield FileState(name, state, path.stat().st_size, sha256)
         elif name in hashes and name in (SAMPLES, RECONSTRUCTION):
@@ -534,7 +530,7 @@ def _ask(
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome and state.outcome.exception()
-        return backoff(state) + min(remote._retry_after(error), LONGEST_WAIT)
+        return backoff(state) + min(remote.retry_after(error), LONGEST_WAIT)
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
@@ -552,7 +548,7 @@ def _may_pass(error: BaseException) -> bool:
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError):
-        return remote._status(error) in remote._TRANSIENT
+        return remote.status_of(error) in remote.TRANSIENT
     # The client reads some answers before it looks at their status.
     return isinstance(error, httpx2.TransportError | json.JSONDecodeError)
 
@@ -571,7 +567,7 @@ def _named_errors(target: Target) -> Iterator[None]:
             "No request was allowed, so nothing was published. Unset HF_HUB_OFFLINE."
         ) from error
     except errors.HfHubHTTPError as error:
-        status = remote._status(error)
+        status = remote.status_of(error)
         if status == 412:
             raise HubError(_moved(target)) from error
         if status in (401, 403, 404):
@@ -588,7 +584,7 @@ def _named_errors(target: Target) -> Iterator[None]:
             f"The Hub's answer for {target.repo_id} is not JSON. {again}"
         ) from error
     except httpx2.TransportError as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise HubError(
             f"The Hub could not be reached for {target.repo_id}: {reason}. Check the "
             f"connection. {again}"

@@ -28,7 +28,7 @@ SCHEME = "hf://"
 ATTEMPTS, FIRST_WAIT = 4, 0.5
 # Seconds after which no other attempt begins.
 PATIENCE = 20.0
-_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 _OTHER_CACHE = "choose another folder by `cache_dir=` or HF_HOME"
 
 
@@ -44,6 +44,9 @@ class Place:
         local_files_only: Take what is cached, without a request.
         token: Access token; None for the one that `hf auth login` stored, if any.
         endpoint: Address of the Hub; None for the client's.
+
+    Raises:
+        ValueError: If the token is none; it is not shown.
     """
 
     repo_id: str
@@ -53,11 +56,28 @@ class Place:
     token: str | None = dataclasses.field(default=None, repr=False)
     endpoint: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a token that the client would show in an error of its own."""
+        check_token(self.token)
+
     @property
     def address(self) -> str:
         """`hf://organisation/name@revision`."""
         suffix = "" if self.revision is None else f"@{self.revision}"
         return f"{SCHEME}{self.repo_id}{suffix}"
+
+
+def check_token(token: str | None) -> None:
+    """Refuse what cannot be a token, and would be shown in an error of the client.
+
+    Raises:
+        ValueError: If it is not one word of ASCII letters.
+    """
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
+        raise ValueError(
+            "`token` must be one word of ASCII letters, as the Hub issued it. What was "
+            "received is not shown."
+        )
 
 
 def parse_address(address: str, **options: Any) -> Place:
@@ -183,13 +203,13 @@ def _is_intact(path: Path, sha256: str | None) -> bool:
         if re.fullmatch(r"[0-9a-f]{64}", name):
             return sha256_of(path) == name
         if re.fullmatch(r"[0-9a-f]{40}", name):
-            return _git_sha1(path) == name
+            return git_sha1(path) == name
     except FileNotFoundError:  # another process found it damaged, too
         return False
     return True  # an ETag of another kind
 
 
-def _git_sha1(path: Path) -> str:
+def git_sha1(path: Path) -> str:
     """What Git calls a file's content."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
@@ -211,7 +231,7 @@ def _download(place: Place, filename: str, max_bytes: int | None) -> Path:
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome and state.outcome.exception()
-        return backoff(state) + _retry_after(error)
+        return backoff(state) + retry_after(error)
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
@@ -354,7 +374,7 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, LocalEntryNotFoundError):
         return False  # the client has tried for long
     if isinstance(error, HfHubHTTPError):
-        return _status(error) in _TRANSIENT
+        return status_of(error) in TRANSIENT
     if isinstance(error, httpx2.TransportError):
         return error.request.method == "HEAD"
     return _is_wrong_size(error)
@@ -365,12 +385,13 @@ def _is_wrong_size(error: BaseException) -> bool:
     return type(error) is OSError and error.errno is None
 
 
-def _status(error: Any) -> int | None:
+def status_of(error: Any) -> int | None:
+    """The status of the answer that an error came from; None without one."""
     response = getattr(error, "response", None)
     return getattr(response, "status_code", None)
 
 
-def _retry_after(error: Any) -> float:
+def retry_after(error: Any) -> float:
     """Seconds for which the Hub asked to be left alone."""
     value = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After")
     return float(value) if value and value.strip().isdigit() else 0.0
@@ -408,14 +429,14 @@ def _named_errors(place: Place, filename: str) -> Iterator[None]:
             "published. `keras.saving.load_model` may read it."
         ) from error
     except errors.HfHubHTTPError as error:
-        if _status(error) in (401, 403):
+        if status_of(error) in (401, 403):
             remedy = "Check the token: pass another as `token=`, or run `hf auth login`"
-        elif seconds := _retry_after(error):
+        elif seconds := retry_after(error):
             remedy = f"Try again in {seconds:.0f} s"
         else:
             remedy = "Try again later"
         raise HubError(
-            f"The Hub answered {_status(error)} for {filename} of {where}. {remedy}."
+            f"The Hub answered {status_of(error)} for {filename} of {where}. {remedy}."
         ) from error
     except errors.HFValidationError as error:
         raise HubError(f"{where} is not a valid address: {error}") from error

@@ -141,6 +141,16 @@ def test_the_environment_names_the_hub_and_forbids_it(hub, tmp_path) -> None:
     assert run(HF_HUB_OFFLINE="1").stdout == online.stdout
 
 
+@pytest.mark.parametrize("token", ["hf_secret\n", "hf_se cret", "hf_sécret", ""])
+def test_what_cannot_be_a_token_is_refused_unseen(token: str) -> None:
+    """The client would print it, as a header that is not allowed."""
+    with pytest.raises(
+        ValueError, match=r"`token` must be one word of ASCII"
+    ) as caught:
+        aezoo.load("hf://org/name", token=token or " ")
+    assert "cret" not in str(caught.value)
+
+
 def test_addresses_name_repository_and_revision() -> None:
     assert parse_address("hf://org/name").revision is None
     place = parse_address("hf://org/na.me-1@v1.0", token="t")
