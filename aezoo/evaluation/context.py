@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from aezoo.datasets import Dataset, DatasetError, open_dataset
-from aezoo.distributions import IndexedNoise, Posterior
+from aezoo.distributions import IndexedNoise, Posterior, estimated_kl
 from aezoo.models._base import Autoencoder
 from aezoo.progress import with_progress
 
@@ -19,6 +19,7 @@ CHUNK = 1000
 # Added to the seed, so that noise of different use is independent.
 BINARISATION_STREAM = 1_000_003
 DEQUANTISATION_STREAM = 2_000_003
+KL_STREAM = 3_000_017
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,18 @@ class Evaluation:
             "importance_samples": self.settings.importance_samples,
             "num_samples": f"{self.num_samples:,}",
             "samples": self.model.SAMPLES,
+            "kl": self._kl_protocol,
         }
+
+    @property
+    def _kl_protocol(self) -> str:
+        draws = self.model.KL_DRAWS
+        if not draws:
+            return "in closed form"
+        return (
+            f"as the mean of log q(z|x) - log p(z) over {draws} codes z ~ q(z|x) per "
+            f"image, seed {self.seed},"
+        )
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
@@ -289,8 +301,13 @@ class Chunk:
 
     @cached_property
     def kl(self) -> np.ndarray:
-        """KL(q(z|x)||p(z)); nats, float64, `(n,)`."""
-        return np.asarray(self.posterior.kl(), "float64")
+        """KL(q(z|x)||p(z)) to the model's prior; nats, float64, `(n,)`."""
+        draws = self.model.KL_DRAWS
+        if not draws:
+            return np.asarray(self.posterior.kl(), "float64")
+        prior, noise = self.model.prior_density(), self.noise(KL_STREAM)
+        estimate = estimated_kl(self.posterior, prior, noise, draws)
+        return np.asarray(estimate, "float64")
 
     @cached_property
     def binarised(self) -> "Chunk":

@@ -62,7 +62,7 @@ def _with_binarised(name: str, protocol: str, **fields: Any) -> Callable[..., An
     "elbo",
     unit="nats per image",
     protocol="mean over images of log p(x|z) - KL(q(z|x)||p(z)), one z ~ q(z|x) per "
-    "image, seed {seed}, KL in closed form with weight 1",
+    "image, seed {seed}, KL {kl} with weight 1",
     higher_is_better=True,
     is_density=_has_density,
     reference=_VAE,
@@ -88,8 +88,8 @@ def reconstruction_nll(chunk: Chunk) -> np.ndarray:
 @_with_binarised(
     "kl",
     unit="nats per image",
-    protocol="mean over images of KL(q(z|x)||p(z)) in closed form: the second part of "
-    "the negative ELBO",
+    protocol="mean over images of KL(q(z|x)||p(z)) {kl}: the second part of the "
+    "negative ELBO",
     higher_is_better=None,
     reference=_VAE,
 )
@@ -255,9 +255,8 @@ def log_sum_of_weights(
         return ops.repeat(values, noise.draws, axis=0)
 
     posterior = model.make_posterior({k: repeat(v) for k, v in parameters.items()})
-    z = posterior.sample(noise)  # (batch * draws, *latent_shape)
+    # (batch * draws, *latent_shape) and (batch * draws,)
+    z, log_q = posterior.sample_with_log_prob(noise)
     observation = model.observation(model.decode_parameters(z))
-    log_weights = (
-        observation.log_prob(repeat(x)) + model.log_prior(z) - posterior.log_prob(z)
-    )
+    log_weights = observation.log_prob(repeat(x)) + model.log_prior(z) - log_q
     return ops.logsumexp(ops.reshape(log_weights, (-1, noise.draws)), axis=1)

@@ -95,6 +95,8 @@ class Autoencoder(Steps, keras.Model):
     # Term that `adversary`, a network beside the model, minimises against it.
     ADVERSARY_TERM: ClassVar[str | None] = None
     adversary: keras.layers.Layer
+    # Codes per image from which KL(q(z|x)||p(z)) is estimated; 0: in closed form.
+    KL_DRAWS: ClassVar[int] = 0
 
     encoder: keras.layers.Layer
     decoder: keras.layers.Layer
@@ -183,6 +185,10 @@ class Autoencoder(Steps, keras.Model):
         """Log p(z) of codes `(batch, *latent_shape)`: standard normal. `(batch,)`."""
         return -0.5 * losses.sum_per_example(ops.square(z) + losses.LOG_2PI)
 
+    def prior_density(self) -> Callable[[Tensor], Tensor]:
+        """`log_prior`, with all work done that does not depend on the codes."""
+        return self.log_prior
+
     def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """Codes from the prior, float32, `(n, *latent_shape)`: standard normal.
 
@@ -238,22 +244,32 @@ class Autoencoder(Steps, keras.Model):
             `x_hat` (mean image), `decoder_output` (before the output activation),
             `z` (the decoded code) and the parameters of the posterior; all float32.
         """
+        posterior = self.infer(inputs, training)
+        if training and sample_seed is None:
+            sample_seed = self.seed_generator
+        code = self.draw_code(posterior, sample_seed)
+        decoder_output = self.decode_parameters(code["z"], training=training)
+        return {
+            "x_hat": self.to_pixels(decoder_output),
+            "decoder_output": decoder_output,
+            **posterior.parameters(),
+            **code,
+        }
+
+    def infer(self, inputs: Tensor, training: bool = False) -> Posterior:
+        """The posterior of images inside a graph; of corrupted ones in training."""
         x = self.to_unit_range(inputs, self.compute_dtype)
         if training and self.corruption is not None:
             x = apply_corruption(
                 x, self.corruption, self.corruption_level, self.seed_generator
             )
-        posterior = self.make_posterior(self.encode_parameters(x, training=training))
-        if training and sample_seed is None:
-            sample_seed = self.seed_generator
-        z = posterior.mode() if sample_seed is None else posterior.sample(sample_seed)
-        decoder_output = self.decode_parameters(z, training=training)
-        return {
-            "x_hat": self.to_pixels(decoder_output),
-            "decoder_output": decoder_output,
-            **posterior.parameters(),
-            "z": z,
-        }
+        return self.make_posterior(self.encode_parameters(x, training=training))
+
+    def draw_code(self, posterior: Posterior, sample_seed: Any) -> dict[str, Tensor]:
+        """The code `z` that `call` decodes: a sample, or the mode without a seed."""
+        if sample_seed is None:
+            return {"z": posterior.mode()}
+        return {"z": posterior.sample(sample_seed)}
 
     def noise(self, shape: Sequence[Any], training: bool, sample_seed: Any) -> Tensor:
         """Standard normal noise for a term that `call` prepares to estimate.
@@ -268,8 +284,7 @@ class Autoencoder(Steps, keras.Model):
             Float32, of that shape.
         """
         if sample_seed is None and not training:
-            one = IndexedNoise(TEST_SEED).normal((1, *shape[1:]))
-            return ops.broadcast_to(one, shape)
+            return IndexedNoise(TEST_SEED, is_shared=True).normal(shape)
         return standard_normal(shape, sample_seed or self.seed_generator)
 
     def encode_parameters(self, x: Tensor, training: bool = False) -> dict[str, Tensor]:
