@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-tensorflow test-jax lint format wheel clean
+.PHONY: demo test test-tensorflow test-jax faults lint format wheel clean
 
 demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
 	$(BIN)/aezoo demo -o demo.png
@@ -19,6 +19,9 @@ test-tensorflow: $(VENV)/.dev
 
 test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
 	KERAS_BACKEND=jax $(PYTEST) tests/test_common.py tests/test_golden.py
+
+faults: $(VENV)/.dev  ## Inject every fault of the Hub, and print what came of it
+	KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py
 
 lint: $(VENV)/.dev  ## Style, types and import rules
 	$(BIN)/ruff format --check .

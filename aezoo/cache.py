@@ -161,10 +161,8 @@ def _fetch_one(name: str, place: Place) -> Download:
 
 
 def _fetch_model(place: Place) -> Path:
-    from aezoo.folder import read_entry
-
-    snapshot, repository = remote.fetch_model(place)
-    return snapshot / read_entry(snapshot, repository).weights.file
+    snapshot, _, entry = remote.fetch_entry(place)
+    return snapshot / entry.weights.file
 
 
 def _stamps(place: Place) -> set[tuple[Path, int]]:
@@ -446,10 +444,8 @@ def _promised(snapshot: Path, entries: Sequence[WeightsEntry]) -> Mapping[str, s
 
 def _damage(path: Path, sha256: str | None) -> str | None:
     """What is wrong with a file of a known hash, or of the cache's own name for it."""
-    from huggingface_hub.utils.sha import git_hash
-
     if sha256 is None and re.fullmatch("[0-9a-f]{40}", path.name):
-        expected, received = path.name, git_hash(path.read_bytes())
+        expected, received = path.name, remote.git_sha1(path)
     else:
         received = sha256_of(path)
         is_hash = re.fullmatch("[0-9a-f]{64}", path.name)

@@ -1003,8 +1003,9 @@ def _open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
     """The entry of a folder or repository; the folder, and what links may lead into."""
     with _quiet_loading("TensorFlow"):
         from aezoo import folder, hub
-    found = cast("tuple[Path, Path | None]", hub.find_folder(name))  # see `_is_own`
-    return folder.read_entry(*found), *found
+    found = hub.find_folder(name)
+    path, root, entry = cast("tuple[Path, Path | None, Any]", found)  # see `_is_own`
+    return entry or folder.read_entry(path, root), path, root
 
 
 def _read(paths: Sequence[Path], model: _Model, invert: bool) -> "np.ndarray":

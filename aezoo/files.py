@@ -63,7 +63,7 @@ def verify_sha256(path: Path, expected: str, remedy: str) -> None:
     received = sha256_of(path)
     if received != expected:
         raise ChecksumError(
-            f"The file {path} does not match the manifest: expected sha256 "
+            f"The file {path} does not match its hash: expected sha256 "
             f"{expected[:12]}…, received {received[:12]}… "
             f"({path.stat().st_size:,} bytes). {remedy}"
         )
@@ -148,6 +148,6 @@ def check_hdf5(path: Path, num_params: int) -> None:
                 values += item.size
     if values != num_params:
         raise ManifestError(
-            f"The weights file {path} does not fit its manifest entry: expected "
+            f"The weights file {path} does not fit its entry: expected "
             f"{num_params:,} values, received {values:,}."
         )

@@ -99,7 +99,7 @@ def load(
 
 def find_folder(
     name: str | os.PathLike[str], source: str = "auto", **options: Any
-) -> tuple[Path, Path | None] | None:
+) -> tuple[Path, Path | None, FolderEntry | None] | None:
     """The folder that `load(name)` reads, fetched if it is on the Hub.
 
     Args:
@@ -108,8 +108,8 @@ def find_folder(
         **options: The other options of `load`.
 
     Returns:
-        The folder, and what links in it must not leave, as `load_folder` takes them;
-        None if `name` names a model of the zoo.
+        The folder, what links in it must not leave, and its entry if its files have
+        just been checked, as `load_folder` takes them; None if `name` is of the zoo.
 
     Raises:
         ValueError: If options contradict the kind of name.
@@ -127,9 +127,9 @@ def find_folder(
             f"source={source!r}, name={str(name)!r}."
         )
     if path is None:
-        return remote.fetch_model(remote.parse_address(str(name), **options))
+        return remote.fetch_entry(remote.parse_address(str(name), **options))
     _refuse_hub_options(options, f"name={str(name)!r}")
-    return path, None
+    return path, None, None
 
 
 def find_place(
@@ -183,13 +183,19 @@ def bundled_weights(entry: WeightsEntry) -> Path:
     return path
 
 
-def load_folder(path: Path, root: Path | None = None) -> Autoencoder:
+def load_folder(
+    path: Path, root: Path | None = None, entry: FolderEntry | None = None
+) -> Autoencoder:
     """The model of a folder that `aezoo.save` wrote; raises as `load` does.
 
     Args:
         path: The folder.
         root: What links in it must not leave; None for the folder itself.
+        entry: Its entry, where `remote.fetch_entry` has just read it and checked the
+            weights; None to do so here.
     """
+    if entry is not None:
+        return load_entry(entry, path / entry.weights.file)
     entry = folder.read_entry(path, root)
     entry_class(entry)  # refused before the weights are even hashed
     return load_entry(entry, folder.weights_path(path, entry, root))

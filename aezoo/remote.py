@@ -165,8 +165,8 @@ def fetch_model(place: Place) -> tuple[Path, Path]:
         place: The repository.
 
     Returns:
-        The folder in the cache, and the cache's folder of this repository: the files
-        in the first are links into the second.
+        The folder in the cache, and the cache itself: the files in the first are links
+        into the second, to the repository's own or to those that all share.
 
     Raises:
         HubError: As in `fetch`.
@@ -182,13 +182,13 @@ def fetch_entry(place: Place) -> tuple[Path, Path, "FolderEntry"]:
     from aezoo.folder import ENTRY, MAX_ENTRY_BYTES, read_entry
 
     path = fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
-    snapshot, repository = path.parent, path.parents[2]
-    entry = read_entry(snapshot, repository)
+    snapshot, cache = path.parent, path.parents[3]
+    entry = read_entry(snapshot, cache)
     weights = entry.weights
-    path_inside(snapshot, weights.file, repository)  # before anything is written
+    path_inside(snapshot, weights.file, cache)  # before anything is written
     pinned = dataclasses.replace(place, revision=snapshot.name)
     fetch(pinned, weights.file, weights.sha256, weights.bytes)
-    return snapshot, repository, entry
+    return snapshot, cache, entry
 
 
 def _is_intact(path: Path, sha256: str | None) -> bool:

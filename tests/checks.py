@@ -434,7 +434,7 @@ def check_mismatched_loads(cls: Family, config: Config, folder: Path) -> None:
     larger = [*value, value[-1]] if isinstance(value, list) else value + 1
     wider = {**model.config, size: larger}
     for changes, message in (
-        ({"num_params": model.count_params() + 1}, "does not fit its manifest entry"),
+        ({"num_params": model.count_params() + 1}, "does not fit its entry"),
         ({"config": wider}, "does not fit its configuration"),
         ({"latent_shape": [99]}, "does not fit its configuration"),
         ({"config": {f"{size}_": 3}}, f"Did you mean '{size}'"),

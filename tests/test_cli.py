@@ -583,7 +583,7 @@ def test_damaged_weights(
     (folder / f"{CONV_VAE}.weights.h5").write_bytes(b"damaged")
     monkeypatch.setattr("aezoo.hub.WEIGHTS_FOLDER", folder)
     told = fail("sample", CONV_VAE, "-o", tmp_path / "out.png")
-    assert "does not match the manifest" in told
+    assert "does not match its hash" in told
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """The documents run: README's example, its commands, its links."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.hub_server import HubServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,11 +26,15 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_readmes_python_runs(tmp_path: Path) -> None:
+    """From beginning to end, with a Hub on the loopback interface."""
     code = blocks("python")
     assert code
     script = tmp_path / "readme.py"
     script.write_text("\n".join(code), encoding="utf-8")
-    subprocess.run([sys.executable, str(script)], check=True, cwd=tmp_path)
+    with HubServer() as hub:
+        env = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HOME": str(tmp_path)}
+        run = [sys.executable, str(script)]
+        subprocess.run(run, check=True, cwd=tmp_path, env=os.environ | env)
 
 
 def test_the_readmes_aezoo_commands_exist() -> None:

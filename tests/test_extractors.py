@@ -222,7 +222,7 @@ def test_the_newest_extractor_of_a_dataset_is_its_default(zoo: Path) -> None:
 def test_changed_bytes_are_noticed_before_they_are_read(zoo: Path, suffix: str) -> None:
     path = zoo / "weights" / f"{NAME}.{suffix}"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(ChecksumError, match=rf"{suffix} does not match the manifest"):
+    with pytest.raises(ChecksumError, match=rf"{suffix} does not match its hash"):
         extractor_deviation(NAME)
     path.unlink()
     with pytest.raises(ChecksumError, match=rf"{suffix} is missing"):

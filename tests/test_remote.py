@@ -189,6 +189,27 @@ def test_a_saved_folder_on_the_hub_is_a_model(hub, model, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("model")
+def test_files_may_be_kept_in_a_store_that_all_repositories_share(
+    hub, tmp_path: Path
+) -> None:
+    """The client's layout with Xet: a repository's blobs are links once more."""
+    cache = tmp_path / "cache"
+    place = Place("org/tiny", cache_dir=cache, endpoint=hub.url)
+    snapshot, _ = remote.fetch_model(place)
+    blob = snapshot / (snapshot / WEIGHTS).readlink()
+    store = cache / "blobs" / "ab" / ("ab" + "0" * 62)
+    store.parent.mkdir(parents=True)
+    blob.rename(store)
+    blob.symlink_to(os.path.relpath(store, blob.parent))
+    hub.requests.clear()
+    assert loading.load_folder(*remote.fetch_model(place)).family == "dense_vae"
+    assert hub.downloads() == 0
+    store.write_bytes(b"x" + store.read_bytes()[1:])
+    assert loading.load_folder(*remote.fetch_model(place)).family == "dense_vae"
+    assert hub.downloads(WEIGHTS) == 1
+
+
+@pytest.mark.usefixtures("model")
 def test_weights_come_from_the_commit_of_their_entry(hub, tmp_path) -> None:
     """A branch that moves between the two files cannot mix two models."""
     place = Place("org/tiny", cache_dir=tmp_path / "cache", endpoint=hub.url)
