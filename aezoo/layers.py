@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 Tensor = Any
@@ -832,3 +833,56 @@ def _build_dense(
         width = layer.units
     for head in heads:
         head.build((None, width))
+
+
+class ScalarQuantizer(keras.layers.Layer):
+    """Rounds each unit of a vector to one of a few levels: a codebook that is a grid.
+
+    Mentzer et al. (2023), https://arxiv.org/abs/2309.15505, section 3.1 and
+    appendix A.1. Units are scaled to [-1, 1]. A code's index is its digits, one a
+    unit, as a number of mixed radix, the first unit the least significant.
+
+    Args:
+        levels: Values that each unit can take; at least 2 each.
+    """
+
+    def __init__(self, levels: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.levels = np.asarray(levels, "int32")
+        self.basis = np.cumprod([1, *levels[:-1]]).astype("int32")
+        self.half_width = self.levels // 2  # the digit of the level at 0
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """No weights."""
+
+    def bound(self, z: Tensor) -> Tensor:
+        """Vectors in the range whose rounding gives each unit its levels.
+
+        `tanh(z + shift) * half - offset`, over `levels // 2`: for an even number of
+        levels the offset of 1/2 moves the range between whole numbers.
+
+        Args:
+            z: Vectors, float32, `(..., code_dim)`.
+        """
+        half = (self.levels - 1) * (1.0 - 1e-3) / 2.0
+        offset = np.where(self.levels % 2 == 1, 0.0, 0.5)
+        shift = np.tan(offset / half)
+        half, offset, shift = (v.astype("float32") for v in (half, offset, shift))
+        return (ops.tanh(z + shift) * half - offset) / self._scale
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """Index of the nearest code to bounded vectors. int32, `(...)`."""
+        digits = ops.cast(ops.round(z * self._scale), "int32") + self.half_width
+        digits = ops.clip(digits, 0, self.levels - 1)
+        return ops.cast(ops.sum(digits * self.basis, axis=-1), "int32")
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Codes of indices: `(...)` to float32 `(..., code_dim)`."""
+        indices = ops.cast(indices, "int32")[..., None]
+        digits = ops.mod(ops.floor_divide(indices, self.basis), self.levels)
+        return ops.cast(digits - self.half_width, "float32") / self._scale
+
+    @property
+    def _scale(self) -> np.ndarray:
+        scale: np.ndarray = self.half_width.astype("float32")
+        return scale

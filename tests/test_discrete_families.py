@@ -7,8 +7,11 @@ import scipy.spatial.distance
 from keras import ops
 
 import aezoo
+from aezoo.backend import jacobian_product
+from aezoo.distributions import QuantizedCode
 from aezoo.evaluation import evaluate
-from aezoo.layers import VectorQuantizer
+from aezoo.layers import ScalarQuantizer, VectorQuantizer
+from aezoo.models.fsq import FSQ
 from aezoo.models.vq_vae import VQVAE
 from tests import checks
 
@@ -252,3 +255,87 @@ def test_metrics_of_the_codebook(x) -> None:
 def test_wrong_arguments_of_vq_vae(argument, value, message) -> None:
     with pytest.raises(ValueError, match=message):
         aezoo.create("vq_vae", **{argument: value})
+
+
+# --- Finite scalar quantisation -------------------------------------------------
+
+
+def test_every_level_is_reached_and_no_other() -> None:
+    """A unit from far below to far above passes all its levels, in order."""
+    levels = np.array([2, 3, 4, 5, 7, 8])
+    layer = ScalarQuantizer(levels)
+    z = np.repeat(np.linspace(-9, 9, 4001, dtype="float32")[:, None], 6, axis=1)
+    codes = np.asarray(layer.lookup(layer.nearest(layer.bound(z))))
+    assert np.all(np.diff(codes, axis=0) >= 0)
+    for unit, count in enumerate(levels):
+        values = np.unique(codes[:, unit])
+        expected = (np.arange(count) - count // 2) / (count // 2)
+        np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+def test_bounded_vectors_are_those_of_the_papers_code(rng) -> None:
+    """An independent transcription of appendix A.1, with its rounding."""
+    levels, eps = np.array([8, 5, 4, 3]), 1e-3
+    z = 3.0 * rng.standard_normal((50, 4), "float32")
+    half_l = (levels - 1) * (1 - eps) / 2
+    offset = np.array([0.5, 0.0, 0.5, 0.0])
+    bounded = np.tanh(z + np.tan(offset / half_l)) * half_l - offset
+    layer = ScalarQuantizer(levels)
+    found = np.asarray(layer.bound(z))
+    np.testing.assert_allclose(found * (levels // 2), bounded, rtol=1e-4, atol=1e-5)
+    indices = layer.nearest(layer.bound(z))
+    codes = np.round(bounded) / (levels // 2)
+    np.testing.assert_allclose(layer.lookup(indices), codes, rtol=1e-6)
+    # nearest: no other level of a unit is closer than half a step
+    assert np.all(np.abs(found - codes) <= 0.5 / (levels // 2) + 1e-6)
+
+
+def test_indices_are_numbers_of_mixed_radix() -> None:
+    layer = ScalarQuantizer((5, 4, 3))
+    everything = np.arange(60, dtype="int32")
+    codes = np.asarray(layer.lookup(everything))
+    assert len(np.unique(codes, axis=0)) == 60
+    np.testing.assert_array_equal(layer.nearest(codes), everything)
+    digits = np.stack(np.unravel_index(everything, (3, 4, 5))[::-1], axis=1)
+    expected = (digits - [2, 2, 1]) / [2, 2, 1]
+    np.testing.assert_allclose(codes, expected, rtol=1e-6)
+
+
+def test_fsq_has_no_terms_of_a_codebook() -> None:
+    model = checks.built(FSQ, FSQ.TINY_CONFIG)
+    assert model.loss_names == ("loss", "reconstruction")
+    assert model.num_codes == 25 * 16 * 9
+    assert model.latent_shape == (2, 2, 3)
+    assert not model.non_trainable_weights
+
+
+def test_fsq_passes_its_gradient_straight_through() -> None:
+    """The encoder moves as if there were no rounding."""
+    x = checks.pixels(FSQ.TINY_CONFIG)
+    model = checks.new_model(FSQ, FSQ.TINY_CONFIG)
+    outputs = model(x, training=False)
+    assert np.any(np.asarray(outputs["z"]) != np.asarray(outputs["z_encoded"]))
+    q = model.posterior(x)
+    np.testing.assert_array_equal(q.mode(), model.quantizer.lookup(q.indices))
+
+    def through(z):
+        codes = model.quantizer.lookup(outputs["indices"])
+        return QuantizedCode(z, codes, outputs["indices"], 3600).mode()
+
+    direction = ops.ones_like(outputs["z_encoded"])
+    slope = jacobian_product(through, outputs["z_encoded"], direction)
+    np.testing.assert_array_equal(slope, direction)
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        ((1, 5), r"`levels` must be at least 2 each.*Received: levels=\(1, 5\)"),
+        ((), "`levels` must hold at least 1 integers"),
+        (8, "`levels` must be a sequence of integers"),
+        ((2**16, 2**15), r"their product below 2\*\*31"),
+    ],
+)
+def test_wrong_levels_are_refused(levels, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        aezoo.create("fsq", levels=levels)
