@@ -42,6 +42,7 @@ VARIANTS = {
     "ema": {"codebook_update": "ema", "restart_below": 0.1},
     "restarted_gradient": {"codebook_update": "gradient", "restart_below": 0.1},
     "kl_warmup": {"kl_warmup_steps": 10, "beta": 2.0},
+    "covariance_of_means": {"kind": "i", "lambda_od": 0.5, "lambda_d": 5.0},
     "resize_conv": {"upsampling": "resize_conv"},
     "transposed_conv": {"upsampling": "transposed_conv"},
     "subpixel": {"upsampling": "subpixel"},

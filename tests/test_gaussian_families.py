@@ -47,15 +47,15 @@ def test_the_parts_of_the_kl_sum_to_it_in_expectation(rng) -> None:
     mean = np.tile(rng.normal(size=(6, 3)), (400, 1))
     log_var = np.tile(rng.uniform(-2, 0, size=(6, 3)), (400, 1))
     z = mean + np.exp(0.5 * log_var) * rng.normal(size=mean.shape)
-    losses = terms(model, codes(z, mean, log_var))
-    total = sum(losses[name] for name in model.PARTS)
+    found = terms(model, codes(z, mean, log_var))
+    total = sum(found[name] for name in model.PARTS)
     log_ratio = 0.5 * np.sum(z**2 - (z - mean) ** 2 / np.exp(log_var) - log_var, axis=1)
     np.testing.assert_allclose(total, log_ratio, rtol=1e-3, atol=1e-3)
     error = total.std() / np.sqrt(len(total))
-    assert abs(total.mean() - losses["kl"].mean()) < 5 * error
-    assert losses["mutual_information"].mean() <= np.log(6) + 1e-3
+    assert abs(total.mean() - found["kl"].mean()) < 5 * error
+    assert found["mutual_information"].mean() <= np.log(6) + 1e-3
     for name in model.PARTS:
-        assert losses[name].mean() > 0.0, name
+        assert found[name].mean() > 0.0, name
 
 
 def test_a_posterior_with_independent_units_has_no_total_correlation(rng) -> None:
@@ -74,13 +74,13 @@ def test_a_posterior_with_independent_units_has_no_total_correlation(rng) -> Non
 def test_beta_tcvae_with_unit_weights_is_the_vae_with_a_sampled_kl(rng) -> None:
     model = build("beta_tcvae", beta=1.0, dataset_size=100)
     z, mean, log_var = rng.normal(size=(3, 5, 3))
-    losses = terms(model, codes(z, mean, log_var))
+    found = terms(model, codes(z, mean, log_var))
     q = model.make_posterior(codes(z, mean, log_var))
     log_ratio = q.log_prob(ops.convert_to_tensor(z, "float32")) + 0.5 * np.sum(
         z**2 + np.log(2 * np.pi), axis=1
     )
     np.testing.assert_allclose(
-        losses["loss"], losses["reconstruction"] + log_ratio, rtol=1e-4
+        found["loss"], found["reconstruction"] + log_ratio, rtol=1e-4
     )
 
 
@@ -98,6 +98,42 @@ def test_all_parts_of_the_kl_warm_up() -> None:
     assert np.all(np.asarray(at[10]["loss"]) != np.asarray(at[0]["loss"]))
 
 
+# --- DIP-VAE ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["i", "ii"])
+def test_dip_vae_terms_are_numpys(rng, kind) -> None:
+    model = build("dip_vae", kind=kind, lambda_od=2.0, lambda_d=5.0)
+    z, mean, log_var = rng.normal(size=(3, 7, 3))
+    found = terms(model, codes(z, mean, log_var))
+    covariance = np.cov(mean.T, bias=True)
+    if kind == "ii":
+        covariance = covariance + np.diag(np.exp(log_var).mean(axis=0))
+    off = np.sum((covariance - np.diag(np.diag(covariance))) ** 2)
+    diagonal = np.sum((np.diag(covariance) - 1.0) ** 2)
+    np.testing.assert_allclose(found["covariance_off_diagonal"], off, rtol=1e-4)
+    np.testing.assert_allclose(found["covariance_diagonal"], diagonal, rtol=1e-4)
+    np.testing.assert_allclose(
+        found["loss"],
+        found["reconstruction"] + found["kl"] + 2.0 * off + 5.0 * diagonal,
+        rtol=1e-4,
+    )
+
+
+def test_dip_vae_ii_is_the_covariance_of_sampled_codes(rng) -> None:
+    """Its covariance is that of codes, by the law of total covariance."""
+    model = build("dip_vae", kind="ii")
+    mean = rng.normal(size=(4, 3)) @ rng.normal(size=(3, 3))
+    log_var = rng.uniform(-1, 1, size=(4, 3))
+    z = mean + np.exp(0.5 * log_var) * rng.normal(size=(100_000, 4, 3))
+    covariance = np.cov(z.reshape(-1, 3).T, bias=True)
+    found = terms(model, codes(z[0], mean, log_var))
+    diagonal = np.sum((np.diag(covariance) - 1.0) ** 2)
+    total = found["covariance_off_diagonal"] + found["covariance_diagonal"]
+    np.testing.assert_allclose(found["covariance_diagonal"], diagonal, rtol=0.02)
+    np.testing.assert_allclose(total, np.sum((covariance - np.eye(3)) ** 2), rtol=0.02)
+
+
 # --- Arguments --------------------------------------------------------------------
 
 
@@ -107,6 +143,17 @@ def test_all_parts_of_the_kl_warm_up() -> None:
         ("beta_tcvae", {"alpha": -1.0}, r"`alpha` must be a finite number at least 0"),
         ("beta_tcvae", {"gamma": -1.0}, r"`gamma` must be a finite number at least 0"),
         ("beta_tcvae", {"dataset_size": 0}, r"`dataset_size` must be an integer of at"),
+        (
+            "dip_vae",
+            {"kind": "iii"},
+            r"`kind` must be one of 'i', 'ii'\. Received: kin",
+        ),
+        ("dip_vae", {"lambda_od": -1}, r"`lambda_od` must be a finite number at least"),
+        (
+            "dip_vae",
+            {"lambda_d": "1"},
+            r"`lambda_d` must be a finite number at least 0",
+        ),
     ],
 )
 def test_arguments_are_checked(family, arguments, message) -> None:
