@@ -191,6 +191,35 @@ def aggregate_posterior_log_density(
     )
 
 
+def sliced_wasserstein(z: Tensor, prior_z: Tensor, directions: Tensor) -> Tensor:
+    """Squared sliced Wasserstein-2 distance of two sets of codes, estimated.
+
+    Along a direction, optimal transport moves the k-th smallest of one set to the
+    k-th smallest of the other; the mean over directions of its mean squared move is
+    algorithm 1 of Kolouri et al. (2018), https://arxiv.org/abs/1804.01947.
+
+    Args:
+        z: Codes, float, shape `(batch, latent_dim)`.
+        prior_z: As many codes from the prior, same shape.
+        directions: Directions, float, not 0, shape `(num, latent_dim)`; their length
+            does not matter.
+
+    Returns:
+        A scalar, non-negative; 0 if both sets are the same. Two sets of one
+        distribution are apart by a distance that falls with `batch`.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _check_same_shape(z=z, prior_z=prior_z)
+    length = ops.sqrt(ops.sum(ops.square(directions), axis=-1, keepdims=True))
+    axes = ops.transpose(directions / length)  # (latent_dim, num)
+    moves = ops.sort(ops.matmul(z, axes), axis=0) - ops.sort(
+        ops.matmul(prior_z, axes), axis=0
+    )
+    return ops.mean(ops.square(moves))
+
+
 def squared_jacobian_norm(
     function: Callable[[Tensor], Tensor], x: Tensor, noise: Tensor
 ) -> Tensor:
@@ -272,6 +301,25 @@ def maximum_mean_discrepancy(z: Tensor, prior_z: Tensor, kernel: str = "imq") ->
     within = mean_kernel(z, z, others) + mean_kernel(prior_z, prior_z, others)
     between = mean_kernel(z, prior_z, (count - 1.0) / count)
     return within - 2.0 * between
+
+
+def categorical_kl(logits: Tensor) -> Tensor:
+    """KL divergence from independent categoricals to equally probable classes.
+
+    `sum p (log p + log C)`, here as the mean over classes of `t log t - t + 1` with
+    `t = C p`, whose summands cannot be negative.
+
+    Args:
+        logits: Log-odds of the classes, up to a constant. Float, shape
+            `(batch, ..., num_classes)`.
+
+    Returns:
+        Nats per example, shape `(batch,)`; non-negative, 0 iff all are equal.
+    """
+    num_classes = logits.shape[-1]
+    log_ratio = ops.log_softmax(logits, axis=-1) + math.log(num_classes)
+    terms = ops.exp(log_ratio) * log_ratio - ops.expm1(log_ratio)
+    return sum_per_example(ops.maximum(terms, 0.0)) / num_classes  # rounding aside
 
 
 def _check_same_shape(**tensors: Tensor) -> None:
