@@ -41,6 +41,7 @@ VARIANTS = {
     "total_correlation": {"dataset_size": 7, "alpha": 0.0, "beta": 8.0, "gamma": 2.0},
     "ema": {"codebook_update": "ema", "restart_below": 0.1},
     "restarted_gradient": {"codebook_update": "gradient", "restart_below": 0.1},
+    "hard": {"hard": True, "anneal_steps": 0},
     "kl_warmup": {"kl_warmup_steps": 10, "beta": 2.0},
     "covariance_of_means": {"kind": "i", "lambda_od": 0.5, "lambda_d": 5.0},
     "resize_conv": {"upsampling": "resize_conv"},

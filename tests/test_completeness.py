@@ -22,9 +22,7 @@ FIRST_WEIGHTS = {
 }  # fmt: skip
 
 # Families whose weights are being trained; none may stay here in a release.
-AWAITING_WEIGHTS = {
-    "beta_tcvae", "beta_vae", "dip_vae", "factor_vae", "fsq", "rae", "wae", "vq_vae",
-}  # fmt: skip
+AWAITING_WEIGHTS = {"beta_tcvae", "beta_vae", "categorical_vae", "dip_vae", "factor_vae", "fsq", "rae", "vq_vae", "wae"}  # fmt: skip
 
 AWAITING_WEIGHTS |= {"iwae"}
 

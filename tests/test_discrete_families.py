@@ -1,21 +1,28 @@
 """Codes of finitely many values: quantisers and the families that use them."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import scipy.spatial.distance
+import scipy.special
+import scipy.stats
 from keras import ops
 
 import aezoo
 from aezoo.backend import jacobian_product
-from aezoo.distributions import QuantizedCode
+from aezoo.distributions import Categorical, IndexedNoise, QuantizedCode
 from aezoo.evaluation import evaluate
 from aezoo.layers import ScalarQuantizer, VectorQuantizer
+from aezoo.losses import categorical_kl
+from aezoo.models.categorical_vae import CategoricalVAE
 from aezoo.models.fsq import FSQ
 from aezoo.models.vq_vae import VQVAE
 from tests import checks
 
 VQ = VQVAE.TINY_CONFIG
+CATEGORICAL = CategoricalVAE.TINY_CONFIG
 EMA = {**VQ, "codebook_update": "ema", "restart_below": 0.1}
 
 
@@ -339,3 +346,156 @@ def test_fsq_passes_its_gradient_straight_through() -> None:
 def test_wrong_levels_are_refused(levels, message) -> None:
     with pytest.raises(ValueError, match=message):
         aezoo.create("fsq", levels=levels)
+
+
+# --- Categorical codes ----------------------------------------------------------
+
+
+@pytest.fixture
+def logits(rng) -> np.ndarray:
+    return 2.0 * rng.standard_normal((6, 3, 4), "float32")
+
+
+def test_the_categorical_divergence_is_that_of_scipy(logits) -> None:
+    p = scipy.special.softmax(logits.astype("float64"), axis=-1)
+    expected = scipy.stats.entropy(p, np.full(4, 0.25), axis=-1).sum(axis=-1)
+    np.testing.assert_allclose(categorical_kl(logits), expected, rtol=1e-5)
+    np.testing.assert_allclose(Categorical(logits).kl(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-8, 1e-6, 1e-4, 1.0, 1e4])
+def test_the_categorical_divergence_is_non_negative_and_finite(rng, scale) -> None:
+    values = scale * rng.standard_normal((200, 5, 10), "float32")
+    kl = np.asarray(categorical_kl(values))
+    assert np.all(kl >= 0.0)
+    assert np.all(kl <= 5 * np.log(10) + 1e-4)
+    if scale == 0.0:
+        assert np.all(kl == 0.0)
+
+
+def test_categorical_masses_sum_to_one(logits) -> None:
+    """Over all 64 codes, and each is the product of its variables' shares."""
+    q = Categorical(logits)
+    p = np.asarray(q.mean)
+    total = 0.0
+    for classes in itertools.product(range(4), repeat=3):
+        z = np.broadcast_to(np.eye(4, dtype="float32")[list(classes)], logits.shape)
+        mass = np.exp(np.asarray(q.log_prob(z)))
+        np.testing.assert_allclose(mass, p[:, range(3), classes].prod(-1), rtol=1e-5)
+        total = total + mass
+    np.testing.assert_allclose(total, 1.0, rtol=1e-5)
+    assert np.all(np.isneginf(q.log_prob(p)))
+    np.testing.assert_array_equal(np.asarray(q.mode()).argmax(-1), logits.argmax(-1))
+
+
+def test_categorical_draws_have_their_probabilities() -> None:
+    logits = np.float32([[[0.0, 1.0, -1.0], [3.0, 0.0, 0.0]]]).repeat(20_000, axis=0)
+    q = Categorical(logits)
+    for seed in (0, IndexedNoise(0), keras.random.SeedGenerator(0)):
+        draws = np.asarray(q.sample(seed))
+        assert set(np.unique(draws)) == {0.0, 1.0}
+        np.testing.assert_array_equal(draws.sum(axis=-1), 1.0)
+        error = np.abs(draws.mean(axis=0) - np.asarray(q.mean)[0])
+        assert error.max() < 4 * 0.5 / np.sqrt(20_000)
+
+
+def test_relaxed_draws_tend_to_the_hard_ones(logits) -> None:
+    q = Categorical(logits)
+    hard = np.asarray(q.sample(3))
+    np.testing.assert_allclose(q.sample_relaxed(3, 1e-3), hard, atol=1e-3)
+    warm = np.asarray(q.sample_relaxed(3, 1.0))
+    np.testing.assert_array_equal(warm.argmax(-1), hard.argmax(-1))
+    np.testing.assert_allclose(warm.sum(-1), 1.0, rtol=1e-5)
+    assert np.all((warm > 0.0) & (warm < 1.0))
+    np.testing.assert_allclose(q.sample_relaxed(3, 1e4), 0.25, atol=1e-2)
+    # straight through: the value of the hard draw, the slope of the relaxed one
+    straight = np.asarray(q.sample_relaxed(3, 0.7, is_hard=True))
+    np.testing.assert_array_equal(straight, hard)
+    x = ops.convert_to_tensor(logits)
+    direction = ops.convert_to_tensor(np.cos(np.arange(72.0)).reshape(6, 3, 4), x.dtype)
+    slopes = [
+        np.asarray(
+            jacobian_product(
+                lambda v, h=h: Categorical(v).sample_relaxed(IndexedNoise(3), 0.7, h),
+                x,
+                direction,
+            )
+        )
+        for h in (False, True)
+    ]
+    assert np.abs(slopes[0]).max() > 0.01
+    np.testing.assert_allclose(*slopes, rtol=1e-5, atol=1e-7)
+
+
+def test_the_temperature_falls_exponentially() -> None:
+    config = {"temperature": 2.0, "final_temperature": 0.5, "anneal_steps": 100}
+    model = CategoricalVAE(**CATEGORICAL, **config)
+    for step, expected in ((0, 2.0), (50, 1.0), (100, 0.5), (900, 0.5), (None, 0.5)):
+        assert float(model.temperature_at(step)) == pytest.approx(expected)
+    model.anneal_steps = 0
+    assert model.temperature_at(0) == 0.5
+
+
+def test_training_follows_the_optimisers_step() -> None:
+    """Relaxed codes in training, hotter at first; one-hot ones elsewhere."""
+    config = {"temperature": 100.0, "final_temperature": 0.01, "anneal_steps": 10}
+    model = checks.new_model(CategoricalVAE, {**CATEGORICAL, **config})
+    images = checks.pixels(CATEGORICAL)
+    largest = []
+    for step in (0, 10):
+        model.optimizer.iterations.assign(step)
+        largest.append(np.asarray(model(images, training=True)["z"]).max(-1).mean())
+    assert largest[0] < 0.27
+    assert largest[1] > 0.9
+    for outputs in (model(images), model(images, sample_seed=IndexedNoise(0))):
+        assert set(np.unique(outputs["z"])) == {0.0, 1.0}
+    model.hard = True
+    outputs = model(images, training=True)
+    assert set(np.unique(outputs["z"])) == {0.0, 1.0}
+
+
+def test_the_importance_sampler_finds_the_exact_likelihood() -> None:
+    """Against the sum over all 64 codes: right masses of prior and posterior."""
+    config = {**CATEGORICAL, "likelihood": "bernoulli"}
+    model = checks.trained(CategoricalVAE, config).model
+    images = checks.pixels(CATEGORICAL, n=4)
+    codes = list(itertools.product(range(4), repeat=3))
+    z = np.eye(4, dtype="float32")[np.array(codes)]
+    log_p = [
+        np.asarray(
+            model.observation(model.decode_parameters(z)).log_prob(
+                np.repeat(image[None], 64, axis=0)
+            )
+        )
+        for image in images
+    ]
+    exact = scipy.special.logsumexp(log_p, axis=1) - 3 * np.log(4)
+    np.testing.assert_allclose(np.asarray(model.log_prior(z)), -3 * np.log(4))
+    report = evaluate(model, images, metrics=["iwae_nll"], importance_samples=2000)
+    assert report.metrics["iwae_nll"].value == pytest.approx(-exact.mean(), abs=0.02)
+
+
+def test_prior_codes_are_one_hot_and_even() -> None:
+    model = checks.built(CategoricalVAE, CATEGORICAL)
+    z = model.sample_prior(4000, np.random.default_rng(0))
+    np.testing.assert_array_equal(z.sum(axis=-1), 1.0)
+    assert np.abs(z.mean(axis=0) - 0.25).max() < 0.03
+    first = model.sample_prior(10, np.random.default_rng(0))
+    np.testing.assert_array_equal(first, z[:10])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("num_variables", 0, "`num_variables` must be an integer of at least 1"),
+        ("num_classes", 0, "`num_classes` must be an integer of at least 1"),
+        ("num_classes", 1, "`num_classes` must be at least 2. Received: num_classes=1"),
+        ("temperature", 0.0, "`temperature` must be a finite number above 0"),
+        ("final_temperature", -1.0, "`final_temperature` must be a finite number"),
+        ("anneal_steps", -1, "`anneal_steps` must be a finite number at least 0"),
+        ("latent_dim", 4, "Unknown argument `latent_dim`"),
+    ],
+)
+def test_wrong_arguments_of_categorical_vae(argument, value, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        aezoo.create("categorical_vae", **{argument: value})
