@@ -44,6 +44,7 @@ VARIANTS = {
     "hard": {"hard": True, "anneal_steps": 0},
     "kl_warmup": {"kl_warmup_steps": 10, "beta": 2.0},
     "covariance_of_means": {"kind": "i", "lambda_od": 0.5, "lambda_d": 5.0},
+    "mmd_vae": {"alpha": 1.0, "mmd_weight": 100.0, "kernel": "imq"},
     "resize_conv": {"upsampling": "resize_conv"},
     "transposed_conv": {"upsampling": "transposed_conv"},
     "subpixel": {"upsampling": "subpixel"},

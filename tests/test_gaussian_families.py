@@ -6,6 +6,8 @@ import pytest
 from keras import ops
 
 import aezoo
+from aezoo import losses
+from aezoo.distributions import IndexedNoise
 
 TINY = {
     "input_shape": (8, 8, 1),
@@ -134,6 +136,35 @@ def test_dip_vae_ii_is_the_covariance_of_sampled_codes(rng) -> None:
     np.testing.assert_allclose(total, np.sum((covariance - np.eye(3)) ** 2), rtol=0.02)
 
 
+# --- InfoVAE ----------------------------------------------------------------------
+
+
+def test_info_vae_is_the_vae_with_less_kl_and_the_discrepancy() -> None:
+    model = build("info_vae", alpha=0.25, beta=2.0, mmd_weight=30.0, kernel="imq")
+    x = ops.convert_to_tensor(images())
+    outputs = model(x, training=True)
+    found = {k: np.asarray(v) for k, v in model.compute_losses(x, outputs).items()}
+    mmd = losses.maximum_mean_discrepancy(outputs["z"], outputs["prior_z"], "imq")
+    np.testing.assert_allclose(found["mmd"], np.full(10, float(mmd)), rtol=1e-5)
+    expected = found["reconstruction"] + 1.5 * found["kl"] + 30.0 * found["mmd"]
+    np.testing.assert_allclose(found["loss"], expected, rtol=1e-5)
+
+
+def test_info_vaes_prior_codes_are_independent_of_its_codes() -> None:
+    """At a posterior equal to the prior, both are noise: not the same noise."""
+    model = build("info_vae")
+    for layer in model.encoder.heads.values():
+        layer.kernel.assign(np.zeros(layer.kernel.shape))
+    x = images(400)
+    for arguments in ({"training": True}, {"sample_seed": IndexedNoise(0)}):
+        outputs = model(x, **arguments)
+        z, prior_z = np.asarray(outputs["z"]), np.asarray(outputs["prior_z"])
+        both = np.corrcoef(np.concatenate([z, prior_z], axis=1).T)
+        assert np.abs(both - np.eye(6)).max() < 0.25
+        assert np.abs(prior_z.mean(axis=0)).max() < 0.25
+        np.testing.assert_allclose(prior_z.std(axis=0), 1.0, atol=0.15)
+
+
 # --- Arguments --------------------------------------------------------------------
 
 
@@ -154,6 +185,13 @@ def test_dip_vae_ii_is_the_covariance_of_sampled_codes(rng) -> None:
             {"lambda_d": "1"},
             r"`lambda_d` must be a finite number at least 0",
         ),
+        (
+            "info_vae",
+            {"alpha": 2.0},
+            r"`alpha` must be a finite number at most 1\. Rec",
+        ),
+        ("info_vae", {"mmd_weight": -1.0}, r"`mmd_weight` must be a finite number at"),
+        ("info_vae", {"kernel": "cubic"}, r"`kernel` must be one of 'rbf', 'imq'\. Re"),
     ],
 )
 def test_arguments_are_checked(family, arguments, message) -> None:
