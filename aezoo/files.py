@@ -1,13 +1,20 @@
-"""Files that are whole or absent: atomic writes, hashes, safe paths, safe HDF5."""
+"""Files that are whole or absent: atomic writes, hashes, safe paths, safe reading."""
 
 import contextlib
 import hashlib
+import math
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from aezoo.errors import ChecksumError, ManifestError, UnsafeFileError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextlib.contextmanager
@@ -151,3 +158,55 @@ def check_hdf5(path: Path, num_params: int) -> None:
             f"The weights file {path} does not fit its entry: expected "
             f"{num_params:,} values, received {values:,}."
         )
+
+
+def read_npz(
+    file: Path | BinaryIO, max_bytes: int, owner: str
+) -> dict[str, "np.ndarray"]:
+    """The arrays of an `.npz` file, which may come from others.
+
+    Nothing is unpacked before its size is known to be bounded, and no object is read.
+
+    Args:
+        file: The file.
+        max_bytes: Most bytes that all arrays together may take.
+        owner: What file it is, for the message.
+
+    Raises:
+        ManifestError: If the file is unreadable or too large, or an array is not as
+            large as it says.
+    """
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            size = sum(member.file_size for member in members)
+            if size > max_bytes:
+                raise ManifestError(
+                    f"The {owner} must unpack to at most {max_bytes:,} bytes. "
+                    f"Received: {size:,} bytes."
+                )
+            for member in members:
+                with archive.open(member) as stream:
+                    np.lib.format.read_magic(stream)
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+                    stated = math.prod(shape) * dtype.itemsize
+                    if stated != member.file_size - stream.tell():
+                        raise ManifestError(
+                            f"The {owner} holds {member.file_size:,} bytes of "
+                            f"{member.filename!r}, which says that it has {stated:,}."
+                        )
+        if not isinstance(file, Path):
+            file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except ManifestError:
+        raise
+    except (
+        *(OSError, ValueError, EOFError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise ManifestError(
+            f"The {owner} is not a readable .npz archive: {error}"
+        ) from error

@@ -1,13 +1,12 @@
 """Golden tensors: what a model must still compute, wherever it is loaded."""
 
-import math
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from aezoo.digits import draw_digits
 from aezoo.errors import ManifestError
+from aezoo.files import read_npz
 from aezoo.models._base import Autoencoder
 
 # Absolute; backends differ by about 1e-6 relative in the sums of a deep network.
@@ -82,16 +81,7 @@ def golden_deviation(model: Autoencoder, path: Path) -> dict[str, float]:
         ManifestError: If the file is unreadable or too large, or holds other tensors
             than the model makes.
     """
-    try:
-        _check_size(path)
-        with np.load(path, allow_pickle=False) as file:
-            expected = dict(file)
-    except ManifestError:
-        raise
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise ManifestError(
-            f"The golden file {path} is not a readable .npz archive: {error}"
-        ) from error
+    expected = read_npz(path, MAX_BYTES, f"golden file {path}")
     inputs = expected.get("inputs", golden_inputs(model))
     shape = (*inputs.shape[:1], *model.input_shape)
     if (
@@ -117,29 +107,3 @@ def golden_deviation(model: Autoencoder, path: Path) -> dict[str, float]:
         name: float(np.abs(value.astype("float64") - expected[name]).max())
         for name, value in actual.items()
     }
-
-
-def _check_size(path: Path) -> None:
-    """Refuse an archive whose arrays would take more memory than golden tensors do.
-
-    Raises:
-        ManifestError: If it is too large, or an array is not as large as it says.
-    """
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        size = sum(member.file_size for member in members)
-        if size > MAX_BYTES:
-            raise ManifestError(
-                f"The golden file {path} must unpack to at most {MAX_BYTES:,} bytes. "
-                f"Received: {size:,} bytes."
-            )
-        for member in members:
-            with archive.open(member) as file:
-                np.lib.format.read_magic(file)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                stated = math.prod(shape) * dtype.itemsize
-                if stated != member.file_size - file.tell():
-                    raise ManifestError(
-                        f"The golden file {path} holds {member.file_size:,} bytes of "
-                        f"{member.filename!r}, which says that it has {stated:,}."
-                    )

@@ -44,6 +44,7 @@ from aezoo.distributions import (
 from aezoo.errors import UnsupportedOperationError
 from aezoo.optimizers import Adam, OptimizerPair
 from aezoo.progress import with_progress
+from aezoo.samplers import Samplers, how_to_fit
 from aezoo.validation import (
     check_choice,
     check_input_shape,
@@ -127,8 +128,14 @@ class Autoencoder(Steps, keras.Model):
         self.seed_generator = SeedGenerator()
         self._compiled_functions: dict[tuple[Any, ...], Callable[..., Any]] = {}
         self._means = _RunningMeans(())
+        self._samplers = Samplers(self)
 
     # --- What a family defines ------------------------------------------------
+
+    @property
+    def samplers(self) -> Samplers:
+        """Fitted distributions over codes by kind, e.g. `"gmm"`; see `fit_sampler`."""
+        return self._samplers
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -543,13 +550,19 @@ class Autoencoder(Steps, keras.Model):
         return self._run("reconstruct", self._check_images(x), batch_size)
 
     def sample(
-        self, n: int, seed: int | None = None, *, pixel_noise: bool = False
+        self,
+        n: int,
+        seed: int | None = None,
+        *,
+        sampler: str = "prior",
+        pixel_noise: bool = False,
     ) -> np.ndarray:
-        """New images from codes drawn from the prior.
+        """New images from codes drawn from the prior, or from a fitted sampler.
 
         Args:
             n: Number of images; at least 1.
             seed: Same seed, same images, on every backend. None draws afresh.
+            sampler: `"prior"`, or one of `samplers`, e.g. `"gmm"`.
             pixel_noise: Also draw the pixels from p(x|z); the default returns its
                 mean.
 
@@ -557,21 +570,31 @@ class Autoencoder(Steps, keras.Model):
             Float32 in [0, 1], shape `(n, *input_shape)`.
 
         Raises:
-            UnsupportedOperationError: If the family has no prior over codes.
+            UnsupportedOperationError: If the family has no prior over codes, or the
+                model no such sampler; says which it has.
         """
         check_positive_int("n", n)
         generator = np.random.default_rng(check_seed(seed))
-        if "sampling" not in self.TASKS:
-            raise UnsupportedOperationError(
-                f"{self.family!r} has no prior over its codes, so it cannot sample. "
-                "`aezoo.list_models(task='sampling')` lists the models that can."
-            )
-        z = self.sample_prior(n, generator)
+        z = self._sample_codes(n, generator, sampler)
         if not pixel_noise:
             return self.decode(z)
         decoder_output = self._run("decode_parameters", z, 256)
         pixels = self.observation(decoder_output).sample(int(generator.integers(2**31)))
         return np.clip(np.asarray(pixels), 0.0, 1.0)
+
+    def _sample_codes(
+        self, n: int, generator: np.random.Generator, sampler: str
+    ) -> np.ndarray:
+        if sampler != "prior":
+            return self.samplers.find(sampler).sample_codes(n, generator)
+        if "sampling" in self.TASKS:
+            return self.sample_prior(n, generator)
+        fitted = ", ".join(f"`sampler={kind!r}`" for kind in self.samplers)
+        has = f"It has {fitted}." if fitted else how_to_fit("gmm")
+        raise UnsupportedOperationError(
+            f"{self.family!r} has no prior over its codes, so it cannot sample. {has} "
+            "`aezoo.list_models(task='sampling')` lists the models that can."
+        )
 
     def interpolate(
         self, a: Any, b: Any, steps: int = 9, method: str = "spherical"
