@@ -3,11 +3,18 @@
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 from keras import ops
 
 import aezoo
 from aezoo import losses
+from aezoo.backend import jacobian_product
 from aezoo.distributions import IndexedNoise
+from aezoo.errors import UnsupportedOperationError
+from aezoo.evaluation import list_metrics
+from aezoo.evaluation.reconstruction import multi_scale_ssim
+from aezoo.registry import family_class
+from tests import checks
 
 TINY = {
     "input_shape": (8, 8, 1),
@@ -165,6 +172,142 @@ def test_info_vaes_prior_codes_are_independent_of_its_codes() -> None:
         np.testing.assert_allclose(prior_z.std(axis=0), 1.0, atol=0.15)
 
 
+# --- Optimal scale: the sigma-VAE -------------------------------------------------
+
+SCIPY = {"gaussian": scipy.stats.norm, "laplace": scipy.stats.laplace}
+
+
+def optimal(likelihood: str) -> keras.Model:
+    return build("conv_vae", likelihood=likelihood, likelihood_scale="optimal")
+
+
+def log_scale(model: keras.Model) -> float:
+    return float(ops.convert_to_numpy(model.log_scale))
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "laplace"])
+def test_the_optimal_scale_is_the_most_probable_one(likelihood) -> None:
+    """In training: SciPy's maximum-likelihood fit, and its mean log-density."""
+    model, x = optimal(likelihood), images()
+    outputs = model(x, training=True)
+    step = ops.convert_to_tensor(0)
+    found = model.compute_losses(ops.convert_to_tensor(x), outputs, step)
+    residuals = (x - np.asarray(outputs["x_hat"])).astype("float64").ravel()
+    loc, scale = SCIPY[likelihood].fit(residuals, floc=0.0)
+    np.testing.assert_allclose(log_scale(model), np.log(scale), rtol=1e-4)
+    best = -SCIPY[likelihood].logpdf(residuals, loc, scale).reshape(10, -1).sum(axis=1)
+    np.testing.assert_allclose(found["reconstruction"], best, rtol=1e-4)
+    for worse in (0.9 * scale, 1.1 * scale):
+        nll = -SCIPY[likelihood].logpdf(residuals, loc, worse).sum()
+        assert np.sum(np.asarray(found["reconstruction"])) < nll
+
+
+def test_the_optimal_scale_gives_the_gradient_of_the_log_error(rng) -> None:
+    """Rybkin et al. (2021): the objective is `pixels / 2 * log(MSE)` in disguise."""
+    model, x = optimal("gaussian"), ops.convert_to_tensor(images())
+    outputs = model(x, training=True)
+    shift = ops.convert_to_tensor(rng.normal(size=x.shape).astype("float32"))
+
+    def objective(decoder_output):
+        moved = {**outputs, "decoder_output": decoder_output}
+        with keras.StatelessScope():  # where the running scale may go
+            found = model.compute_terms(x, moved, ops.convert_to_tensor(0))
+        return ops.sum(found["reconstruction"])
+
+    def log_error(decoder_output):
+        error = x - model.to_pixels(decoder_output)
+        return 10 * 64 / 2 * ops.log(ops.mean(ops.square(error)))
+
+    slopes = [
+        float(jacobian_product(function, outputs["decoder_output"], shift))
+        for function in (objective, log_error)
+    ]
+    np.testing.assert_allclose(*slopes, rtol=1e-4)
+
+
+def test_the_scale_that_training_found_is_kept(tmp_path) -> None:
+    """For evaluation, sampling and files; then no batch changes it."""
+    model, x = optimal("gaussian"), images(20)
+    model.fit(x, batch_size=5, epochs=15, verbose=0)
+    error = np.mean((x - model.reconstruct(x)) ** 2)
+    kept = log_scale(model)
+    assert abs(kept - 0.5 * np.log(error)) < 0.1
+    whole, split = (model.evaluate(x, batch_size=b, verbose=0) for b in (20, 3))
+    np.testing.assert_allclose(whole, split, rtol=1e-5)
+    assert log_scale(model) == kept
+    noise = model.sample(200, seed=0, pixel_noise=True) - model.sample(200, seed=0)
+    np.testing.assert_allclose(noise.std(), np.exp(kept), rtol=0.15)  # clipped
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = aezoo.create("conv_vae", **model.config)
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert log_scale(other) == kept
+    assert not any("log_scale" in v.path for v in model.trainable_variables)
+
+
+def test_the_running_scale_starts_at_the_first_batchs() -> None:
+    model = optimal("laplace")
+    x = ops.convert_to_tensor(images())
+    outputs = model(x, training=False)
+    best = float(losses.laplace_log_scale(x, outputs["x_hat"]))
+    for step, expected in ((0, best), (1, best), (1000, best)):
+        model.compute_terms(x, outputs, ops.convert_to_tensor(step))
+        np.testing.assert_allclose(log_scale(model), expected, rtol=1e-5)
+    model.log_scale.assign(0.0)
+    model.compute_terms(x, outputs, ops.convert_to_tensor(1000))
+    np.testing.assert_allclose(log_scale(model), 0.01 * best, rtol=1e-3)
+
+
+def test_the_optimal_scale_of_perfect_images_is_finite() -> None:
+    x = ops.convert_to_tensor(images())
+    for fit in (losses.gaussian_log_scale, losses.laplace_log_scale):
+        np.testing.assert_allclose(fit(x, x), -6.0, rtol=1e-5)
+
+
+# --- Multi-scale structural similarity --------------------------------------------
+
+LARGE = (23, 22, 1)  # two scales
+
+
+def structural(family: str, **config) -> keras.Model:
+    name = "likelihood" if family == "conv_vae" else "reconstruction_loss"
+    return build(family, input_shape=LARGE, **{name: "ms_ssim"}, **config)
+
+
+@pytest.mark.parametrize("family", ["conv_ae", "conv_vae"])
+def test_the_structural_term_is_the_metric(family) -> None:
+    """`reconstruction` of `evaluate` is 1 - the metric `ms_ssim`, times the pixels."""
+    model, x = structural(family), images(6, LARGE)
+    model.fit(x, epochs=3, verbose=0)
+    outputs = model(x, training=False)
+    found = model.compute_losses(ops.convert_to_tensor(x), outputs)
+    x_hat = model.reconstruct(x)
+    expected = 23 * 22 * (1.0 - multi_scale_ssim(x, x_hat))
+    np.testing.assert_allclose(found["reconstruction"], expected, rtol=1e-4)
+
+
+def test_the_structural_likelihood_offers_no_bound() -> None:
+    model, x = structural("conv_vae", likelihood_scale=2.0), images(4, LARGE)
+    found = list_metrics(model)
+    assert "ms_ssim" in found
+    for name in ("elbo", "iwae_nll", "bits_per_dim", "reconstruction_nll", "kl"):
+        assert name not in found
+        assert name in list_metrics(build("conv_vae"))
+    assert model.sample(2, seed=0).shape == (2, *LARGE)
+    with pytest.raises(UnsupportedOperationError, match="without a distribution over"):
+        model.sample(2, seed=0, pixel_noise=True)
+    outputs = model(x, training=False)
+    found = model.compute_losses(ops.convert_to_tensor(x), outputs)
+    error = losses.ms_ssim_error(ops.convert_to_tensor(x), outputs["x_hat"])
+    np.testing.assert_allclose(found["reconstruction"], 0.5 * np.asarray(error))
+
+
+@pytest.mark.parametrize("check", checks.UNTRAINED_CHECKS)
+def test_the_structural_likelihood_keeps_the_promises(check) -> None:
+    cls = family_class("conv_vae")
+    config = {**cls.TINY_CONFIG, "input_shape": [12, 11, 3], "likelihood": "ms_ssim"}
+    check(cls, config)
+
+
 # --- Arguments --------------------------------------------------------------------
 
 
@@ -191,6 +334,14 @@ def test_info_vaes_prior_codes_are_independent_of_its_codes() -> None:
             r"`alpha` must be a finite number at most 1\. Rec",
         ),
         ("info_vae", {"mmd_weight": -1.0}, r"`mmd_weight` must be a finite number at"),
+        ("conv_vae", {"likelihood_scale": "best"}, r"`likelihood_scale` must be a fin"),
+        ("conv_vae", {"likelihood": "ms_ssim"}, r"SSIM needs images of at least 11 x"),
+        ("conv_ae", {"reconstruction_loss": "ms_ssim"}, r"SSIM needs images of at lea"),
+        (
+            "conv_vae",
+            {"likelihood": "ms_ssim", "likelihood_scale": "optimal"},
+            r"`likelihood_scale` must be a finite number above 0\. Received: likelihoo",
+        ),
         ("info_vae", {"kernel": "cubic"}, r"`kernel` must be one of 'rbf', 'imq'\. Re"),
     ],
 )

@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.special
 import scipy.stats
 from hypothesis import given
@@ -13,6 +14,8 @@ from hypothesis.extra import numpy as hnp
 from keras import ops
 
 from aezoo import losses
+from aezoo.backend import jacobian_product
+from aezoo.evaluation.reconstruction import multi_scale_ssim
 
 IMAGE = (4, 3, 2, 2)  # a batch of four
 finite = {"allow_nan": False, "allow_infinity": False, "width": 32}
@@ -274,6 +277,42 @@ def test_mmd_of_far_codes_is_finite(rng, kernel) -> None:
     assert np.isfinite(float(mmd))
 
 
+@pytest.mark.parametrize("shape", [(3, 11, 17, 1), (3, 23, 22, 3), (2, 45, 57, 2)])
+def test_ms_ssim_is_the_evaluation_metric(rng, shape) -> None:
+    x = scipy.ndimage.gaussian_filter(rng.random(shape), (0, 1, 1, 0))
+    for noise in (0.0, 0.05, 0.3, 3.0):
+        x_hat = x + noise * rng.normal(size=shape) * x.std()
+        expected = multi_scale_ssim(x, x_hat)
+        found = losses.multi_scale_ssim(x.astype("float32"), x_hat.astype("float32"))
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(
+        losses.ms_ssim_error(x.astype("float32"), x_hat.astype("float32")),
+        np.prod(shape[1:]) * (1.0 - expected),
+        rtol=1e-3,
+    )
+
+
+def test_ms_ssim_of_opposed_images_is_zero_and_has_a_gradient(rng) -> None:
+    x = ops.convert_to_tensor(rng.random((2, 24, 24, 1), dtype="float32"))
+    similarity = np.asarray(losses.multi_scale_ssim(x, 1.0 - x))
+    np.testing.assert_array_equal(similarity, 0.0)
+    np.testing.assert_array_equal(multi_scale_ssim(np.asarray(x), np.asarray(1 - x)), 0)
+    blank = ops.zeros_like(x)
+    for x_hat in (1.0 - x, 0.5 + blank, blank):
+        slope = jacobian_product(
+            lambda v: losses.multi_scale_ssim(x, v), x_hat, x - 0.5
+        )
+        assert np.isfinite(slope).all()
+        assert np.all(np.asarray(slope) > 0.0)
+    at_best = jacobian_product(lambda v: losses.multi_scale_ssim(x, v), x, x - 0.5)
+    np.testing.assert_allclose(at_best, 0.0, atol=1e-4)
+
+
+def test_ms_ssim_needs_the_size_of_its_window() -> None:
+    with pytest.raises(ValueError, match=r"at least 11 x 11 pixels, .* height=10, wid"):
+        losses.multi_scale_ssim(ops.zeros((1, 10, 11, 1)), ops.zeros((1, 10, 11, 1)))
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -285,6 +324,9 @@ def test_mmd_of_far_codes_is_finite(rng, kernel) -> None:
         losses.laplace_nll,
         losses.gaussian_kl,
         losses.maximum_mean_discrepancy,
+        losses.multi_scale_ssim,
+        losses.gaussian_log_scale,
+        losses.laplace_log_scale,
     ],
 )
 @pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2, 1), (5, 3, 2, 2)])

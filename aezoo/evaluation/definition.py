@@ -94,7 +94,8 @@ def any_model(model: Autoencoder) -> bool:  # noqa: ARG001
 
 def has_likelihood(model: Autoencoder) -> bool:
     """Models with a distribution p(x|z) over pixels and a posterior density."""
-    return type(model).observation is not Autoencoder.observation
+    is_similarity = getattr(model, "likelihood", None) == "ms_ssim"
+    return type(model).observation is not Autoencoder.observation and not is_similarity
 
 
 def is_bernoulli(model: Autoencoder) -> bool:

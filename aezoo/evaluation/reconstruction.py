@@ -8,15 +8,19 @@ import numpy as np
 from aezoo.evaluation.context import Chunk
 from aezoo.evaluation.definition import per_image_metric
 from aezoo.extras import require
+from aezoo.losses import (
+    MS_SSIM_WEIGHTS,
+    SSIM_C1,
+    SSIM_C2,
+    SSIM_SIGMA,
+    SSIM_WINDOW,
+    check_ssim_size,
+)
 
 # Standard deviation of the noise in `denoising_mse`.
 DENOISING_SIGMA = 0.5
 # An error below 1e-10 counts as that, so that a perfect image has a finite PSNR.
 SMALLEST_MSE = 1e-10
-# Wang, Simoncelli & Bovik (2003): weights of the scales, finest first.
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-_WINDOW, _SIGMA = 11, 1.5
-_C1, _C2 = 0.01**2, 0.03**2
 _FROM_THE_MODE = "from the mode of the posterior, reconstruction clipped to [0, 1]"
 _UNIT = "squared error per pixel, pixels in [0, 1]"
 
@@ -74,7 +78,7 @@ def psnr(chunk: Chunk) -> np.ndarray:
 def ssim(chunk: Chunk) -> np.ndarray:
     """Structural similarity of each image (Wang et al., 2004), `(n,)`."""
     metrics = require("skimage.metrics", "evaluation", "SSIM")
-    _check_size(chunk.x.shape)
+    check_ssim_size(*chunk.x.shape[1:3])
     return np.array(
         [
             metrics.structural_similarity(
@@ -83,7 +87,7 @@ def ssim(chunk: Chunk) -> np.ndarray:
                 data_range=1.0,
                 channel_axis=-1,
                 gaussian_weights=True,
-                sigma=_SIGMA,
+                sigma=SSIM_SIGMA,
                 use_sample_covariance=False,
             )
             for x, x_hat in zip(chunk.x, chunk.x_hat, strict=True)
@@ -129,8 +133,8 @@ def multi_scale_ssim(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
             "`x` and `x_hat` must have the same shape (n, height, width, channels). "
             f"Received: x.shape={x.shape}, x_hat.shape={x_hat.shape}."
         )
-    _check_size(x.shape)
-    scales = 1 + int(math.log2(min(x.shape[1:3]) / _WINDOW))
+    check_ssim_size(*x.shape[1:3])
+    scales = 1 + int(math.log2(min(x.shape[1:3]) / SSIM_WINDOW))
     weights = np.array(MS_SSIM_WEIGHTS[:scales])
     weights /= weights.sum()
     x, x_hat = x.astype("float64"), x_hat.astype("float64")
@@ -151,17 +155,17 @@ def _similarity(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     var_x = _blur(x * x) - mean_x**2
     var_y = _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
-    return luminance, (2 * covariance + _C2) / (var_x + var_y + _C2)
+    luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
+    return luminance, (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
 
 
 def _blur(images: np.ndarray) -> np.ndarray:
     """Gaussian means over windows that lie inside: sides shrink by 10."""
-    offsets = np.arange(_WINDOW) - _WINDOW // 2
-    kernel = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    offsets = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
+    kernel = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
     kernel /= kernel.sum()
     for axis in (1, 2):
-        windows = np.lib.stride_tricks.sliding_window_view(images, _WINDOW, axis)
+        windows = np.lib.stride_tricks.sliding_window_view(images, SSIM_WINDOW, axis)
         images = windows @ kernel
     return images
 
@@ -171,14 +175,6 @@ def _halve(images: np.ndarray) -> np.ndarray:
     even = images[:, : height // 2 * 2, : width // 2 * 2]
     blocks = even.reshape(n, height // 2, 2, width // 2, 2, channels)
     return np.asarray(blocks.mean(axis=(2, 4)))
-
-
-def _check_size(shape: tuple[int, ...]) -> None:
-    if min(shape[1:3]) < _WINDOW:
-        raise ValueError(
-            f"SSIM needs images of at least {_WINDOW} x {_WINDOW} pixels, the size of "
-            f"its window. Received: height={shape[1]}, width={shape[2]}."
-        )
 
 
 @per_image_metric(

@@ -54,9 +54,13 @@ from aezoo.validation import (
 )
 
 Tensor = Any
-RECONSTRUCTION_LOSSES = ("mse", "mae", "smooth_l1", "bce")
+RECONSTRUCTION_LOSSES = ("mse", "mae", "smooth_l1", "bce", "ms_ssim")
 OUTPUT_ACTIVATIONS = ("sigmoid", "linear")
-LIKELIHOODS = ("bernoulli", "gaussian", "laplace")
+# In place of a number for `likelihood_scale`.
+FITTED_SCALES = ("learned", "optimal")
+# Of the running mean of the optimal scale, after as many steps as make it so.
+SCALE_MOMENTUM = 0.99
+LIKELIHOODS = ("bernoulli", "gaussian", "laplace", "ms_ssim")
 INTERPOLATIONS = ("spherical", "linear")
 # Seed of the codes drawn by `test_step`, so that `evaluate` repeats itself.
 TEST_SEED = 0
@@ -855,8 +859,10 @@ class DeterministicAutoencoder(Autoencoder):
         input_shape: Image shape `(height, width, channels)`.
         latent_dim: Number of code units.
         reconstruction_loss: `"mse"` squared error, `"mae"` absolute error,
-            `"smooth_l1"` (Huber), `"bce"` Bernoulli negative log-likelihood. Each is
-            summed over pixels.
+            `"smooth_l1"` (Huber), `"bce"` Bernoulli negative log-likelihood, each
+            summed over pixels; or `"ms_ssim"`, one minus the multi-scale structural
+            similarity, times the number of pixels (Snell et al., 2017,
+            https://arxiv.org/abs/1511.06409).
         smooth_l1_beta: Error at which `"smooth_l1"` turns from quadratic to linear.
         **kwargs: As in `Autoencoder`. `"bce"` needs `output_activation="sigmoid"`.
     """
@@ -880,6 +886,8 @@ class DeterministicAutoencoder(Autoencoder):
                 "`reconstruction_loss='bce'` needs `output_activation='sigmoid'`. "
                 f"Received: output_activation={self.output_activation!r}."
             )
+        if reconstruction_loss == "ms_ssim":
+            losses.check_ssim_size(*self.input_shape[:2])
 
     def make_posterior(self, parameters: dict[str, Tensor]) -> Posterior:
         """A point mass on the code."""
@@ -893,6 +901,8 @@ class DeterministicAutoencoder(Autoencoder):
             return losses.smooth_l1(x, outputs["x_hat"], self.smooth_l1_beta)
         if self.reconstruction_loss == "mae":
             return losses.absolute_error(x, outputs["x_hat"])
+        if self.reconstruction_loss == "ms_ssim":
+            return losses.ms_ssim_error(x, outputs["x_hat"])
         return losses.squared_error(x, outputs["x_hat"])
 
     @property
@@ -918,10 +928,16 @@ class VariationalAutoencoder(Autoencoder):
         input_shape: Image shape `(height, width, channels)`.
         latent_dim: Number of code units.
         likelihood: `"bernoulli"` (grey values as probabilities), `"gaussian"` or
-            `"laplace"`.
+            `"laplace"`; or `"ms_ssim"`, in their place one minus the multi-scale
+            structural similarity, times the number of pixels (Snell et al., 2017,
+            https://arxiv.org/abs/1511.06409): no distribution, so without a bound
+            on the likelihood.
         likelihood_scale: Standard deviation (`"gaussian"`) or scale b (`"laplace"`)
-            of a pixel, or `"learned"` for one trained scalar. Unused for
-            `"bernoulli"`.
+            of a pixel; `"learned"` for one trained scalar; or `"optimal"`, the
+            sigma-VAE of Rybkin et al. (2021, https://arxiv.org/abs/2006.13202):
+            training takes the most probable scale of each batch (equation 5), and
+            keeps a running mean of its log for everything else. Divides the
+            `"ms_ssim"` term; unused for `"bernoulli"`.
         beta: Weight of the KL term.
         kl_warmup_steps: Optimiser steps over which the weight of the KL term grows
             linearly from 0 to `beta`; 0 starts at `beta`.
@@ -950,9 +966,12 @@ class VariationalAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(input_shape, latent_dim, **kwargs)
         self.likelihood = check_choice("likelihood", likelihood, LIKELIHOODS)
-        if likelihood_scale != "learned":
+        if likelihood_scale not in FITTED_SCALES:
             check_number("likelihood_scale", likelihood_scale, above=0.0)
         self.likelihood_scale = likelihood_scale
+        if likelihood == "ms_ssim":
+            check_number("likelihood_scale", likelihood_scale, above=0.0)
+            losses.check_ssim_size(*self.input_shape[:2])
         self.beta = check_number("beta", beta, low=0.0)
         self.kl_warmup_steps = int(
             check_number("kl_warmup_steps", kl_warmup_steps, low=0)
@@ -982,11 +1001,17 @@ class VariationalAutoencoder(Autoencoder):
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Create all weights, among them the learned scale where there is one."""
         super().build(input_shape)
-        if self.likelihood == "bernoulli":
+        if self.likelihood not in ("gaussian", "laplace"):
             return
-        if self.likelihood_scale == "learned":
+        if self.likelihood_scale in FITTED_SCALES:
+            is_learned = self.likelihood_scale == "learned"
             self.log_scale = self.add_weight(
-                shape=(), initializer="zeros", dtype="float32", name="log_scale"
+                shape=(),
+                initializer="zeros",
+                dtype="float32",
+                trainable=is_learned,
+                aggregation="none" if is_learned else "mean",  # of replicas
+                name="log_scale",
             )
         else:
             self.log_scale = math.log(float(self.likelihood_scale))
@@ -999,8 +1024,20 @@ class VariationalAutoencoder(Autoencoder):
         """The distribution p(x|z) over pixels for a decoder output."""
         if self.likelihood == "bernoulli":
             return Bernoulli(decoder_output)
+        if self.likelihood == "ms_ssim":
+            raise UnsupportedOperationError(
+                "`likelihood='ms_ssim'` compares images without a distribution over "
+                "pixels. Train with 'bernoulli', 'gaussian' or 'laplace' for one."
+            )
         cls = Gaussian if self.likelihood == "gaussian" else Laplace
         return cls(self.to_pixels(decoder_output), self.log_scale)
+
+    def reconstruction_term(self, x: Tensor, outputs: dict[str, Tensor]) -> Tensor:
+        """-log p(x|z), or the dissimilarity in its place, `(batch,)`."""
+        if self.likelihood == "ms_ssim":
+            error = losses.ms_ssim_error(x, self.to_pixels(outputs["decoder_output"]))
+            return error / self.likelihood_scale
+        return super().reconstruction_term(x, outputs)
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -1010,9 +1047,30 @@ class VariationalAutoencoder(Autoencoder):
     def compute_terms(
         self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """The terms of the objective, unweighted, each of shape `(batch,)`."""
+        """The terms of the objective, unweighted, each of shape `(batch,)`.
+
+        At an optimiser step, an optimal scale is first fitted to the batch.
+        """
         terms = super().compute_terms(x, outputs, step)
+        if step is not None and self.has_optimal_scale:
+            mean = self.to_pixels(outputs["decoder_output"])
+            is_gaussian = self.likelihood == "gaussian"
+            fit = losses.gaussian_log_scale if is_gaussian else losses.laplace_log_scale
+            # At its optimum the scale has no gradient.
+            log_scale = ops.stop_gradient(fit(x, mean))
+            cls = Gaussian if is_gaussian else Laplace
+            terms["reconstruction"] = -cls(mean, log_scale).log_prob(x)
+            seen = ops.cast(step, "float32")
+            momentum = ops.minimum(seen / (seen + 1.0), SCALE_MOMENTUM)
+            running = momentum * self.log_scale + (1.0 - momentum) * log_scale
+            self.log_scale.assign(running)
         return {**terms, "kl": self.kl_term(outputs)}
+
+    @property
+    def has_optimal_scale(self) -> bool:
+        """Whether training fits the scale of the likelihood to each batch."""
+        is_scaled = self.likelihood in ("gaussian", "laplace")
+        return is_scaled and self.likelihood_scale == "optimal"
 
     def kl_term(self, outputs: dict[str, Tensor]) -> Tensor:
         """KL(q(z|x) || p(z)) of what `call` returned, `(batch,)`: in closed form."""
