@@ -65,6 +65,8 @@ VARIANTS = {
     "miwae": {"bound": "miwae", "num_samples": 2, "num_bounds": 2},
     "ciwae": {"bound": "ciwae", "elbo_weight": 0.3, "kl_warmup_steps": 5},
     "doubly_reparameterised": {"gradient": "doubly_reparameterised"},
+    "pseudo_inputs": {"num_pseudo_inputs": 3},
+    "prior_components": {"num_components": 1},
     "odd_residual": {"input_shape": [7, 9, 3], "residual_blocks": 1},
     "odd_rgb": {"input_shape": [7, 9, 3]},
     "odd_subpixel": {"input_shape": [7, 9, 3], "upsampling": "subpixel"},

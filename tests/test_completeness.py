@@ -27,7 +27,7 @@ AWAITING_WEIGHTS = {
     "info_vae", "rae", "vq_vae", "wae",
 }  # fmt: skip
 
-AWAITING_WEIGHTS |= {"iwae"}
+AWAITING_WEIGHTS |= {"iwae", "vamp_vae", "mixture_vae"}
 
 
 def test_the_promised_weights_are_there() -> None:

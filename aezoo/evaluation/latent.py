@@ -28,10 +28,16 @@ _CHEN = "https://arxiv.org/abs/1802.04942"
     is_possible=has_prior,
     reference=_BURDA,
 )
-def active_units(evaluation: Evaluation) -> float:
+def active_units(evaluation: Evaluation) -> Result:
     """Units whose posterior mean varies over images (Burda et al., 2016)."""
     variance = evaluation.codes.astype("float64").var(axis=0)
-    return float(np.sum(variance > ACTIVE_VARIANCE))
+    protocol = None
+    if not has_known_moments(evaluation.model):
+        protocol = (
+            "number of code units whose code (the posterior's mode) has a variance "
+            "over images above 0.01"
+        )
+    return Result(float(np.sum(variance > ACTIVE_VARIANCE)), protocol=protocol)
 
 
 @metric(
@@ -53,13 +59,29 @@ def is_diagonal(model: Autoencoder) -> bool:
     return set(model.HEADS) == {"z_mean", "z_log_var"}
 
 
+def has_standard_prior(model: Autoencoder) -> bool:
+    """Models whose prior, if any, is the standard normal."""
+    return type(model).log_prior is Autoencoder.log_prior
+
+
+def is_standard(model: Autoencoder) -> bool:
+    """Models with a standard-normal prior, and a posterior of independent units."""
+    return is_diagonal(model) and has_standard_prior(model)
+
+
+def has_known_moments(model: Autoencoder) -> bool:
+    """Models whose codes are compared with a standard normal, moment by moment."""
+    heads = {"z", "z_mean", "z_log_var"}
+    return set(model.HEADS) <= heads and has_standard_prior(model)
+
+
 @metric(
     "kl_per_dim",
     unit="nats per image and unit",
     protocol="mean over images and code units of KL(q(z_j|x)||p(z_j)) in closed form; "
     "the values are the means over images of each unit",
     higher_is_better=None,
-    is_possible=is_diagonal,
+    is_possible=is_standard,
 )
 def kl_per_dim(evaluation: Evaluation) -> Result:
     """KL divergence of each unit."""
@@ -78,6 +100,7 @@ def kl_per_dim(evaluation: Evaluation) -> Result:
     "in closed form; the values are the means; 0 where the aggregate posterior is "
     "the prior",
     higher_is_better=None,
+    is_possible=has_known_moments,
 )
 def aggregate_mean(evaluation: Evaluation) -> Result:
     """Mean of the aggregate posterior, by unit."""
@@ -92,6 +115,7 @@ def aggregate_mean(evaluation: Evaluation) -> Result:
     "closed form: that of the posterior means plus the mean posterior variance; the "
     "values are the variances; 1 where the aggregate posterior is the prior",
     higher_is_better=None,
+    is_possible=has_known_moments,
 )
 def aggregate_variance(evaluation: Evaluation) -> Result:
     """Variance of the aggregate posterior, by unit."""

@@ -234,7 +234,6 @@ def gate_gradient(z: Tensor) -> tuple[Tensor, Tensor]:
         The codes, and zeros `(n, 2)`.
     """
 
-    @ops.custom_gradient
     def gate(z: Tensor) -> Any:
         def backward(*upstream: Tensor) -> Tensor:
             (gradient,) = upstream
@@ -245,5 +244,5 @@ def gate_gradient(z: Tensor) -> tuple[Tensor, Tensor]:
 
         return ops.pad(z, ((0, 0), (0, 2))), backward
 
-    gated = gate(z)
+    gated = ops.custom_gradient(gate)(z)
     return gated[:, :-2], gated[:, -2:]

@@ -1,0 +1,85 @@
+"""Priors and posteriors beyond one Gaussian: what such families share."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from aezoo.distributions import (
+    GaussianUnderPrior,
+    Posterior,
+    gaussian_mixture_log_prob,
+)
+from aezoo.models._base import VariationalAutoencoder
+
+Tensor = Any
+
+
+class SampledKL(VariationalAutoencoder):
+    """A KL term without closed form, estimated from the code that is decoded.
+
+    `kl` is `log q(z|x) - log p(z)` of that code. `posterior(x).kl()` and evaluation
+    average it over `KL_DRAWS` codes. Precedes the network's family in the bases.
+    """
+
+    KL_DRAWS: ClassVar[int] = 100
+
+    def draw_code(self, posterior: Posterior, sample_seed: Any) -> dict[str, Tensor]:
+        """The code `z` that `call` decodes, and its `log_q`, `(batch,)`."""
+        if sample_seed is None:
+            z = posterior.mode()
+            return {"z": z, "log_q": posterior.log_prob(z)}
+        z, log_q = posterior.sample_with_log_prob(sample_seed)
+        return {"z": z, "log_q": log_q}
+
+    def kl_term(self, outputs: dict[str, Tensor]) -> Tensor:
+        """`log q(z|x) - log p(z)` of the code that `call` decoded, `(batch,)`."""
+        return outputs["log_q"] - self.log_prior(outputs["z"])
+
+
+class MixturePrior(SampledKL):
+    """A prior that is a mixture of Gaussians; a family says which."""
+
+    def prior_components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Log weights `(components,)`, means and log variances of the components.
+
+        The latter are `(components, latent_dim)`; all are float32.
+        """
+        raise NotImplementedError
+
+    def make_posterior(self, parameters: dict[str, Tensor]) -> Posterior:
+        """A diagonal Gaussian, with its KL to the learned prior."""
+        return GaussianUnderPrior(
+            parameters["z_mean"],
+            parameters["z_log_var"],
+            self.prior_density,
+            self.KL_DRAWS,
+        )
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """Log p(z) of codes `(batch, latent_dim)` under the mixture, `(batch,)`."""
+        return self.prior_density()(z)
+
+    def prior_density(self) -> Callable[[Tensor], Tensor]:
+        """`log_prior`, with the components computed."""
+        log_weights, means, log_vars = self.prior_components()
+        return partial(
+            gaussian_mixture_log_prob,
+            log_weights=log_weights,
+            means=means,
+            log_vars=log_vars,
+        )
+
+    def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
+        """Codes from the mixture, float32, `(n, latent_dim)`."""
+        self._ensure_built()
+        log_weights, means, log_vars = map(np.asarray, self.prior_components())
+        cumulative = np.cumsum(np.exp(log_weights.astype("float64")))
+        choices, noise = generator.spawn(2)  # so that neither shifts the other
+        uniform = choices.random(n) * cumulative[-1]
+        component = np.searchsorted(cumulative, uniform, side="right")
+        component = np.minimum(component, len(cumulative) - 1)
+        spread = np.exp(0.5 * log_vars[component])
+        codes = noise.standard_normal((n, self.latent_dim), dtype="float32")
+        return means[component] + spread * codes

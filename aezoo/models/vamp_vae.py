@@ -1,0 +1,99 @@
+"""Variational autoencoder whose prior is its own posterior of learned images."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from aezoo.models._priors import MixturePrior
+from aezoo.models.conv_vae import ConvVAE
+from aezoo.registry import register_family
+from aezoo.validation import check_positive_int
+
+Tensor = Any
+
+
+@register_family("vamp_vae")
+class VampVAE(MixturePrior, ConvVAE):
+    """VAE with the VampPrior of Tomczak & Welling (2018).
+
+    "VAE with a VampPrior" (https://arxiv.org/abs/1705.07120), equation 9: the prior
+    is the equal mixture of the posteriors of learned pseudo-inputs,
+    `p(z) = 1/K sum_k q(z|u_k)`. They are images in [0, 1], trained on the ELBO like
+    all weights, from noise or from images (`init_pseudo_inputs`).
+
+    Args:
+        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
+        num_pseudo_inputs: Images `u_k` whose posteriors are mixed.
+        **kwargs: As in `ConvVAE`.
+    """
+
+    TINY_CONFIG: ClassVar[dict[str, Any]] = {
+        **ConvVAE.TINY_CONFIG,
+        "num_pseudo_inputs": 5,
+    }
+
+    def __init__(self, *args: Any, num_pseudo_inputs: int = 500, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.num_pseudo_inputs = check_positive_int(
+            "num_pseudo_inputs", num_pseudo_inputs
+        )
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Create all weights, the pseudo-inputs among them."""
+        is_rebuilt = self.built
+        super().build(input_shape)
+        if is_rebuilt:
+            return
+        self.pseudo_inputs = self.add_weight(
+            shape=(self.num_pseudo_inputs, *self.input_shape),
+            initializer=keras.initializers.RandomUniform(0.0, 1.0),
+            constraint=UnitInterval(),
+            dtype="float32",
+            name="pseudo_inputs",
+        )
+
+    def init_pseudo_inputs(self, images: Any) -> None:
+        """Set the pseudo-inputs, before training.
+
+        Args:
+            images: At least `num_pseudo_inputs` images `(n, *input_shape)`, uint8 or
+                floats in [0, 1]; the first ones are taken.
+
+        Raises:
+            ValueError: If there are too few, or shape, dtype or range is wrong.
+        """
+        images = self._check_images(images, "images")
+        if len(images) < self.num_pseudo_inputs:
+            raise ValueError(
+                f"`images` must hold at least {self.num_pseudo_inputs} images, one for "
+                f"each pseudo-input. Received: {len(images)}."
+            )
+        self._ensure_built()
+        chosen = self.to_unit_range(images[: self.num_pseudo_inputs])
+        self.pseudo_inputs.assign(np.asarray(chosen))
+
+    def prior_components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Equal weights, and the posteriors' means and log variances."""
+        images = ops.cast(self.pseudo_inputs, self.compute_dtype)
+        parameters = self.encode_parameters(images)
+        count = self.num_pseudo_inputs
+        log_weights = ops.full((count,), -math.log(count), dtype="float32")
+        return log_weights, parameters["z_mean"], parameters["z_log_var"]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
+        return {**super().config, "num_pseudo_inputs": self.num_pseudo_inputs}
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class UnitInterval(keras.constraints.Constraint):
+    """Moves weights that left [0, 1] back to its ends, after each step."""
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """The weights, clipped."""
+        return ops.clip(w, 0.0, 1.0)
