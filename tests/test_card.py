@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from PIL import Image
 import aezoo
 from aezoo import manifest
 from aezoo.card import RECONSTRUCTION, SAMPLES, model_card, pictures
+from tests.hub_server import HubServer
 
 ADDRESS = "hf://org/name"
 # Each would break out of some place where text of others stands.
@@ -255,3 +259,18 @@ def test_a_saved_model_has_its_card(tmp_path: Path) -> None:
     card = ModelCard.load(folder / "README.md")
     assert str(card) == str(model_card(json.loads((folder / "aezoo.json").read_text())))
     assert "Ünïcode \\| text" in card.text
+
+
+def test_the_hubs_own_classes_accept_the_card_of_every_model() -> None:
+    code = (
+        "from aezoo import manifest\n"
+        "from aezoo.card import model_card\n"
+        "for name, entry in manifest.entries().items():\n"
+        "    model_card({'name': name, **entry.to_dict()}).validate()"
+    )
+    with HubServer() as hub:
+        env = os.environ | {"HF_ENDPOINT": hub.url}
+        run = [sys.executable, "-c", code]
+        done = subprocess.run(run, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert hub.count("validate-yaml") == len(manifest.entries()) >= 10
