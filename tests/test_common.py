@@ -61,6 +61,7 @@ VARIANTS = {
     "gradient_penalty": {"penalty": "gradient", "penalty_weight": 0.1},
     "no_penalty": {"penalty": None, "code_norm_weight": 0.3},
     "rbf_kernel": {"kernel": "rbf"},
+    "hutchinson": {"estimator": "hutchinson"},
     "sliced_wasserstein": {"divergence": "sliced_wasserstein", "num_projections": 7},
     "miwae": {"bound": "miwae", "num_samples": 2, "num_bounds": 2},
     "ciwae": {"bound": "ciwae", "elbo_weight": 0.3, "kl_warmup_steps": 5},

@@ -28,6 +28,7 @@ AWAITING_WEIGHTS = {
 }  # fmt: skip
 
 AWAITING_WEIGHTS |= {"iwae", "vamp_vae", "mixture_vae"}
+AWAITING_WEIGHTS |= {"contractive_ae", "contractive_conv_ae"}
 
 
 def test_the_promised_weights_are_there() -> None:

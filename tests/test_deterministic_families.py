@@ -261,3 +261,87 @@ def test_waes_codes_come_to_be_distributed_as_the_prior(rng, divergence) -> None
 def test_wae_refuses_what_it_cannot_do(arguments, message) -> None:
     with pytest.raises(ValueError, match=message):
         aezoo.create("wae", **TINY, **arguments)
+
+
+# --- Contractive autoencoders ----------------------------------------------------
+
+
+def contractive(family: str = "contractive_ae", **kwargs) -> Autoencoder:
+    """A small one with weights large enough to make its activations bend."""
+    keras.utils.set_random_seed(0)
+    model = aezoo.create(family, input_shape=(4, 4, 1), latent_dim=3, **kwargs)
+    model.build()
+    model.encoder.set_weights([2.0 * w + 0.1 for w in model.encoder.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("code_activation", ["sigmoid", "tanh", "linear", "softplus"])
+def test_the_exact_contraction_is_the_jacobians_norm(rng, code_activation) -> None:
+    x = 0.1 + 0.8 * rng.random((3, 4, 4, 1), dtype="float32")
+    model = contractive(code_activation=code_activation)
+    expected = np.sum(jacobians(model.encode, x) ** 2, axis=(1, 2))
+    found = terms_of(model, x)["contraction"]
+    np.testing.assert_allclose(found, expected, rtol=1e-2)
+
+
+def test_the_exact_contraction_of_a_sigmoid_is_the_papers(rng) -> None:
+    """Rifai et al. (2011), section 3.2: sum_j (h_j (1 - h_j))^2 sum_i W_ij^2."""
+    x = rng.random((3, 4, 4, 1), dtype="float32")
+    model = contractive()
+    h, kernel = model.encode(x), np.asarray(model.encoder.heads["z"].kernel)
+    expected = ((h * (1 - h)) ** 2 * (kernel**2).sum(axis=0)).sum(axis=1)
+    np.testing.assert_allclose(terms_of(model, x)["contraction"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments"),
+    [
+        ("contractive_ae", {"estimator": "hutchinson"}),
+        (
+            "contractive_ae",
+            {
+                "estimator": "hutchinson",
+                "hidden_units": (5, 4),
+                "activation": "softplus",
+            },
+        ),
+        (
+            "contractive_conv_ae",
+            {"filters": (4,), "strides": (2,), "activation": "softplus"},
+        ),
+    ],
+)
+def test_the_estimated_contraction_is_so_in_the_mean(rng, family, arguments) -> None:
+    x = 0.1 + 0.8 * rng.random((2, 4, 4, 1), dtype="float32")
+    model = contractive(family, **arguments)
+    expected = np.sum(jacobians(model.encode, x) ** 2, axis=(1, 2))
+    repeated = np.repeat(x, 2000, axis=0)
+    estimates = terms_of(model, repeated, training=True)["contraction"]
+    estimates = estimates.reshape(2, 2000)
+    error = estimates.std(axis=1) / np.sqrt(2000)
+    assert np.all(abs(estimates.mean(axis=1) - expected) < 5 * error + 0.01 * expected)
+    assert np.all(error < 0.1 * expected)
+
+
+@pytest.mark.parametrize("estimator", ["exact", "hutchinson"])
+def test_training_contracts(rng, estimator: str) -> None:
+    x = rng.random((20, 4, 4, 1), dtype="float32")
+    model = contractive(estimator=estimator, contraction_weight=100.0)
+    model.compile(keras.optimizers.Adam(0.01))
+    before = terms_of(model, x)["contraction"].mean()
+    model.fit(x, epochs=30, batch_size=20, verbose=0)
+    assert terms_of(model, x)["contraction"].mean() < 0.3 * before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"hidden_units": (5,)}, r"`estimator='exact'` needs one layer to the code"),
+        ({"code_activation": "softmax"}, r"`estimator='exact'` needs one layer"),
+        ({"estimator": "full"}, r"`estimator` must be one of 'exact', 'hutchinson'"),
+        ({"contraction_weight": -1.0}, r"`contraction_weight` must be a finite number"),
+    ],
+)
+def test_a_contractive_autoencoder_refuses_what_it_cannot_do(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        aezoo.create("contractive_ae", **arguments)
