@@ -68,6 +68,8 @@ VARIANTS = {
     "doubly_reparameterised": {"gradient": "doubly_reparameterised"},
     "pseudo_inputs": {"num_pseudo_inputs": 3},
     "prior_components": {"num_components": 1},
+    "planar": {"flow": "planar", "num_flows": 3},
+    "iaf": {"flow": "iaf", "num_flows": 1, "flow_units": []},
     "odd_residual": {"input_shape": [7, 9, 3], "residual_blocks": 1},
     "odd_rgb": {"input_shape": [7, 9, 3]},
     "odd_subpixel": {"input_shape": [7, 9, 3], "upsampling": "subpixel"},
