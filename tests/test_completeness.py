@@ -27,7 +27,7 @@ AWAITING_WEIGHTS = {
     "info_vae", "rae", "vq_vae", "wae",
 }  # fmt: skip
 
-AWAITING_WEIGHTS |= {"iwae", "vamp_vae", "mixture_vae", "flow_vae"}
+AWAITING_WEIGHTS |= {"iwae", "vamp_vae", "mixture_vae", "flow_vae", "hyperspherical_vae"}
 AWAITING_WEIGHTS |= {"contractive_ae", "contractive_conv_ae"}
 
 
