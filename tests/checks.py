@@ -96,13 +96,22 @@ def new_model(cls: Family, config: Config, seed: int = 0, **kwargs: Any) -> Auto
 def fit(model: Autoencoder, data: Any, **kwargs: Any) -> dict[str, list[float]]:
     """One epoch in order, by default in batches of five; the history."""
     if not hasattr(data, "element_spec"):  # a tf.data.Dataset has batches of its own
-        kwargs.setdefault("batch_size", 5)
+        kwargs = {"batch_size": 5, **labels_for(model, data), **kwargs}
     return model.fit(data, shuffle=False, verbose=0, **kwargs).history
 
 
 def evaluate(model: Autoencoder, data: Any, **kwargs: Any) -> dict[str, float]:
     """All losses, by name."""
+    if not hasattr(data, "element_spec"):
+        kwargs = {**labels_for(model, data), **kwargs}
     return model.evaluate(data, verbose=0, return_dict=True, **kwargs)
+
+
+def labels_for(model: Autoencoder, images: Any) -> dict[str, np.ndarray]:
+    """Labels to `fit` beside the images, in families that learn from labels."""
+    if not model.LEARNS_FROM_LABELS:
+        return {}
+    return {"y": np.arange(len(images)) % model.num_classes}
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
@@ -313,7 +322,9 @@ def check_kinds_of_input(cls: Family, config: Config) -> None:
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        batches["tf.data"] = tf.data.Dataset.from_tensor_slices(x).batch(5)
+        labels = labels_for(model, x)
+        pairs = (x, labels["y"]) if labels else x
+        batches["tf.data"] = tf.data.Dataset.from_tensor_slices(pairs).batch(5)
     results = {}
     for kind, data in batches.items():
         with restored(model):
@@ -333,12 +344,18 @@ def check_kinds_of_input(cls: Family, config: Config) -> None:
 
 
 def check_labels_are_refused(cls: Family, config: Config) -> None:
-    """A dataset of (image, label) pairs gets an error that says what to drop."""
+    """A dataset of (image, label) pairs gets an error that says what to drop.
+
+    Or, from a family that learns from labels, one of images that says what to add.
+    """
     x = pixels(config)
+    labels, message = np.zeros(10), "learn without labels: drop them"
+    if cls.LEARNS_FROM_LABELS:
+        labels, message = None, r"learns from labels: pass batches \(images, labels\)"
     for method in (fit, evaluate):
         model = new_model(cls, config)  # on JAX, Keras drops the state on an error
-        with pytest.raises(ValueError, match="learn without labels: drop them"):
-            method(model, x, y=np.zeros(10))
+        with pytest.raises(ValueError, match=message):
+            method(model, x, y=labels)
 
 
 def check_overfits_four_images(cls: Family, config: Config) -> None:
@@ -354,7 +371,9 @@ def check_overfits_four_images(cls: Family, config: Config) -> None:
     for seed in range(3):
         model = new_model(cls, config, seed=seed)
         model.optimizer.learning_rate = 0.003
-        model.fit(np.tile(x, (150, 1, 1, 1)), batch_size=4, epochs=5, verbose=0)
+        images = np.tile(x, (150, 1, 1, 1))
+        labels = labels_for(model, images)
+        model.fit(images, **labels, batch_size=4, epochs=5, verbose=0)
         errors.append(np.mean((model.reconstruct(x) - x) ** 2))
         if errors[-1] < 0.1 * x.var():
             return

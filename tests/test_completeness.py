@@ -22,12 +22,15 @@ FIRST_WEIGHTS = {
 }  # fmt: skip
 
 # Families whose weights are being trained; none may stay here in a release.
-AWAITING_WEIGHTS = {
-    "beta_tcvae", "beta_vae", "categorical_vae", "dip_vae", "factor_vae", "fsq",
-    "info_vae", "rae", "vq_vae", "wae",
-}  # fmt: skip
+AWAITING_WEIGHTS = {"beta_tcvae", "beta_vae", "categorical_vae", "conditional_vae", "dip_vae", "factor_vae", "fsq", "info_vae", "rae", "vq_vae", "wae"}  # fmt: skip
 
-AWAITING_WEIGHTS |= {"iwae", "vamp_vae", "mixture_vae", "flow_vae", "hyperspherical_vae"}
+AWAITING_WEIGHTS |= {
+    "iwae",
+    "vamp_vae",
+    "mixture_vae",
+    "flow_vae",
+    "hyperspherical_vae",
+}
 AWAITING_WEIGHTS |= {"contractive_ae", "contractive_conv_ae"}
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from aezoo import hub, manifest
-from aezoo.datasets import DatasetError, load_dataset
+from aezoo.datasets import Dataset, DatasetError, load_dataset
 from aezoo.digits import draw_digits
 from aezoo.errors import ManifestError
 from training.data import ShuffledImages
 from training.export import export, write_manifest
 from training.recipe import Recipe, RecipeError
-from training.train import refuse_other_run, train
+from training.train import refuse_other_run, train, training_examples
 
 ROOT = Path(__file__).parent.parent
 NAME = "dense_vae_mnist_z20"
@@ -220,6 +220,32 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert sorted(order(0, 0)) == list(range(10))
     assert order(0, 3) == order(0, 3)
     assert len({tuple(order(s, e)) for s in (0, 1) for e in (0, 1)}) == 4
+
+
+def test_labels_keep_to_their_images() -> None:
+    images = np.arange(10, dtype="uint8").reshape(10, 1, 1, 1)
+    batches = ShuffledImages(images, 4, 0, labels=10 * np.arange(10))
+    for i in range(len(batches)):
+        batch, labels = batches[i]
+        np.testing.assert_array_equal(labels, 10 * batch.ravel().astype(int))
+
+
+def test_a_family_that_learns_from_labels_is_served_them(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    config = {"latent_dim": 2, "filters": (4,), "strides": (2,), "hidden_units": ()}
+    labelled = recipe.with_overrides(
+        family="conditional_vae", config=config, epochs=1, validation_examples=100
+    )
+    entry = train("conditional_vae_small", labelled, tmp_path / "run", data_dir)
+    assert entry.family == "conditional_vae"
+
+
+def test_labels_that_a_family_needs_must_be_there() -> None:
+    model = hub.create("conditional_vae", filters=(4,), strides=(2,))
+    data = Dataset("images", "array", "train", np.zeros((3, 28, 28, 1), "uint8"))
+    with pytest.raises(DatasetError, match="learns from labels, and the dataset"):
+        training_examples(model, data)
 
 
 def test_npz_data_is_read_without_tensorflow(data_dir: Path) -> None:

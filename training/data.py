@@ -14,11 +14,19 @@ class ShuffledImages(keras.utils.PyDataset):
         images: Array `(n, height, width, channels)`.
         batch_size: Images per batch; the last batch may be shorter.
         seed: Seed of the order.
+        labels: Integers `(n,)` to serve beside the images, or None.
     """
 
-    def __init__(self, images: np.ndarray, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        batch_size: int,
+        seed: int,
+        labels: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
         self.images = images
+        self.labels = labels
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
@@ -37,6 +45,9 @@ class ShuffledImages(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.images) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         start = index * self.batch_size
-        return (self.images[self._order[start : start + self.batch_size]],)
+        rows = self._order[start : start + self.batch_size]
+        if self.labels is None:
+            return (self.images[rows],)
+        return self.images[rows], self.labels[rows]

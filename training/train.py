@@ -26,7 +26,7 @@ import numpy as np
 
 from aezoo import datasets, hub, manifest
 from aezoo.backend import BACKEND, data_parallel
-from aezoo.datasets import Dataset
+from aezoo.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
 from aezoo.extras import installed_versions
@@ -132,9 +132,11 @@ def fit_closed_form(model: Autoencoder, data: Dataset) -> float:
 def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
     """Fit by gradient, checkpointed; returns seconds over all resumed parts."""
     held_out = recipe.validation_examples
-    images = data.images[: len(data.images) - held_out]
-    batches = ShuffledImages(images, recipe.batch_size, recipe.seed)
-    validation = data.images[len(images) :] if held_out else None
+    count = len(data.images) - held_out
+    examples = training_examples(model, data)
+    images, *labels = (part[:count] for part in examples)
+    batches = ShuffledImages(images, recipe.batch_size, recipe.seed, *labels)
+    validation = tuple(part[count:] for part in examples) if held_out else None
     model.compile(
         make_optimizer(recipe, len(batches)),
         steps_per_execution=recipe.steps_per_execution,
@@ -159,7 +161,7 @@ def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
         batches,
         epochs=recipe.epochs,
         shuffle=False,  # `batches` does, by seed and epoch
-        validation_data=None if validation is None else (validation,),
+        validation_data=validation,
         validation_batch_size=1000,
         callbacks=callbacks,
         verbose=1 if sys.stderr.isatty() else 2,
@@ -167,6 +169,22 @@ def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
     if held_out:
         model.load_weights(best)
     return Seconds.total(log)
+
+
+def training_examples(model: Autoencoder, data: Dataset) -> tuple[np.ndarray, ...]:
+    """What the model learns from: images, and labels if its family takes them.
+
+    Raises:
+        DatasetError: If it takes labels and there are none.
+    """
+    if not model.LEARNS_FROM_LABELS:
+        return (data.images,)
+    if data.labels is None:
+        raise DatasetError(
+            f"{model.family!r} learns from labels, and the dataset {data.key!r} has "
+            "none."
+        )
+    return data.images, data.labels
 
 
 def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:

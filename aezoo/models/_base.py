@@ -95,6 +95,8 @@ class Autoencoder(Steps, keras.Model):
     DERIVED_ARGUMENTS: ClassVar[frozenset[str]] = frozenset()
     # Of every head of the encoder.
     code_activation: str = "linear"
+    # Whether batches for `fit` are pairs (images, labels), rather than images.
+    LEARNS_FROM_LABELS: ClassVar[bool] = False
     # Terms that are a property of a batch and the same for all of its examples.
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset()
     # Term that `adversary`, a network beside the model, minimises against it.
@@ -267,14 +269,22 @@ class Autoencoder(Steps, keras.Model):
             **code,
         }
 
-    def infer(self, inputs: Tensor, training: bool = False) -> Posterior:
-        """The posterior of images inside a graph; of corrupted ones in training."""
+    def infer(self, inputs: Tensor, training: bool = False, **given: Any) -> Posterior:
+        """The posterior of images inside a graph; of corrupted ones in training.
+
+        Args:
+            inputs: As in `call`.
+            training: As in `call`.
+            **given: What else `encode_parameters` of the family takes.
+        """
         x = self.to_unit_range(inputs, self.compute_dtype)
         if training and self.corruption is not None:
             x = apply_corruption(
                 x, self.corruption, self.corruption_level, self.seed_generator
             )
-        return self.make_posterior(self.encode_parameters(x, training=training))
+        return self.make_posterior(
+            self.encode_parameters(x, training=training, **given)
+        )
 
     def draw_code(self, posterior: Posterior, sample_seed: Any) -> dict[str, Tensor]:
         """The code `z` that `call` decodes: a sample, or the mode without a seed."""
@@ -370,7 +380,7 @@ class Autoencoder(Steps, keras.Model):
         """
         x, target, weights = self.unpack(data)
         x, target = self.observed_images(x, target, self.seed_generator)
-        outputs = self(x, training=True)
+        outputs = self(x, training=True, **self.conditions(data))
         step = self.optimizer.iterations
         batch_losses = self.compute_losses(target, outputs, step)
         # Mean over *all* examples of the step, so that replicas with fewer examples
@@ -392,7 +402,7 @@ class Autoencoder(Steps, keras.Model):
         pixel_noise = IndexedNoise(TEST_SEED + 1, position)
         x, target = self.observed_images(x, target, pixel_noise)
         noise = IndexedNoise(TEST_SEED, position)
-        outputs = self(x, training=False, sample_seed=noise)
+        outputs = self(x, sample_seed=noise, **self.conditions(data))
         return self.compute_losses(target, outputs), weights
 
     def observed_images(
@@ -438,6 +448,10 @@ class Autoencoder(Steps, keras.Model):
         else:
             weights = ops.reshape(ops.cast(weights, "float32"), (-1,))
         return x, self.to_unit_range(target), weights
+
+    def conditions(self, data: Any) -> dict[str, Tensor]:  # noqa: ARG002
+        """What `call` takes from a batch beside its images: here nothing."""
+        return {}
 
     def compile(
         self, optimizer: Any = "adam", adversary_optimizer: Any = None, **kwargs: Any
@@ -706,41 +720,61 @@ class Autoencoder(Steps, keras.Model):
         if not self.built:
             self.build((None, *self.input_shape))
 
-    def _run(self, name: str, inputs: np.ndarray, batch_size: int) -> Any:
-        """Run a compiled function over `inputs` in batches, and join the outputs."""
+    def _run(
+        self, name: str, inputs: np.ndarray, batch_size: int, **given: np.ndarray
+    ) -> Any:
+        """Run a compiled function over `inputs` in batches, and join the outputs.
+
+        Args:
+            name: Which: `_graph_<name>`.
+            inputs: Its first argument, `(n, ...)`.
+            batch_size: Rows per call.
+            **given: Its other arguments, `(n, ...)` each.
+        """
         check_positive_int("batch_size", batch_size)
-        function = self._compiled(name, inputs)
+        arrays = [inputs, *given.values()]
+        function = self._compiled(name, arrays, tuple(given))
         if len(inputs) <= batch_size:
-            return function(inputs)
+            return function(*arrays)
         starts = range(0, len(inputs), batch_size)
-        parts = [function(inputs[i : i + batch_size]) for i in with_progress(starts)]
+        parts = [
+            function(*(array[i : i + batch_size] for array in arrays))
+            for i in with_progress(starts)
+        ]
         if isinstance(parts[0], dict):
             return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
         return np.concatenate(parts)
 
-    def _compiled(self, name: str, inputs: np.ndarray) -> Callable[..., Any]:
-        key = (name, inputs.dtype.name)
+    def _compiled(
+        self, name: str, arrays: list[np.ndarray], given: tuple[str, ...]
+    ) -> Callable[..., Any]:
+        key = (name, arrays[0].dtype.name, *given)
         if key not in self._compiled_functions:
             self._ensure_built()
+            graph = getattr(self, f"_graph_{name}")
             self._compiled_functions[key] = compile_inference(
-                getattr(self, f"_graph_{name}"), self, (inputs.shape[1:], key[1])
+                lambda x, *rest: graph(x, **dict(zip(given, rest, strict=True))),
+                self,
+                *((array.shape[1:], array.dtype.name) for array in arrays),
             )
         return self._compiled_functions[key]
 
-    def _graph_encode_parameters(self, x: Tensor) -> dict[str, Tensor]:
-        return self.encode_parameters(self.to_unit_range(x, self.compute_dtype))
+    def _graph_encode_parameters(self, x: Tensor, **given: Any) -> dict[str, Tensor]:
+        x = self.to_unit_range(x, self.compute_dtype)
+        return self.encode_parameters(x, **given)
 
-    def _graph_encode(self, x: Tensor) -> Tensor:
-        return self.make_posterior(self._graph_encode_parameters(x)).mode()
+    def _graph_encode(self, x: Tensor, **given: Any) -> Tensor:
+        return self.make_posterior(self._graph_encode_parameters(x, **given)).mode()
 
-    def _graph_decode_parameters(self, z: Tensor) -> Tensor:
-        return self.decode_parameters(z)
+    def _graph_decode_parameters(self, z: Tensor, **given: Any) -> Tensor:
+        return self.decode_parameters(z, **given)
 
-    def _graph_decode(self, z: Tensor) -> Tensor:
-        return ops.clip(self.to_pixels(self.decode_parameters(z)), 0.0, 1.0)
+    def _graph_decode(self, z: Tensor, **given: Any) -> Tensor:
+        decoder_output = self.decode_parameters(z, **given)
+        return ops.clip(self.to_pixels(decoder_output), 0.0, 1.0)
 
-    def _graph_reconstruct(self, x: Tensor) -> Tensor:
-        x_hat = self._graph_decode(self._graph_encode(x))
+    def _graph_reconstruct(self, x: Tensor, **given: Any) -> Tensor:
+        x_hat = self._graph_decode(self._graph_encode(x, **given), **given)
         if keras.backend.standardize_dtype(x.dtype) == "uint8":
             return ops.cast(ops.round(255.0 * x_hat), "uint8")
         return x_hat
