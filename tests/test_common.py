@@ -48,6 +48,7 @@ VARIANTS = {
     "kl_warmup": {"kl_warmup_steps": 10, "beta": 2.0},
     "covariance_of_means": {"kind": "i", "lambda_od": 0.5, "lambda_d": 5.0},
     "mmd_vae": {"alpha": 1.0, "mmd_weight": 100.0, "kernel": "imq"},
+    "first_features": {"feature_layer": 1, "discriminator_filters": [4, 4, 4]},
     "resize_conv": {"upsampling": "resize_conv"},
     "transposed_conv": {"upsampling": "transposed_conv"},
     "subpixel": {"upsampling": "subpixel"},

@@ -22,7 +22,10 @@ FIRST_WEIGHTS = {
 }  # fmt: skip
 
 # Families whose weights are being trained; none may stay here in a release.
-AWAITING_WEIGHTS = {"beta_tcvae", "beta_vae", "categorical_vae", "conditional_vae", "dip_vae", "factor_vae", "fsq", "info_vae", "rae", "vq_vae", "wae"}  # fmt: skip
+AWAITING_WEIGHTS = {
+    "beta_tcvae", "beta_vae", "categorical_vae", "conditional_vae", "dip_vae",
+    "factor_vae", "fsq", "info_vae", "rae", "vae_gan", "vq_vae", "wae",
+}  # fmt: skip
 
 AWAITING_WEIGHTS |= {
     "iwae",

@@ -308,6 +308,109 @@ def test_the_structural_likelihood_keeps_the_promises(check) -> None:
     check(cls, config)
 
 
+# --- VAE-GAN ------------------------------------------------------------------------
+
+
+def vae_gan(**config) -> keras.Model:
+    return build("vae_gan", discriminator_filters=(4, 4), **config)
+
+
+def test_vae_gan_terms_are_the_papers(rng) -> None:
+    model, x = vae_gan(gamma=0.25, feature_layer=1), images(5)
+    outputs = model(x, training=True)
+    for layer in model.adversary.convs:
+        layer.bias.assign(rng.normal(size=layer.bias.shape))
+    found = model.compute_losses(ops.convert_to_tensor(x), outputs)
+    found = {name: np.asarray(values) for name, values in found.items()}
+
+    def seen(images) -> tuple[np.ndarray, np.ndarray]:
+        """Features of the first layer, and probabilities of being real."""
+        first, second = model.adversary.convs
+
+        def activate(maps) -> np.ndarray:
+            maps = np.asarray(maps)
+            axes = {"axis": (1, 2, 3), "keepdims": True}
+            maps = (maps - maps.mean(**axes)) / np.sqrt(maps.var(**axes) + 1e-3)
+            return np.maximum(maps, 0.2 * maps)
+
+        features = activate(first(images))
+        flat = activate(second(features)).reshape(5, -1)
+        logits = model.adversary.logit(flat)
+        return np.asarray(features).reshape(5, -1), np.asarray(ops.sigmoid(logits))[
+            :, 0
+        ]
+
+    (f, real), (f_hat, _) = seen(x), seen(outputs["x_hat"])
+    fakes = [seen(outputs["x_fake"][:, i])[1] for i in (0, 1)]
+    np.testing.assert_allclose(
+        found["feature_error"], 0.5 * np.sum((f - f_hat) ** 2, axis=1), rtol=1e-3
+    )
+    np.testing.assert_allclose(
+        found["discriminator"],
+        -np.log(real) - 0.5 * sum(np.log(1.0 - p) for p in fakes),
+        rtol=1e-4,
+    )
+    np.testing.assert_allclose(
+        found["generator"], -0.5 * sum(np.log(p) for p in fakes), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        found["loss"],
+        found["kl"] + 0.25 * found["feature_error"] + found["generator"],
+        rtol=1e-4,
+    )
+    np.testing.assert_allclose(outputs["x_fake"][:, 0], outputs["x_hat"], atol=1e-6)
+    assert np.any(np.asarray(outputs["x_fake"][:, 1] != outputs["x_hat"]))
+
+
+def steps(term: str, gamma: float, weight: float = 1.0) -> list:
+    """Path and move of each weight of the model in one step down one term."""
+
+    class OneTerm(family_class("vae_gan")):
+        @property
+        def loss_weights(self) -> dict[str, float]:
+            names = super().loss_weights
+            return {n: weight if n == term else 0.0 for n in names}
+
+    keras.utils.set_random_seed(0)
+    model = OneTerm(**TINY, gamma=gamma, discriminator_filters=(4, 4), name="one_term")
+    model.compile(keras.optimizers.SGD(1.0))
+    variables = model.players[0]
+    before = [np.array(v) for v in variables]
+    model.fit(images(), shuffle=False, verbose=0)
+    return [
+        (v.path, np.array(v) - old) for v, old in zip(variables, before, strict=True)
+    ]
+
+
+def test_the_generator_term_reaches_the_decoder_alone() -> None:
+    moves = steps("generator", 0.5)
+    for path, move in moves:
+        assert np.any(move != 0.0) == ("decoder" in path), path
+    assert any("encoder" in path for path, _ in moves)
+
+
+def test_gamma_weighs_the_feature_error_of_the_decoder_alone() -> None:
+    """With `gamma` as its weight, the encoder's gradient does not depend on it."""
+    one, fifth = steps("feature_error", 1.0, 1.0), steps("feature_error", 0.2, 0.2)
+    for (path, move), (_, weighted) in zip(one, fifth, strict=True):
+        assert np.any(move != 0.0), path
+        scale = 0.2 if "decoder" in path else 1.0
+        np.testing.assert_allclose(
+            weighted, scale * move, rtol=1e-3, atol=1e-6, err_msg=path
+        )
+
+
+def test_the_discriminator_learns_against_the_model() -> None:
+    """Held still, the model is told from white squares at once."""
+    model, x = vae_gan(), np.ones((20, 8, 8, 1), "float32")
+    model.compile(
+        keras.optimizers.SGD(0.0), adversary_optimizer=keras.optimizers.Adam(0.01)
+    )
+    history = model.fit(x, epochs=15, batch_size=5, verbose=0).history
+    assert history["discriminator"][-1] < 0.5 < 1.2 < history["discriminator"][0]
+    assert history["generator"][-1] > history["generator"][0]
+
+
 # --- Arguments --------------------------------------------------------------------
 
 
@@ -342,6 +445,10 @@ def test_the_structural_likelihood_keeps_the_promises(check) -> None:
             {"likelihood": "ms_ssim", "likelihood_scale": "optimal"},
             r"`likelihood_scale` must be a finite number above 0\. Received: likelihoo",
         ),
+        ("vae_gan", {"gamma": 0.0}, r"`gamma` must be a finite number above 0\. Recei"),
+        ("vae_gan", {"feature_layer": 4}, r"`feature_layer` must be a finite number a"),
+        ("vae_gan", {"feature_layer": 0}, r"`feature_layer` must be an integer of at"),
+        ("vae_gan", {"discriminator_filters": ()}, r"`discriminator_filters` must hol"),
         ("info_vae", {"kernel": "cubic"}, r"`kernel` must be one of 'rbf', 'imq'\. Re"),
     ],
 )
