@@ -41,7 +41,7 @@ class InfoVAE(ConvVAE):
         self,
         *args: Any,
         alpha: float = 0.5,
-        mmd_weight: float = 1000.0,
+        mmd_weight: float = 100.0,
         kernel: str = "rbf",
         **kwargs: Any,
     ) -> None:
