@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
 import scipy.stats
 from keras import ops
 
@@ -345,3 +346,50 @@ def test_training_contracts(rng, estimator: str) -> None:
 def test_a_contractive_autoencoder_refuses_what_it_cannot_do(arguments, message):
     with pytest.raises(ValueError, match=message):
         aezoo.create("contractive_ae", **arguments)
+
+
+# --- Adversarial autoencoder -----------------------------------------------------
+
+
+def test_the_adversaries_state_their_losses(x: np.ndarray) -> None:
+    """-log D(z) of the encoder, cross-entropy of the discriminator, by hand."""
+    model = aezoo.create("adversarial_ae", **TINY, adversarial_weight=0.7)
+    outputs = model(x, training=True)
+    found = model.compute_losses(ops.convert_to_tensor(x), outputs)
+    on_codes, on_prior = (
+        scipy.special.expit(np.asarray(model.adversary(outputs[name]), "float64"))
+        for name in ("z", "prior_z")
+    )
+    np.testing.assert_allclose(found["adversarial"], -np.log(on_codes), rtol=1e-4)
+    expected = -0.5 * (np.log(on_prior) + np.log(1 - on_codes))
+    np.testing.assert_allclose(found["discriminator"], expected, rtol=1e-4)
+    total = np.asarray(found["reconstruction"]) - 0.7 * np.log(on_codes)
+    np.testing.assert_allclose(found["loss"], total, rtol=1e-4)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "adversarial"])
+def test_each_player_learns_against_one_that_stands_still(rng, player) -> None:
+    x = rng.random((100, 8, 8, 1), dtype="float32")
+    model = aezoo.create(
+        "adversarial_ae", **TINY, adversarial_weight=10.0, discriminator_units=(16,)
+    )
+    rates = {"adversarial": 0.0, "discriminator": 0.0, player: 0.01}
+    model.compile(
+        keras.optimizers.Adam(rates["adversarial"]),
+        adversary_optimizer=keras.optimizers.Adam(rates["discriminator"]),
+    )
+    model.encoder.heads["z"].bias.assign([3.0, -3.0, 3.0])
+    history = model.fit(x, epochs=20, batch_size=50, verbose=0).history
+    assert history[player][-1] < 0.7 * history[player][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"adversarial_weight": -1.0}, r"`adversarial_weight` must be a finite number"),
+        ({"discriminator_units": (0,)}, r"`discriminator_units\[0\]` must be an inte"),
+    ],
+)
+def test_an_adversarial_autoencoder_refuses_bad_arguments(arguments, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        aezoo.create("adversarial_ae", **TINY, **arguments)
