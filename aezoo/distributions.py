@@ -489,7 +489,8 @@ def _accepted_drop(
     is_accepted = ops.log(ops.maximum(uniforms, 1e-30)) < log_accept
     first = ops.argmax(ops.cast(is_accepted, "int32"), axis=1)
     chosen = ops.take_along_axis(drops, first[:, None], axis=1)
-    return ops.clip(chosen, 1e-12, 2.0)
+    # not to the poles, where the root of drop * (2 - drop) has no derivative
+    return ops.clip(chosen, 1e-12, 2.0 - 1e-6)
 
 
 def _with_derivative(drop: Tensor, kappa: Tensor, order: float) -> Tensor:
