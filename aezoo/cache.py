@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aezoo import manifest, remote, sources
 from aezoo.errors import AezooError, HubError
 from aezoo.files import path_inside, sha256_of
-from aezoo.manifest import WeightsEntry
+from aezoo.manifest import BundledFile, GoldenFile, WeightsEntry, WeightsFile
 from aezoo.progress import with_progress
 from aezoo.remote import Place
 
@@ -151,7 +151,10 @@ def _fetch_one(name: str, place: Place) -> Download:
     try:
         before = _stamps(place)
         if name in manifest.entries():
-            path = sources.fetch_weights(manifest.entries()[name], place)
+            entry = manifest.entries()[name]
+            path = sources.fetch_weights(entry, place)
+            for kind in entry.samplers:
+                sources.fetch_sampler(entry, kind, place)
         else:
             path = _fetch_model(place)
     except (AezooError, OSError) as error:
@@ -405,7 +408,7 @@ def check_files(cache_dir: str | Path | None = None) -> list[FileCheck]:
     files: list[tuple[Path, Path, str | None, str]] = [
         (path, path, file.sha256, "Reinstall aezoo.")
         for entry in manifest.entries().values()
-        for file in (entry.weights, entry.golden)
+        for file in _files(entry)
         if (path := _bundled_path(file.file)).is_file()
     ]
     remedy = "`aezoo cache --verify --prune` removes it; it is fetched when needed."
@@ -430,15 +433,33 @@ def check_files(cache_dir: str | Path | None = None) -> list[FileCheck]:
     ]
 
 
+def _files(entry: WeightsEntry) -> list[WeightsFile | GoldenFile | BundledFile]:
+    return [entry.weights, entry.golden, *entry.samplers.values()]
+
+
 def _promised(snapshot: Path, entries: Sequence[WeightsEntry]) -> Mapping[str, str]:
     """SHA-256 by file, of the manifest or else of a repository's own entry."""
     if entries:
-        return {sources.WEIGHTS: entries[0].weights.sha256}
+        return {
+            sources.WEIGHTS: entries[0].weights.sha256,
+            **{
+                sources.SAMPLER.format(kind=kind): file.sha256
+                for kind, file in entries[0].samplers.items()
+            },
+        }
     try:
         fields = json.loads((snapshot / ENTRY).read_text(encoding="utf-8"))
         files = [fields["weights"], fields["golden"]]
+        files += fields.get("samplers", {}).values()
         return {file["file"]: str(file["sha256"]) for file in files}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):
         return {}  # no model; `aezoo.load` says why
 
 

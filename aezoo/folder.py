@@ -28,8 +28,16 @@ from aezoo.errors import ChecksumError, ManifestError
 from aezoo.extras import installed_versions
 from aezoo.files import path_inside, sha256_of, verify_sha256
 from aezoo.golden import golden_inputs, golden_tensors
-from aezoo.manifest import SCHEMA_VERSION, BundledFile, DataInfo, GoldenFile, Metric
+from aezoo.manifest import (
+    NO_FILES,
+    SCHEMA_VERSION,
+    BundledFile,
+    DataInfo,
+    GoldenFile,
+    Metric,
+)
 from aezoo.models._base import Autoencoder
+from aezoo.samplers import KINDS, Sampler, read_sampler, write_sampler
 
 if TYPE_CHECKING:
     from aezoo.evaluation.report import Report
@@ -38,7 +46,10 @@ Metrics: TypeAlias = "Report | Mapping[str, Mapping[str, Metric]] | None"
 ENTRY, WEIGHTS, GOLDEN = "aezoo.json", "model.weights.h5", "golden.npz"
 CONFIG, METADATA, CARD = "config.json", "metadata.json", "README.md"
 REQUIRED = frozenset({ENTRY, WEIGHTS, GOLDEN, CONFIG, METADATA})
-WRITTEN = REQUIRED | {CARD, SAMPLES, RECONSTRUCTION}
+# Names of sampler files, by kind.
+SAMPLERS = {kind: f"sampler_{kind}.npz" for kind in KINDS}
+OPTIONAL = frozenset({SAMPLES, RECONSTRUCTION, *SAMPLERS.values()})
+WRITTEN = REQUIRED | {CARD} | OPTIONAL
 MAX_ENTRY_BYTES = 1_000_000
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
@@ -59,6 +70,7 @@ class FolderEntry:
         num_params: Number of weights.
         weights: Weights file.
         golden: Golden tensors.
+        samplers: Files of fitted samplers, by kind.
     """
 
     name: str
@@ -69,6 +81,9 @@ class FolderEntry:
     num_params: int
     weights: BundledFile
     golden: GoldenFile
+    samplers: Mapping[str, BundledFile] = dataclasses.field(
+        default_factory=lambda: NO_FILES
+    )
 
 
 # --- Writing -------------------------------------------------------------------
@@ -88,7 +103,8 @@ def save(
 
     The folder holds the weights without the optimiser, the configuration with the
     model's `dtype`, golden tensors by which `aezoo.verify` tells that the model still
-    computes the same, and a model card with pictures. After `import aezoo`, plain
+    computes the same, the samplers that the model carries, and a model card with
+    pictures. After `import aezoo`, plain
     `keras.saving.load_model(folder)` returns the same model. The folder appears only
     when it is complete; saving a model twice gives the same bytes.
 
@@ -126,6 +142,7 @@ def save(
     config = {**model.config, "dtype": model.dtype_policy.name}
     check_config_values(config)
     stated = _metrics_fields(metrics), _data_fields(data)
+    samplers = dict(model.samplers)  # read before a folder is replaced
     # A fresh copy has no optimiser, whose moments would treble the file.
     copy = type(model)(**config, name=model.name)
     copy.build((None, *copy.input_shape))
@@ -157,9 +174,20 @@ def save(
             "backend": keras.backend.backend(),
             "versions": installed_versions(_PACKAGES),
         }
+        for kind, sampler in samplers.items():
+            write_sampler(sampler, path / SAMPLERS[kind])
+            entry.setdefault("samplers", {})[kind] = sampler_fields(
+                path / SAMPLERS[kind]
+            )
         write_json(entry, path / ENTRY)
         write_card(path)
     return Path(folder)
+
+
+def sampler_fields(path: Path) -> dict[str, Any]:
+    """What an entry states of a sampler file."""
+    size = path.stat().st_size
+    return {"file": path.name, "bytes": size, "sha256": sha256_of(path)}
 
 
 def write_keras_files(model: Autoencoder, folder: Path) -> None:
@@ -407,6 +435,21 @@ def weights_path(folder: Path, entry: FolderEntry, root: Path | None = None) -> 
     return path
 
 
+def sampler_of(
+    folder: Path, entry: FolderEntry, kind: str, root: Path | None = None
+) -> Sampler:
+    """A sampler of a folder, once its size and hash are as stated.
+
+    Raises:
+        UnsafeFileError: If its name leaves the folder.
+        ChecksumError: If it is missing, or its size or bytes differ.
+        ManifestError: If it is no sampler of that kind for the model's codes.
+    """
+    file = entry.samplers[kind]
+    path = path_inside(folder, file.file, root)
+    return read_sampler(path, kind, entry.latent_shape, file, REMEDY)
+
+
 def check_config_values(config: Mapping[str, Any]) -> None:
     """Refuse arguments from which Keras could build more than a family does.
 
@@ -450,7 +493,28 @@ def _parse(fields: Mapping[str, Any]) -> FolderEntry:
             file=_field(golden, "file", str, "golden."),
             sha256=_sha256(golden, "golden."),
         ),
+        samplers=_sampler_files(fields),
     )
+
+
+def _sampler_files(fields: Mapping[str, Any]) -> dict[str, BundledFile]:
+    if "samplers" not in fields:
+        return {}
+    files = {}
+    for kind in _field(fields, "samplers", dict):
+        if kind not in KINDS:
+            raise ValueError(
+                f"`samplers` must be of the kinds {', '.join(map(repr, KINDS))}. "
+                f"Received: {kind!r:.80}. Upgrade aezoo if the folder is newer."
+            )
+        group = f"samplers.{kind}."
+        file = _field(fields["samplers"], kind, dict, "samplers.")
+        files[kind] = BundledFile(
+            file=_field(file, "file", str, group),
+            bytes=_field(file, "bytes", int, group),
+            sha256=_sha256(file, group),
+        )
+    return files
 
 
 def _field(fields: Mapping[str, Any], name: str, kind: type, group: str = "") -> Any:

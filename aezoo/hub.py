@@ -1,8 +1,9 @@
 """Where weights come from, and how they become a model that can be trusted."""
 
+import functools
 import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from aezoo.files import check_hdf5, path_inside, verify_sha256
 from aezoo.folder import FolderEntry
 from aezoo.manifest import WeightsEntry
 from aezoo.models._base import Autoencoder
+from aezoo.samplers import Sampler, read_sampler
 from aezoo.sources import as_folder, is_address
 
 WEIGHTS_FOLDER = manifest.PACKAGE / "weights"
@@ -68,6 +70,9 @@ def load(
             the file.
         UnsafeFileError: If a file refers to data outside itself, or its name leaves
             its folder.
+
+    Samplers that were fitted to the model are read, and their files checked, when
+    `sample` first needs them.
     """
     if source not in sources.SOURCES:
         raise ValueError(
@@ -93,8 +98,11 @@ def load(
     entry = manifest.describe(str(name))
     place = find_place(entry, source, **options)
     if place is None:
-        return load_entry(entry, bundled_weights(entry))
-    return load_entry(entry, sources.fetch_weights(entry, place))
+        model = load_entry(entry, bundled_weights(entry))
+    else:
+        model = load_entry(entry, sources.fetch_weights(entry, place))
+    _attach_samplers(model, entry, lambda kind: zoo_sampler(entry, kind, place))
+    return model
 
 
 def find_folder(
@@ -183,6 +191,40 @@ def bundled_weights(entry: WeightsEntry) -> Path:
     return path
 
 
+def zoo_sampler(
+    entry: WeightsEntry, kind: str, place: remote.Place | None = None
+) -> Sampler:
+    """A sampler of a model of the zoo: the package's file, or the Hub's.
+
+    Args:
+        entry: The model's entry.
+        kind: Which.
+        place: The model's place on the Hub, if it is loaded from there.
+
+    Raises:
+        ChecksumError: If the file is missing or another.
+        HubError: If the Hub cannot give it.
+        ManifestError: If it is no such sampler.
+        UnsafeFileError: If its name leaves the folder.
+    """
+    file = entry.samplers[kind]
+    path = path_inside(WEIGHTS_FOLDER, file.file)
+    if place is not None and not path.is_file():
+        path = sources.fetch_sampler(entry, kind, place)
+    return read_sampler(
+        path, kind, entry.latent_shape, file, "Reinstall aezoo to restore it."
+    )
+
+
+def _attach_samplers(
+    model: Autoencoder,
+    entry: WeightsEntry | FolderEntry,
+    read: Callable[[str], Sampler],
+) -> None:
+    readers = {kind: functools.partial(read, kind) for kind in entry.samplers}
+    model.samplers.read_later(readers)
+
+
 def load_folder(
     path: Path, root: Path | None = None, entry: FolderEntry | None = None
 ) -> Autoencoder:
@@ -194,11 +236,18 @@ def load_folder(
         entry: Its entry, where `remote.fetch_entry` has just read it and checked the
             weights; None to do so here.
     """
-    if entry is not None:
-        return load_entry(entry, path / entry.weights.file)
-    entry = folder.read_entry(path, root)
-    entry_class(entry)  # refused before the weights are even hashed
-    return load_entry(entry, folder.weights_path(path, entry, root))
+    if entry is None:
+        found = folder.read_entry(path, root)
+        entry_class(found)  # refused before the weights are even hashed
+        weights = folder.weights_path(path, found, root)
+    else:
+        found, weights = entry, path / entry.weights.file
+    model = load_entry(found, weights)
+    absolute = path.absolute()  # read later, perhaps from another working folder
+    _attach_samplers(
+        model, found, lambda kind: folder.sampler_of(absolute, found, kind, root)
+    )
+    return model
 
 
 def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:

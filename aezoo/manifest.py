@@ -86,6 +86,10 @@ class GoldenFile:
     sha256: str
 
 
+# Of a model that has no fitted sampler.
+NO_FILES: Mapping[str, "BundledFile"] = MappingProxyType({})
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """One measured figure.
@@ -112,7 +116,7 @@ class Metric:
 
 @dataclasses.dataclass(frozen=True)
 class BundledFile:
-    """A weights file without a place of its own on the Hub: name, size, hash."""
+    """A file without a place of its own on the Hub: name, size, hash."""
 
     file: str
     bytes: int
@@ -183,6 +187,7 @@ class WeightsEntry:
         weights: Weights file.
         golden: Golden tensors.
         metrics: Metrics by `dataset/split`, then by name.
+        samplers: Files of fitted samplers, by kind.
     """
 
     name: str
@@ -203,6 +208,9 @@ class WeightsEntry:
     weights: WeightsFile
     golden: GoldenFile
     metrics: Mapping[str, Mapping[str, Metric]]
+    samplers: Mapping[str, BundledFile] = dataclasses.field(
+        default_factory=lambda: NO_FILES
+    )
 
     @property
     def latent_dim(self) -> int:
@@ -234,6 +242,8 @@ class WeightsEntry:
             "weights": f"{self.weights.file}, {self.weights.bytes / 1e6:.2f} MB, "
             f"sha256 {self.weights.sha256[:12]}…, {self.license}",
         }
+        if self.samplers:
+            rows["samplers"] = f"{', '.join(self.samplers)}, beside the prior, if any"
         lines = [self.name, f"  {self.description}"]
         lines += [f"  {key:<11} {value}" for key, value in rows.items()]
         for key, metrics in self.metrics.items():
@@ -248,6 +258,8 @@ class WeightsEntry:
         """The entry as it stands in the manifest."""
         values = _plain(self)
         del values["name"]
+        if not self.samplers:
+            del values["samplers"]
         return values
 
 
@@ -356,6 +368,11 @@ def parse_entry(name: str, fields: Mapping[str, Any]) -> WeightsEntry:
     ):
         values[field] = _record(cls, values[field], f"{where}, `{field}`")
     values["metrics"] = _metrics(values["metrics"], where)
+    samplers = _mapping(values.get("samplers", {}), f"{where}, `samplers`")
+    values["samplers"] = {
+        kind: _record(BundledFile, file, f"{where}, sampler {kind!r}")
+        for kind, file in samplers.items()
+    }
     return WeightsEntry(**{key: _frozen(value) for key, value in values.items()})
 
 
@@ -399,7 +416,9 @@ def _fields(cls: Any, fields: Mapping[str, Any], where: str) -> dict[str, Any]:
     missing = sorted(
         name
         for name, field in known.items()
-        if name not in fields and field.default is dataclasses.MISSING
+        if name not in fields
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
     )
     if unknown or missing:
         raise ManifestError(

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from aezoo import __version__, hub, remote
-from aezoo.card import RECONSTRUCTION, SAMPLES
 from aezoo.errors import HubError, ManifestError
 from aezoo.files import path_inside, sha256_of, verify_sha256
 from aezoo.folder import (
     CARD,
     ENTRY,
     GOLDEN,
+    OPTIONAL,
     REMEDY,
     REQUIRED,
+    SAMPLERS,
     WEIGHTS,
     WRITTEN,
     Metrics,
@@ -147,8 +148,8 @@ class FileState:
 
     Attributes:
         path: Its path in the repository.
-        state: `"new"`, `"changed"`, `"unchanged"`, or `"deleted"` for a picture that
-            the model no longer has.
+        state: `"new"`, `"changed"`, `"unchanged"`, or `"deleted"` for a picture or
+            sampler that the model no longer has.
         bytes: Its size; 0 if it is deleted.
         sha256: Its hash; empty if it is deleted.
     """
@@ -371,6 +372,13 @@ def _check_folder(folder: Path) -> str:
             f"{entry.weights.file}, {entry.golden.file}. {REMEDY}"
         )
     verify_sha256(folder / GOLDEN, entry.golden.sha256, REMEDY)
+    for kind, file in entry.samplers.items():
+        if file.file != SAMPLERS[kind]:
+            raise ManifestError(
+                f"The sampler {kind!r} of {folder} must be named {SAMPLERS[kind]}. "
+                f"Received: {file.file}. {REMEDY}"
+            )
+        model.samplers.find(kind)  # reads it, and raises what is wrong with it
     tolerance = golden_tolerance(model)
     for tensor, deviation in golden_deviation(model, folder / GOLDEN).items():
         if not deviation <= tolerance:
@@ -409,7 +417,7 @@ def _compare(folder: Path, repository: Repository | None) -> Iterator[FileState]
             if hashes.get(name) in (sha256, remote.git_sha1(path)):
                 state = "unchanged"
             yield FileState(name, state, path.stat().st_size, sha256)
-        elif name in hashes and name in (SAMPLES, RECONSTRUCTION):
+        elif name in hashes and name in OPTIONAL:
             yield FileState(name, "deleted", 0, "")
 
 

@@ -178,16 +178,22 @@ def fetch_model(place: Place) -> tuple[Path, Path]:
 
 
 def fetch_entry(place: Place) -> tuple[Path, Path, "FolderEntry"]:
-    """What `fetch_model` returns, and the entry: its weights file has been checked."""
+    """What `fetch_model` returns, and the entry: its files have been checked.
+
+    These are the weights and the samplers, without the golden tensors.
+    """
     from aezoo.folder import ENTRY, MAX_ENTRY_BYTES, read_entry
 
     path = fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
     snapshot, cache = path.parent, path.parents[3]
     entry = read_entry(snapshot, cache)
     weights = entry.weights
-    path_inside(snapshot, weights.file, cache)  # before anything is written
+    files = [weights, *entry.samplers.values()]
+    for file in files:
+        path_inside(snapshot, file.file, cache)  # before anything is written
     pinned = dataclasses.replace(place, revision=snapshot.name)
-    fetch(pinned, weights.file, weights.sha256, weights.bytes)
+    for file in files:
+        fetch(pinned, file.file, file.sha256, file.bytes)
     return snapshot, cache, entry
 
 

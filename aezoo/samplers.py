@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from aezoo.distributions import DiagonalGaussian, check_seed
+from aezoo.distributions import DiagonalGaussian, Posterior, check_seed
 from aezoo.errors import ChecksumError, ManifestError, UnsupportedOperationError
 from aezoo.extras import require
 from aezoo.files import read_npz
@@ -98,7 +98,7 @@ class Sampler(abc.ABC):
                 f"`z` must have shape (n, {', '.join(map(str, self.latent_shape))}). "
                 f"Received: z.shape={codes.shape}."
             )
-        rows = codes.reshape(len(codes), -1)
+        rows = codes.reshape(len(codes), self.units)
         parts = [
             self.log_density(rows[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)
         ]
@@ -280,7 +280,12 @@ def _log_sum_exp(values: np.ndarray) -> np.ndarray:
 
 
 def fit_sampler(
-    model: "Autoencoder", images: Any, kind: str = "gmm", seed: int = 0, **options: Any
+    model: "Autoencoder",
+    images: Any,
+    kind: str = "gmm",
+    seed: int = 0,
+    labels: Any = None,
+    **options: Any,
 ) -> Sampler:
     """Fit a sampler to the codes of images, and let the model have it.
 
@@ -296,6 +301,8 @@ def fit_sampler(
             posteriors of `num_pseudo_inputs` (500) of the images, for models with
             Gaussian ones.
         seed: Of codes, initialisation and choice; the same seed fits the same sampler.
+        labels: Of the images, `(n,)`, for families whose posterior depends on them;
+            the others ignore them.
         **options: Of the kind, as above.
 
     Returns:
@@ -321,14 +328,17 @@ def fit_sampler(
     checked_seed = check_seed(seed)
     if checked_seed is None:
         raise ValueError("`seed` must be a number, as a fit is kept. Received: None.")
-    sampler = fitter(model, images, checked_seed, **options)
+    takes_labels = "labels" in inspect.signature(model.posterior).parameters
+    given = {"labels": labels} if takes_labels else {}
+    posterior = model.posterior(images, **given)
+    sampler = fitter(model, posterior, checked_seed, **options)
     model.samplers[kind] = sampler
     return sampler
 
 
-def _drawn_codes(model: "Autoencoder", images: Any, seed: int) -> np.ndarray:
+def _drawn_codes(posterior: Posterior, seed: int) -> np.ndarray:
     """One code per image from its posterior, flat: float64, `(n, units)`."""
-    codes = np.asarray(model.posterior(images).sample(seed), "float64")
+    codes = np.asarray(posterior.sample(seed), "float64")
     if not np.isfinite(codes).all():
         raise ValueError(
             "The codes of `images` hold NaN or infinity. Find them with "
@@ -338,7 +348,7 @@ def _drawn_codes(model: "Autoencoder", images: Any, seed: int) -> np.ndarray:
 
 
 def _fit_gmm(
-    model: "Autoencoder", images: Any, seed: int, num_components: int = 10
+    model: "Autoencoder", posterior: Posterior, seed: int, num_components: int = 10
 ) -> GaussianMixtureSampler:
     """Expectation maximisation by scikit-learn, on codes scaled to unit variance."""
     purpose = "Fitting a Gaussian mixture"
@@ -346,7 +356,7 @@ def _fit_gmm(
     exceptions = require("sklearn.exceptions", "evaluation", purpose)
     threads = require("threadpoolctl", "evaluation", purpose)
     check_positive_int("num_components", num_components)
-    codes = _drawn_codes(model, images, seed)
+    codes = _drawn_codes(posterior, seed)
     if len(codes) < max(2, num_components):
         raise ValueError(
             "`images` must be at least 2, and as many as `num_components`. Received: "
@@ -379,37 +389,36 @@ def _ignored(category: type[Warning]) -> Any:
 
 
 def _fit_vamp(
-    model: "Autoencoder", images: Any, seed: int, num_pseudo_inputs: int = 500
+    model: "Autoencoder", posterior: Posterior, seed: int, num_pseudo_inputs: int = 500
 ) -> PosteriorMixtureSampler:
     """Posteriors of random images."""
     check_positive_int("num_pseudo_inputs", num_pseudo_inputs)
-    images = np.asarray(images)
-    if len(images) < num_pseudo_inputs:
-        raise ValueError(
-            "`images` must be at least as many as `num_pseudo_inputs`. Received: "
-            f"{len(images)} images, num_pseudo_inputs={num_pseudo_inputs}."
-        )
-    generator = np.random.default_rng(seed)
-    chosen = np.sort(generator.choice(len(images), num_pseudo_inputs, replace=False))
-    posterior = model.posterior(images[chosen])
     if not isinstance(posterior, DiagonalGaussian):
         raise UnsupportedOperationError(
             "The sampler 'vamp' is a mixture of diagonal Gaussian posteriors, and "
             f"{model.family!r} has none. Fit 'gmm' instead."
         )
     parameters = {
-        name: np.asarray(value, "float32").reshape(num_pseudo_inputs, -1)
+        name: np.asarray(value, "float32").reshape(len(value), -1)
         for name, value in posterior.parameters().items()
     }
+    num_images = len(parameters["z_mean"])
+    if num_images < num_pseudo_inputs:
+        raise ValueError(
+            "`images` must be at least as many as `num_pseudo_inputs`. Received: "
+            f"{num_images} images, num_pseudo_inputs={num_pseudo_inputs}."
+        )
+    generator = np.random.default_rng(seed)
+    chosen = np.sort(generator.choice(num_images, num_pseudo_inputs, replace=False))
     return PosteriorMixtureSampler(
         model.latent_shape,
         {
-            "num_images": len(images),
+            "num_images": num_images,
             "seed": seed,
             "num_pseudo_inputs": num_pseudo_inputs,
         },
-        parameters["z_mean"],
-        np.clip(parameters["z_log_var"], -80.0, 80.0),
+        parameters["z_mean"][chosen],
+        np.clip(parameters["z_log_var"][chosen], -80.0, 80.0),
     )
 
 
@@ -522,8 +531,9 @@ def write_sampler(sampler: Sampler, path: Path) -> None:
         "latent_shape": list(sampler.latent_shape),
         "fit": dict(sampler.fit),
     }
+    content: dict[str, Any] = {CONFIG: np.array(json.dumps(config)), **arrays}
     with path.open("wb") as file:
-        np.savez_compressed(file, **{CONFIG: np.array(json.dumps(config))}, **arrays)
+        np.savez_compressed(file, **content)
 
 
 def read_sampler(

@@ -13,6 +13,7 @@ from aezoo.remote import Place
 SOURCES = ("auto", "bundled", "hub")
 # Names in a repository, as in a folder that `aezoo.save` wrote.
 WEIGHTS, GOLDEN = "model.weights.h5", "golden.npz"
+SAMPLER = "sampler_{kind}.npz"
 
 
 def as_folder(name: str | os.PathLike[str]) -> Path | None:
@@ -58,6 +59,22 @@ def place_of(
             f"`aezoo.load({entry.name!r}, source='bundled')`."
         )
     return Place(location.repo_id, revision or location.revision, **options)
+
+
+def fetch_sampler(entry: WeightsEntry, kind: str, place: Place) -> Path:
+    """The file of a model's sampler from the cache or the Hub, with its hash.
+
+    Args:
+        entry: The model's entry in the manifest.
+        kind: Which sampler.
+        place: The model's place on the Hub.
+
+    Raises:
+        HubError: As in `remote.fetch`.
+        ChecksumError: If the file there is another one.
+    """
+    file = entry.samplers[kind]
+    return remote.fetch(place, SAMPLER.format(kind=kind), file.sha256, file.bytes)
 
 
 def fetch_weights(entry: WeightsEntry, place: Place) -> Path:

@@ -1,6 +1,7 @@
 """Whether the files of an installation still are, and still do, what was published."""
 
 import dataclasses
+import functools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +14,13 @@ from aezoo import extractors, folder, golden, hub, manifest, remote, sources
 from aezoo.errors import ChecksumError
 from aezoo.files import path_inside, verify_sha256
 from aezoo.folder import FolderEntry
-from aezoo.manifest import BundledFile, ExtractorEntry, GoldenFile, WeightsEntry
+from aezoo.manifest import (
+    NO_FILES,
+    BundledFile,
+    ExtractorEntry,
+    GoldenFile,
+    WeightsEntry,
+)
 from aezoo.progress import with_progress
 
 _REINSTALL = "Reinstall aezoo to restore it."
@@ -108,11 +115,11 @@ class Verification:
 def verify(name: str | os.PathLike[str]) -> Verification:
     """Check a model's files and what it computes against the manifest.
 
-    The SHA-256 of weights and golden file; that the weights fit their entry in the
-    manifest, as `aezoo.load` checks it; and the largest deviation from each golden
-    tensor - the posterior's parameters, codes, reconstruction, seeded samples - on
-    the current backend. A model from a folder or the Hub is checked against its
-    `aezoo.json`. What is wrong is in the result; it is never raised.
+    The SHA-256 of weights, golden file and fitted samplers; that the weights fit
+    their entry in the manifest, as `aezoo.load` checks it; and the largest deviation
+    from each golden tensor - the posterior's parameters, codes, reconstruction, seeded
+    samples - on the current backend. A model from a folder or the Hub is checked
+    against its `aezoo.json`. What is wrong is in the result; it is never raised.
 
     Args:
         name: A name from `aezoo.list_models()`, or of a bundled feature extractor; or
@@ -162,6 +169,7 @@ class _Subject:
     load: Callable[[Path], Any]
     deviation: Callable[[Any, Path], dict[str, float]] = golden.golden_deviation
     tolerance: Callable[[Any], float] = golden.golden_tolerance
+    sampler: Callable[[str], Any] = NO_FILES.__getitem__
 
 
 def _subject(name: str | os.PathLike[str]) -> _Subject:
@@ -194,6 +202,7 @@ def _folder(
         lambda: folder.weights_path(path, entry, root),
         golden_file,
         lambda weights: hub.load_entry(entry, weights),
+        sampler=lambda kind: folder.sampler_of(path, entry, kind, root),
     )
 
 
@@ -206,12 +215,14 @@ def _zoo_model(entry: WeightsEntry) -> _Subject:
             lambda: hub.bundled_weights(entry),
             lambda: _verified(hub.WEIGHTS_FOLDER, entry.golden, _REINSTALL),
             lambda weights: hub.load_entry(entry, weights),
+            sampler=lambda kind: hub.zoo_sampler(entry, kind),
         )
     return _Subject(
         entry,
         lambda: sources.fetch_weights(entry, place),
         lambda: _fetch_golden(place, sources.GOLDEN, entry.golden),
         lambda weights: hub.load_entry(entry, weights),
+        sampler=lambda kind: hub.zoo_sampler(entry, kind, place),
     )
 
 
@@ -245,6 +256,8 @@ def _checks(subject: _Subject) -> Iterator[Check]:
         "sha256 of the golden file", subject.golden_file, subject.entry.golden.sha256
     )
     yield from (weights, golden_file)
+    for kind in getattr(subject.entry, "samplers", NO_FILES):
+        yield _attempt(f"sampler {kind}", functools.partial(subject.sampler, kind))[0]
     if file is None:
         return
     loaded, model = _attempt("weights and manifest", lambda: subject.load(file))

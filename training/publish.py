@@ -27,6 +27,7 @@ from aezoo.folder import (
     ENTRY,
     GOLDEN,
     METADATA,
+    SAMPLERS,
     WEIGHTS,
     write_card,
     write_json,
@@ -49,6 +50,7 @@ from training.export import ROOT, read_document, write_manifest
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 REMEDY = "Export the model again with `python -m training.train`."
+REFIT = "Fit the sampler again with `python -m training.samplers`."
 
 
 def publish(
@@ -143,6 +145,11 @@ def build_folder(
         "sha256": entry.weights.sha256,
     }
     fields["golden"]["file"] = GOLDEN
+    for kind, file in entry.samplers.items():
+        sampler = path_inside(weights_folder, file.file)
+        verify_sha256(sampler, file.sha256, REFIT)
+        shutil.copyfile(sampler, folder / SAMPLERS[kind])
+        fields["samplers"][kind]["file"] = SAMPLERS[kind]
     head = {"schema_version": SCHEMA_VERSION, "name": entry.name}
     write_json({**head, **fields}, folder / ENTRY)
     write_card(folder, address)

@@ -122,16 +122,22 @@ class TrainingImages(DeterministicAutoencoder):
         self.images = images
 
     def sample(
-        self, n: int, seed: int | None = None, *, pixel_noise: bool = False
+        self,
+        n: int,
+        seed: int | None = None,
+        *,
+        sampler: str = "prior",
+        pixel_noise: bool = False,
     ) -> np.ndarray:
         """Random training images, each once as long as there are enough.
 
         Args:
             n: Number of images.
             seed: Seed of the choice.
+            sampler: Ignored: there are no codes.
             pixel_noise: Ignored: the images are real.
         """
-        del pixel_noise
+        del sampler, pixel_noise
         generator = np.random.default_rng(seed)
         chosen = generator.choice(len(self.images), n, replace=n > len(self.images))
         return np.asarray(self.to_unit_range(self.images[chosen]))
