@@ -62,6 +62,7 @@ VARIANTS = {
     "gradient_penalty": {"penalty": "gradient", "penalty_weight": 0.1},
     "no_penalty": {"penalty": None, "code_norm_weight": 0.3},
     "rbf_kernel": {"kernel": "rbf"},
+    "normalize_patches": {"normalize_patches": True, "mask_ratio": 0.25},
     "hutchinson": {"estimator": "hutchinson"},
     "sliced_wasserstein": {"divergence": "sliced_wasserstein", "num_projections": 7},
     "miwae": {"bound": "miwae", "num_samples": 2, "num_bounds": 2},

@@ -34,7 +34,7 @@ AWAITING_WEIGHTS |= {
     "flow_vae",
     "hyperspherical_vae",
 }
-AWAITING_WEIGHTS |= {"contractive_ae", "contractive_conv_ae", "adversarial_ae"}
+AWAITING_WEIGHTS |= {"contractive_ae", "contractive_conv_ae", "adversarial_ae", "masked_ae"}
 
 
 def test_the_promised_weights_are_there() -> None:

@@ -16,7 +16,9 @@ from keras import ops
 
 import aezoo
 from aezoo import losses
+from aezoo.distributions import IndexedNoise
 from aezoo.models._base import Autoencoder
+from aezoo.models.masked_ae import from_patches, to_patches
 
 TINY = {
     "input_shape": (8, 8, 1),
@@ -393,3 +395,55 @@ def test_each_player_learns_against_one_that_stands_still(rng, player) -> None:
 def test_an_adversarial_autoencoder_refuses_bad_arguments(arguments, message) -> None:
     with pytest.raises(ValueError, match=message):
         aezoo.create("adversarial_ae", **TINY, **arguments)
+
+
+# --- Masked autoencoder ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (7, 9, 3)])
+def test_patches_are_cut_row_by_row_and_put_together_again(rng, shape) -> None:
+    images = rng.random((2, *shape), dtype="float32")
+    patches = np.asarray(to_patches(ops.convert_to_tensor(images), 4))
+    padded = np.pad(images, ((0, 0), (0, -shape[0] % 4), (0, -shape[1] % 4), (0, 0)))
+    np.testing.assert_array_equal(patches[:, 1], padded[:, :4, 4:8].reshape(2, -1))
+    grid = (padded.shape[1] // 4, padded.shape[2] // 4)
+    np.testing.assert_array_equal(from_patches(patches, grid, 4), padded)
+
+
+def test_hidden_patches_do_not_reach_the_image_and_others_do(rng) -> None:
+    """The loss is over hidden patches, which the model must not have seen."""
+    x = rng.random((6, 16, 16, 1), dtype="float32")
+    model = aezoo.create("masked_ae", input_shape=(16, 16, 1), num_layers=1)
+    outputs = model(x, sample_seed=IndexedNoise(0))
+    hidden = np.asarray(outputs["hidden"])
+    assert np.all(hidden.sum(axis=1) == 12)  # 75 % of 16
+    assert len(np.unique(hidden, axis=0)) > 1
+    pixels = np.repeat(np.repeat(hidden.reshape(6, 4, 4, 1), 4, 1), 4, 2)
+    changed = np.where(pixels == 1.0, 1.0 - x, x)
+    same = model(changed, sample_seed=IndexedNoise(0))["x_hat"]
+    np.testing.assert_array_equal(same, outputs["x_hat"])
+    seen = np.where(pixels == 1.0, x, 1.0 - x)
+    other = model(seen, sample_seed=IndexedNoise(0))["x_hat"]
+    assert np.all(np.abs(other - outputs["x_hat"]).max(axis=(1, 2, 3)) > 1e-4)
+    # by hand: the mean error of the hidden, and of the visible, patches times 16
+    errors = (np.asarray(outputs["x_hat"]) - x) ** 2
+    terms = model.compute_terms(ops.convert_to_tensor(x), outputs)
+    for name, of in (("reconstruction", pixels), ("visible", 1 - pixels)):
+        expected = 16 * (errors * of).sum((1, 2, 3)) / (of.sum((1, 2, 3)) / 16)
+        np.testing.assert_allclose(terms[name], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"patch_size": 28}, r"`patch_size` must divide the image into at least 2"),
+        ({"mask_ratio": 1.5}, r"`mask_ratio` must be a finite number"),
+        (
+            {"normalize_patches": True, "reconstruction_loss": "mae"},
+            r"`normalize_patches=True` needs `reconstruction_loss='mse'`",
+        ),
+    ],
+)
+def test_masked_ae_refuses_what_it_cannot_do(arguments, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        aezoo.create("masked_ae", **arguments)
