@@ -395,21 +395,34 @@ def reconstruct(
     show_default=True,
     help="How many images.",
 )
+@click.option(
+    "--sampler",
+    default="prior",
+    show_default=True,
+    help="Where codes come from: prior, or a fitted sampler, e.g. gmm.",
+)
 @_seed
 @_picture
-def sample(name: str, number: int, seed: int, output: Path) -> None:
+def sample(name: str, number: int, sampler: str, seed: int, output: Path) -> None:
     """Draw new images from model NAME."""
     from aezoo.images import check_output
 
     known = _find(name)
-    if "sampling" not in known.tasks:
+    if sampler == "prior" and "sampling" not in known.tasks:
+        fitted = "".join(f" Pass `--sampler {kind}`." for kind in known.samplers)
         raise UnsupportedOperationError(
             f"{name!r} ({known.family}) has no prior over its codes, so it cannot "
-            "sample. `aezoo list --task sampling` lists the models that can."
+            f"sample.{fitted} `aezoo list --task sampling` lists the models that can."
+        )
+    if sampler not in ("prior", *known.samplers):
+        has = ", ".join(["prior"] * ("sampling" in known.tasks) + [*known.samplers])
+        raise UnsupportedOperationError(
+            f"{name!r} has no sampler {sampler!r}. It has: {has or 'none'}."
         )
     check_output(output)
-    _write_grid(output, _load(known).sample(number, seed))
-    click.echo(f"{_count(number, 'sample')} from the prior, seed {seed}.")
+    _write_grid(output, _load(known).sample(number, seed, sampler=sampler))
+    source = "prior" if sampler == "prior" else f"sampler {sampler}"
+    click.echo(f"{_count(number, 'sample')} from the {source}, seed {seed}.")
 
 
 @main.command(epilog=f"{_NAMES} {_READING}")
@@ -962,6 +975,7 @@ class _Model:
     latent_dim: int
     tasks: Collection[str]
     dataset: str | None
+    samplers: Collection[str]
     load: Callable[[], "Autoencoder"]
 
 
@@ -976,6 +990,7 @@ def _find(name: str) -> _Model:
             entry.latent_dim,
             entry.tasks,
             entry.data.name,
+            tuple(entry.samplers),
             lambda: aezoo.load(name),
         )
     own, path, root = _open_own(name)
@@ -988,6 +1003,7 @@ def _find(name: str) -> _Model:
         math.prod(own.latent_shape),
         hub.entry_class(own).TASKS,
         None,
+        tuple(own.samplers),
         lambda: hub.load_folder(path, root),
     )
 

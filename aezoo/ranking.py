@@ -268,7 +268,7 @@ def _of(metric: str, known: Iterable[str]) -> list[str]:
     """The metric itself if it is known, else all its variants."""
     if metric in known:
         return [metric]
-    return sorted(name for name in known if name.partition("/")[0] == metric)
+    return sorted(name for name in known if name.rpartition("/")[0] == metric)
 
 
 def _named(argument: str, metric: str, known: Sequence[str]) -> list[str]:

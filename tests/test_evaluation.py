@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from aezoo.errors import (
     UnsupportedOperationError,
 )
 from aezoo.evaluation import METRICS, context, evaluate, likelihood, list_metrics
+from aezoo.samplers import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +260,9 @@ def test_a_baseline_needs_training_data(ae, images) -> None:
 
 def test_every_protocol_can_be_stated() -> None:
     stated = {"variant": "v", "seed": 0, "importance_samples": 1}
-    stated |= {"num_samples": 1, "samples": "s"}
+    stated |= {"num_samples": 1, "samples": "s", "kl": "k"}
+    sampler = SimpleNamespace(description="d")
+    stated["samplers"] = dict.fromkeys(KINDS, sampler)
     for definition in METRICS.values():
         assert "{" not in definition.protocol.format(**stated)
         assert definition.unit

@@ -11,20 +11,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from scipy import stats
 
 import aezoo
-from aezoo import registry, samplers
+from aezoo import cli, manifest, registry, remote, samplers
+from aezoo.cache import check_files
 from aezoo.errors import (
     ChecksumError,
     ManifestError,
     UnsafeFileError,
     UnsupportedOperationError,
 )
+from aezoo.evaluation import evaluate, list_metrics
+from aezoo.evaluation import samples as metrics_of_samples
 from aezoo.files import sha256_of
+from aezoo.hub import load_folder, zoo_sampler
 from aezoo.manifest import BundledFile
 from aezoo.models._base import Autoencoder
+from aezoo.publishing import Target, push_folder
+from aezoo.remote import Place
 from aezoo.samplers import (
+    FlowSampler,
     GaussianMixtureSampler,
     PosteriorMixtureSampler,
     Sampler,
@@ -32,6 +40,14 @@ from aezoo.samplers import (
     read_sampler,
     write_sampler,
 )
+from tests.hub_server import HubServer
+from tests.zoo_fixtures import (
+    _tiny_zoo_folder,  # noqa: F401
+    change_entry,
+    own_zoo,  # noqa: F401
+)
+from training import publish
+from training import samplers as script
 
 FIT = {"num_images": 100, "seed": 0}
 
@@ -62,7 +78,25 @@ def posteriors() -> PosteriorMixtureSampler:
     return PosteriorMixtureSampler((3,), FIT, z_mean, z_log_var - 1.0)
 
 
-EXAMPLES = [mixture, posteriors]
+def flow(units: int = 3, steps: int = 3, width: int = 7) -> FlowSampler:
+    """One of random weights, far from the identity."""
+    generator = np.random.default_rng(2)
+
+    def draw(*shape: int) -> np.ndarray:
+        return generator.normal(0.0, 0.6, shape).astype("float32")
+
+    return FlowSampler(
+        (units,),
+        FIT,
+        draw(units),
+        np.exp(draw(units)),
+        *(draw(steps, units, width), draw(steps, width)),
+        *(draw(steps, width, width), draw(steps, width)),
+        *(draw(steps, width, 2 * units), draw(steps, 2 * units)),
+    )
+
+
+EXAMPLES = [mixture, posteriors, flow]
 
 
 # --- Distributions -------------------------------------------------------------------
@@ -124,6 +158,78 @@ def test_samples_of_posteriors_have_their_moments() -> None:
     variance = np.exp(ours.z_log_var).mean(axis=0) + ours.z_mean.var(axis=0)
     np.testing.assert_allclose(z.mean(axis=0), ours.z_mean.mean(axis=0), atol=0.02)
     np.testing.assert_allclose(z.var(axis=0), variance, rtol=0.02)
+
+
+def test_the_volume_of_a_flow_is_its_jacobians() -> None:
+    """Finite differences of the map, which is triangular neither way around."""
+    ours = flow()
+    z = np.random.default_rng(0).normal(size=(5, 3))
+    u, log_det = ours.to_noise(z)
+    step = 1e-6
+    for row in range(5):
+        columns = [
+            (ours.to_noise(z[[row]] + e)[0] - ours.to_noise(z[[row]] - e)[0])[0]
+            / (2.0 * step)
+            for e in step * np.eye(3)
+        ]
+        sign, expected = np.linalg.slogdet(np.stack(columns, axis=1))
+        assert sign != 0.0
+        assert log_det[row] == pytest.approx(expected, abs=1e-6)
+    np.testing.assert_allclose(
+        ours.log_prob(z), stats.norm.logpdf(u).sum(axis=1) + log_det
+    )
+
+
+def test_the_density_of_a_flow_has_mass_one() -> None:
+    ours = flow(units=2, steps=2)
+    drawn = ours.sample_codes(2000, np.random.default_rng(0))
+    low, high = drawn.min(axis=0) - 3.0, drawn.max(axis=0) + 3.0
+    axes = [np.linspace(a, b, 800) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    cell = np.prod([axis[1] - axis[0] for axis in axes])
+    assert np.exp(ours.log_prob(grid)).sum() * cell == pytest.approx(1.0, abs=0.02)
+
+
+def test_samples_of_a_flow_are_where_its_noise_was() -> None:
+    ours = flow()
+    drawn = ours.sample_codes(50, np.random.default_rng(4))
+    noise = np.random.default_rng(4).standard_normal((50, 3))
+    np.testing.assert_allclose(ours.to_noise(drawn)[0], noise, atol=1e-4)
+
+
+def test_units_of_a_flow_depend_on_those_before_them_alone() -> None:
+    ours = flow(units=4, steps=1, width=30)
+    z = np.random.default_rng(0).normal(size=(1, 4))
+    before = ours.to_noise(z)[0]
+    for unit in range(4):
+        moved = z.copy()
+        moved[0, unit] += 1.0
+        changed = np.flatnonzero(ours.to_noise(moved)[0] != before)
+        assert changed[0] == unit
+        assert unit == 3 or len(changed) > 1, "and on those they do"
+
+
+def test_training_a_flow_brings_it_near_the_density_of_the_codes() -> None:
+    """Better than one Gaussian, near the truth, and the same for the same seed."""
+    codes = mixture().sample_codes(3000, np.random.default_rng(0))
+    fresh = mixture().sample_codes(3000, np.random.default_rng(1))
+    options = {"num_steps": 3, "width": 32}
+
+    def mean(sampler: Sampler) -> float:
+        return float(sampler.log_prob(fresh).mean())
+
+    one, first, again = (
+        fit_sampler(FakeModel(codes), None, "flow", epochs=epochs, **options)
+        for epochs in (1, 60, 60)
+    )
+    gaussian = fit_sampler(FakeModel(codes), None, "gmm", num_components=1)
+    truth = mean(mixture())
+    assert mean(one) < mean(gaussian) < mean(first) < truth
+    assert mean(first) > truth - 0.4
+    for name, array in first.arrays().items():
+        np.testing.assert_allclose(array, again.arrays()[name], rtol=1e-4, atol=1e-5)
+    drawn = first.sample_codes(3000, np.random.default_rng(1))
+    np.testing.assert_allclose(drawn.std(axis=0), codes.std(axis=0), rtol=0.1)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -306,6 +412,13 @@ def test_pixels_are_drawn_from_codes_of_a_sampler_too() -> None:
             ValueError,
             "`num_pseudo_inputs` must be an integer",
         ),
+        (
+            {"kind": "flow", "num_steps": 0},
+            ValueError,
+            "`num_steps` must be an integer",
+        ),
+        ({"kind": "flow", "width": 1.5}, ValueError, "`width` must be an integer"),
+        ({"kind": "flow", "epochs": "a"}, ValueError, "`epochs` must be an integer"),
         ({"seed": None}, ValueError, "`seed` must be a number"),
         ({"seed": -1}, ValueError, "`seed` must be"),
     ],
@@ -523,6 +636,27 @@ def test_a_file_with_other_content_is_refused(what: str, tmp_path: Path) -> None
         read(path, mixture())
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": np.zeros(3, "float32")}, "`scale` must be positive"),
+        ({"bias_0": np.zeros((0, 7), "float32")}, "`kernel_0` must be float32"),
+        ({"bias_0": np.zeros(7, "float32")}, "must be float32"),
+        ({"kernel_2": np.zeros((3, 7, 3), "float32")}, r"of shape \(3, 7, 6\)"),
+    ],
+)
+def test_arrays_that_make_no_flow_are_refused(
+    change: dict[str, np.ndarray], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(flow(), **change)
+
+
+def test_variances_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="`z_log_var` must be within -80 and 80"):
+        dataclasses.replace(posteriors(), z_log_var=np.full((5, 3), 90.0, "float32"))
+
+
 def test_what_unpacks_to_too_much_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "sampler.npz"
     header = io.BytesIO()
@@ -667,3 +801,212 @@ def test_an_entry_that_states_samplers_wrongly_is_refused(
     path.write_text(json.dumps({**fields, "samplers": samplers_field}))
     with pytest.raises(ManifestError, match=message):
         aezoo.load(saved)
+
+
+# --- The zoo and the Hub -------------------------------------------------------------
+
+NAME, OTHER = "conv_ae_mnist_z32", "dense_vae_mnist_z2"
+
+
+@pytest.fixture
+def zoo(own_zoo: Path) -> Path:  # noqa: F811
+    """A zoo whose first model has a sampler."""
+    path = own_zoo / "weights" / f"{NAME}.gmm.npz"
+    model = aezoo.load(NAME)
+    x = np.random.default_rng(0).random((50, 28, 28, 1), dtype="float32")
+    write_sampler(fit_sampler(model, x, "gmm", num_components=2), path)
+    fields = dataclasses.asdict(stated(path))
+    change_entry(own_zoo, NAME, lambda entry: entry.update(samplers={"gmm": fields}))
+    return own_zoo
+
+
+def test_a_model_of_the_zoo_has_its_samplers(zoo: Path) -> None:
+    model = aezoo.load(NAME)
+    assert model.sample(2, seed=0, sampler="gmm").shape == (2, 28, 28, 1)
+    assert aezoo.verify(NAME).ok
+    entry = aezoo.describe(NAME)
+    assert "samplers    gmm" in repr(entry)
+    assert entry.to_dict()["samplers"]["gmm"]["file"] == f"{NAME}.gmm.npz"
+    assert "samplers" not in aezoo.describe(OTHER).to_dict()
+    assert "samplers" not in repr(aezoo.describe(OTHER))
+    path = zoo / "weights" / f"{NAME}.gmm.npz"
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(ChecksumError, match="Reinstall aezoo"):
+        aezoo.load(NAME).sample(1, sampler="gmm")
+    assert not aezoo.verify(NAME).ok
+    damaged = [check.path for check in check_files() if check.damage]
+    assert damaged == [path]
+
+
+def test_the_schema_and_the_manifest_take_samplers(zoo: Path) -> None:
+    import jsonschema
+
+    schema = json.loads(
+        (Path(aezoo.__file__).parent / "weights_manifest.schema.json").read_text()
+    )
+    document = json.loads((zoo / "weights_manifest.json").read_text())
+    for entry in document["models"].values():
+        entry["training"]["seconds"] = 1.0
+    jsonschema.validate(document, schema)
+    document["models"][NAME]["samplers"]["other"] = {}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, schema)
+    change_entry(zoo, NAME, lambda entry: entry.update(samplers={"gmm": {}}))
+    with pytest.raises(ManifestError, match=r"sampler 'gmm' has unknown or missing"):
+        manifest.entries()
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_a_folder_with_samplers_goes_to_the_hub_and_back(
+    saved: Path, tmp_path: Path
+) -> None:
+    with HubServer() as hub:
+        target = Target("org/model", token=hub.token, endpoint=hub.url)
+        done = push_folder(saved, target)
+        files = hub.files("org/model", done.revision)
+        assert files["sampler_gmm.npz"] == (saved / "sampler_gmm.npz").read_bytes()
+        place = Place("org/model", cache_dir=tmp_path / "cache", endpoint=hub.url)
+        found = remote.fetch_entry(place)
+        model = load_folder(*found)
+        assert model.sample(1, sampler="gmm").shape == (1, 8, 8, 1)
+        assert (found[0] / "sampler_gmm.npz").is_file()
+        assert not [c for c in check_files(tmp_path / "cache") if c.damage]
+
+        change_file(saved, file="other.npz")
+        (saved / "sampler_gmm.npz").rename(saved / "other.npz")
+        with pytest.raises(ManifestError, match=r"must be named sampler_gmm\.npz"):
+            push_folder(saved, target)
+        model = aezoo.load(saved)
+        del model.samplers["gmm"]
+        aezoo.save(model, tmp_path / "without")
+        push_folder(tmp_path / "without", target)
+        assert "sampler_gmm.npz" not in hub.files("org/model")
+
+
+def test_another_sampler_on_the_hub_is_refused(saved: Path, tmp_path: Path) -> None:
+    files = {path.name: path.read_bytes() for path in saved.iterdir()}
+    files["sampler_gmm.npz"] = files["sampler_gmm.npz"][:-1] + b"x"
+    with HubServer() as hub:
+        hub.add_repo("org/model", files)
+        place = Place("org/model", cache_dir=tmp_path / "cache", endpoint=hub.url)
+        with pytest.raises(ChecksumError, match=r"sampler_gmm\.npz of hf://org/model"):
+            remote.fetch_entry(place)
+
+
+def test_the_zoos_samplers_come_from_the_hub_where_the_package_has_none(
+    zoo: Path, tmp_path: Path
+) -> None:
+    path = zoo / "weights" / f"{NAME}.gmm.npz"
+    files = {"sampler_gmm.npz": path.read_bytes(), "aezoo.json": b"{}"}
+    path.unlink()
+    with HubServer() as hub:
+        revision = hub.add_repo("zoo/model", files)
+        place = Place("zoo/model", revision, tmp_path / "cache", endpoint=hub.url)
+        sampler = zoo_sampler(aezoo.describe(NAME), "gmm", place)
+    assert sampler.latent_shape == (32,)
+    with pytest.raises(ChecksumError, match="is missing"):
+        zoo_sampler(aezoo.describe(NAME), "gmm")
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_a_published_model_has_its_samplers(zoo: Path, tmp_path: Path) -> None:
+    entry = aezoo.describe(NAME)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    publish.build_folder(entry, zoo / "weights", folder, "hf://org/model")
+    assert aezoo.verify(folder).ok
+    model = aezoo.load(folder)
+    np.testing.assert_array_equal(
+        model.sample(2, seed=0, sampler="gmm"),
+        aezoo.load(NAME).sample(2, seed=0, sampler="gmm"),
+    )
+    (zoo / "weights" / f"{NAME}.gmm.npz").write_bytes(b"x")
+    with pytest.raises(ChecksumError, match=r"training\.samplers"):
+        publish.build_folder(entry, zoo / "weights", folder, "hf://org/model")
+
+
+# --- Command and metrics -------------------------------------------------------------
+
+
+def test_the_script_fits_writes_and_repeats_itself(
+    own_zoo: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from aezoo.datasets import Dataset
+    from aezoo.digits import draw_digits
+
+    images, labels = draw_digits(60, seed=1)
+    data = Dataset("mnist", "3.0.1", "train", images, labels)
+    monkeypatch.setattr(script.datasets, "load_dataset", lambda *_: data)
+    monkeypatch.setattr(script, "write_manifest", write_unchecked)
+    place = (own_zoo / "weights", own_zoo / "weights_manifest.json")
+    fitted = [
+        script.fit(OTHER, "gmm", *place, options={"num_components": 2})
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(fitted[0].means, fitted[1].means)
+    manifest.entries.cache_clear()
+    assert aezoo.describe(OTHER).samplers["gmm"].file == f"{OTHER}.gmm.npz"
+    assert aezoo.verify(OTHER).ok
+    assert aezoo.load(OTHER).sample(2, sampler="gmm").shape == (2, 28, 28, 1)
+    with pytest.raises(aezoo.errors.UnknownModelError, match="Train it first"):
+        script.fit("conv_vae", "gmm", *place)
+
+
+def write_unchecked(document: Any, path: Path) -> None:
+    """The tiny zoo's entries have fields that the schema does not allow."""
+    path.write_text(json.dumps(document))
+
+
+class PixelFeatures:
+    """Stands for an extractor: the mean of each row of pixels."""
+
+    @staticmethod
+    def features(images: np.ndarray) -> np.ndarray:
+        return images.mean(axis=(2, 3)) / 255.0
+
+
+def test_metrics_of_samples_are_those_of_the_named_sampler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics_of_samples, "load_extractor", lambda _: PixelFeatures)
+    x = np.round(255 * bright_images(np.random.default_rng(0))).astype("uint8")
+    model = shifted_model()
+    assert "frechet/gmm" not in list_metrics(model)
+    with pytest.raises(
+        UnsupportedOperationError, match="no metric 'frechet/gmm/any_v1'"
+    ):
+        evaluate(model, x, metrics=["frechet/gmm/any_v1"])
+    fit_sampler(model, x, "gmm", num_components=2)
+    assert "frechet/gmm" in list_metrics(model)
+    assert "frechet" not in list_metrics(model)
+    report = evaluate(model, x, metrics=["fid/gmm/any_v1", "recall/gmm/any_v1"])
+    assert list(report) == ["frechet/gmm/any_v1", "recall/gmm/any_v1"]
+    assert report["frechet/gmm"].value < 0.01
+    protocol = report["frechet/gmm"].protocol
+    assert "sampler 'gmm', a Gaussian mixture of 2 components" in protocol
+    assert "on codes of 400 images, seed 0" in protocol
+
+    vae = tiny(latent_dim=2)
+    vae.samplers["gmm"] = mixture()
+    report = evaluate(vae, x, metrics=["frechet/any_v1", "frechet/gmm/any_v1"])
+    assert report["frechet"].value != report["frechet/gmm"].value
+    assert "z from the prior" in report["frechet"].protocol
+
+
+def test_the_command_draws_from_a_sampler(zoo: Path, tmp_path: Path) -> None:
+    def run(name: str, *arguments: str) -> Result:
+        output = str(tmp_path / "out.png")
+        return CliRunner().invoke(
+            cli.main, ["sample", name, "-n", "4", "-o", output, *arguments]
+        )
+
+    done = run(NAME, "--sampler", "gmm")
+    assert (done.exit_code, done.output.splitlines()[-1]) == (
+        0,
+        "4 samples from the sampler gmm, seed 0.",
+    )
+    assert "Pass `--sampler gmm`" in str(run(NAME).output)
+    other = run(OTHER, "--sampler", "gmm").output
+    assert "has no sampler 'gmm'. It has: prior." in " ".join(other.split())
+    del zoo

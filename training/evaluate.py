@@ -26,7 +26,7 @@ import numpy as np
 from aezoo import hub, manifest
 from aezoo.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
-from aezoo.evaluation import METRICS, baselines, evaluate
+from aezoo.evaluation import baselines, evaluate
 from aezoo.evaluation.definition import find_metric
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
@@ -177,7 +177,7 @@ def write(subject: Subject, measured: Mapping[str, Metric]) -> None:
 
 def published_name(stated: str) -> str:
     """The name in `PUBLISHED` of a metric as the manifest names it."""
-    return stated if stated in METRICS else stated.partition("/")[0]
+    return find_metric(stated)[0].name
 
 
 def tolerance(name: str, stated: Metric) -> float:

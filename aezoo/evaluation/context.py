@@ -101,6 +101,7 @@ class Evaluation:
             "importance_samples": self.settings.importance_samples,
             "num_samples": f"{self.num_samples:,}",
             "samples": self.model.SAMPLES,
+            "samplers": self.model.samplers,
             "kl": self._kl_protocol,
         }
 

@@ -109,8 +109,13 @@ def can_reconstruct(model: Autoencoder) -> bool:
 
 
 def has_prior(model: Autoencoder) -> bool:
-    """Models that can sample."""
+    """Models that can sample from a prior."""
     return "sampling" in model.TASKS
+
+
+def has_sampler(model: Autoencoder, kind: str) -> bool:
+    """Models that carry a fitted sampler of a kind."""
+    return kind in model.samplers
 
 
 # --- Defining and finding ---------------------------------------------------------
@@ -147,12 +152,13 @@ def find_metric(name: str) -> tuple[MetricDefinition, str | None]:
     Raises:
         ValueError: If there is none; offers the closest.
     """
-    base, _, variant = name.partition("/")
-    base = ALIASES.get(base, base)
-    if name in METRICS:
-        return METRICS[name], None
-    if base in METRICS and (not variant or METRICS[base].variant is not None):
-        return METRICS[base], variant or None
+    base, slash, rest = name.partition("/")
+    full = f"{ALIASES.get(base, base)}{slash}{rest}"
+    if full in METRICS:
+        return METRICS[full], None
+    base, _, variant = full.rpartition("/")
+    if variant and base in METRICS and METRICS[base].variant is not None:
+        return METRICS[base], variant
     raise ValueError(
         f"Unknown metric {name!r}.{did_you_mean(name, [*METRICS, *ALIASES])} "
         f"Metrics: {', '.join(METRICS)}."

@@ -47,7 +47,7 @@ class Report(Mapping[str, Metric]):
         if name in self.metrics:
             return self.metrics[name]
         wanted = ALIASES.get(name, name)
-        found = [key for key in self.metrics if key.partition("/")[0] == wanted]
+        found = [key for key in self.metrics if key.rpartition("/")[0] == wanted]
         if len(found) == 1:
             return self.metrics[found[0]]
         raise KeyError(f"{name!r} was not measured. Measured: {', '.join(self)}.")

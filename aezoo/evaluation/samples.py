@@ -4,8 +4,12 @@ Every figure carries the extractor of its features: `frechet/lenet_mnist_v1`. Th
 default is the classifier that the project trained on the evaluated dataset. Figures of
 different extractors do not compare, and none is the FID of the literature, which is
 measured with one particular copy of InceptionV3.
+
+Samples are from the model's prior; `frechet/gmm/lenet_mnist_v1` is of those from its
+fitted sampler `gmm`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +20,13 @@ from aezoo.evaluation.definition import (
     Result,
     can_reconstruct,
     has_prior,
+    has_sampler,
     mean_with_error,
     metric,
 )
 from aezoo.extractors import default_extractor, load_extractor
 from aezoo.extras import require
+from aezoo.samplers import KINDS
 from aezoo.validation import check_positive_int
 
 PRECISION_K = 3
@@ -32,6 +38,7 @@ DISTANCES_MB = 64
 _HEUSEL = "https://arxiv.org/abs/1706.08500"
 _KYNKAANNIEMI = "https://arxiv.org/abs/1904.06991"
 _NAEEM = "https://arxiv.org/abs/2002.09797"
+PRIOR = "prior"
 _SAMPLES = "{num_samples} samples ({samples}, seed {seed}, rounded to 8 bits)"
 _FEATURES = ", in features of {variant}"
 _NEIGHBOURS = "A metric of nearest neighbours"
@@ -266,21 +273,33 @@ def _default_extractor(evaluation: Evaluation) -> str:
     return default_extractor(evaluation.data.name)
 
 
-def _features(evaluation: Evaluation, extractor: str, images: str) -> np.ndarray:
-    """Features of the `"real"`, `"generated"` or `"reconstructed"` images, once."""
+def _features(
+    evaluation: Evaluation, extractor: str, images: Callable[[Evaluation], np.ndarray]
+) -> np.ndarray:
+    """Features of the images that a function takes from an evaluation, once."""
 
     def compute() -> np.ndarray:
         network = evaluation.once(
             ("extractor", extractor), lambda: load_extractor(extractor)
         )
-        return network.features(_IMAGES[images](evaluation))
+        return network.features(images(evaluation))
 
     return evaluation.once((images, extractor), compute)
 
 
-def _generated(evaluation: Evaluation) -> np.ndarray:
-    samples = evaluation.model.sample(evaluation.num_samples, seed=evaluation.seed)
-    return _to_8_bits(samples)
+def _real(evaluation: Evaluation) -> np.ndarray:
+    return evaluation.data.images
+
+
+@functools.cache  # one function per sampler, by which features are remembered
+def _generated(sampler: str) -> Callable[[Evaluation], np.ndarray]:
+    def generate(evaluation: Evaluation) -> np.ndarray:
+        samples = evaluation.model.sample(
+            evaluation.num_samples, seed=evaluation.seed, sampler=sampler
+        )
+        return _to_8_bits(samples)
+
+    return generate
 
 
 def _reconstructed(evaluation: Evaluation) -> np.ndarray:
@@ -293,29 +312,57 @@ def _to_8_bits(images: np.ndarray) -> np.ndarray:
     return np.round(255.0 * images).astype("uint8")
 
 
-_IMAGES: dict[str, Callable[[Evaluation], np.ndarray]] = {
-    "real": lambda evaluation: evaluation.data.images,
-    "generated": _generated,
-    "reconstructed": _reconstructed,
-}
+def _pair(
+    evaluation: Evaluation, extractor: str, sampler: str
+) -> tuple[np.ndarray, np.ndarray]:
+    real = _features(evaluation, extractor, _real)
+    return real, _features(evaluation, extractor, _generated(sampler))
 
 
-def _pair(evaluation: Evaluation, extractor: str) -> tuple[np.ndarray, np.ndarray]:
-    real = _features(evaluation, extractor, "real")
-    return real, _features(evaluation, extractor, "generated")
+def _metric_of_samples(
+    name: str, protocol: str, **fields: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Define a metric of samples from the prior, and one of each kind of sampler.
+
+    The function takes an evaluation, an extractor and a sampler.
+    """
+
+    def register(compute: Callable[..., Any]) -> Callable[..., Any]:
+        for sampler in (PRIOR, *KINDS):
+
+            def measure(
+                evaluation: Evaluation, extractor: str, sampler: str = sampler
+            ) -> Any:
+                return compute(evaluation, extractor, sampler)
+
+            own, of_samples, is_possible = name, protocol, has_prior
+            if sampler != PRIOR:
+                own = f"{name}/{sampler}"
+                codes = f"{{samplers[{sampler}].description}}"
+                codes = f"decoded codes from the sampler {sampler!r}, a {codes}"
+                of_samples = protocol.replace("{samples}", codes)
+                is_possible = functools.partial(has_sampler, kind=sampler)
+            metric(
+                own,
+                protocol=of_samples,
+                is_possible=is_possible,
+                variant=_default_extractor,
+                **fields,
+            )(measure)
+        return compute
+
+    return register
 
 
-@metric(
+@_metric_of_samples(
     "frechet",
     unit="squared feature distance",
     protocol="squared Frechet distance of Gaussians with the moments of the images and "
     "of " + _SAMPLES + _FEATURES,
-    is_possible=has_prior,
-    variant=_default_extractor,
     reference=_HEUSEL,
 )
-def _frechet(evaluation: Evaluation, extractor: str) -> float:
-    return frechet_distance(*_pair(evaluation, extractor))
+def _frechet(evaluation: Evaluation, extractor: str, sampler: str) -> float:
+    return frechet_distance(*_pair(evaluation, extractor, sampler))
 
 
 @metric(
@@ -329,96 +376,90 @@ def _frechet(evaluation: Evaluation, extractor: str) -> float:
     reference=_HEUSEL,
 )
 def _reconstruction_frechet(evaluation: Evaluation, extractor: str) -> float:
-    real = _features(evaluation, extractor, "real")
-    return frechet_distance(real, _features(evaluation, extractor, "reconstructed"))
+    real = _features(evaluation, extractor, _real)
+    return frechet_distance(real, _features(evaluation, extractor, _reconstructed))
 
 
-@metric(
+@_metric_of_samples(
     "kernel_distance",
     unit="squared maximum mean discrepancy",
     protocol="unbiased estimate with the kernel (x.y / dim + 1)^3 between the images "
     "and " + _SAMPLES + _FEATURES + f"; mean over {NUM_SUBSETS} random subsets of "
     f"{SUBSET_SIZE:,} (of all if fewer; one estimate if both sets are no larger), "
     "seed {seed}, standard error over subsets",
-    is_possible=has_prior,
-    variant=_default_extractor,
     reference="https://arxiv.org/abs/1801.01401",
 )
-def _kernel_distance(evaluation: Evaluation, extractor: str) -> Result:
-    real, generated = _pair(evaluation, extractor)
+def _kernel_distance(evaluation: Evaluation, extractor: str, sampler: str) -> Result:
+    real, generated = _pair(evaluation, extractor, sampler)
     return kernel_distance(real, generated, seed=evaluation.seed)
 
 
-def _precision_recall(evaluation: Evaluation, extractor: str) -> tuple[float, float]:
+def _precision_recall(
+    evaluation: Evaluation, extractor: str, sampler: str
+) -> tuple[float, float]:
     return evaluation.once(
-        ("precision_recall", extractor),
-        lambda: precision_recall(*_pair(evaluation, extractor)),
+        ("precision_recall", extractor, sampler),
+        lambda: precision_recall(*_pair(evaluation, extractor, sampler)),
     )
 
 
-def _density_coverage(evaluation: Evaluation, extractor: str) -> tuple[float, float]:
+def _density_coverage(
+    evaluation: Evaluation, extractor: str, sampler: str
+) -> tuple[float, float]:
     return evaluation.once(
-        ("density_coverage", extractor),
-        lambda: density_coverage(*_pair(evaluation, extractor)),
+        ("density_coverage", extractor, sampler),
+        lambda: density_coverage(*_pair(evaluation, extractor, sampler)),
     )
 
 
-@metric(
+@_metric_of_samples(
     "precision",
     unit="fraction of samples",
     protocol="share of " + _SAMPLES + " within the distance of an image to its "
     f"k-th nearest other image, k = {PRECISION_K}" + _FEATURES,
-    is_possible=has_prior,
     higher_is_better=True,
-    variant=_default_extractor,
     package="sklearn",
     reference=_KYNKAANNIEMI,
 )
-def _precision(evaluation: Evaluation, extractor: str) -> float:
-    return _precision_recall(evaluation, extractor)[0]
+def _precision(evaluation: Evaluation, extractor: str, sampler: str) -> float:
+    return _precision_recall(evaluation, extractor, sampler)[0]
 
 
-@metric(
+@_metric_of_samples(
     "recall",
     unit="fraction of images",
     protocol="share of the images within the distance of a sample to its "
     "k-th nearest other sample, among " + _SAMPLES + f", k = {PRECISION_K}" + _FEATURES,
-    is_possible=has_prior,
     higher_is_better=True,
-    variant=_default_extractor,
     package="sklearn",
     reference=_KYNKAANNIEMI,
 )
-def _recall(evaluation: Evaluation, extractor: str) -> float:
-    return _precision_recall(evaluation, extractor)[1]
+def _recall(evaluation: Evaluation, extractor: str, sampler: str) -> float:
+    return _precision_recall(evaluation, extractor, sampler)[1]
 
 
-@metric(
+@_metric_of_samples(
     "density",
     unit="ratio, about 1 for equal distributions",
     protocol="mean over " + _SAMPLES + " of the number of images that have the sample "
     f"nearer than their k-th nearest other image, divided by k = {DENSITY_K}"
     + _FEATURES,
-    is_possible=has_prior,
     higher_is_better=True,
-    variant=_default_extractor,
     package="sklearn",
     reference=_NAEEM,
 )
-def _density(evaluation: Evaluation, extractor: str) -> float:
-    return _density_coverage(evaluation, extractor)[0]
+def _density(evaluation: Evaluation, extractor: str, sampler: str) -> float:
+    return _density_coverage(evaluation, extractor, sampler)[0]
 
 
-@metric(
+@_metric_of_samples(
     "coverage",
     unit="fraction of images",
     protocol="share of the images that have one of " + _SAMPLES + " nearer than their "
     f"k-th nearest other image, k = {DENSITY_K}" + _FEATURES,
-    is_possible=has_prior,
     higher_is_better=True,
-    variant=_default_extractor,
     package="sklearn",
     reference=_NAEEM,
 )
-def _coverage(evaluation: Evaluation, extractor: str) -> float:
-    return _density_coverage(evaluation, extractor)[1]
+def _coverage(evaluation: Evaluation, extractor: str, sampler: str) -> float:
+    return _density_coverage(evaluation, extractor, sampler)[1]
