@@ -93,6 +93,8 @@ def test_the_weights_folder_holds_the_manifests_files_and_no_others() -> None:
     extractors = manifest.read_extractors(ROOT / "weights_manifest.json")
     entries = [*ENTRIES.values(), *extractors.values()]
     expected = {e.weights.file for e in entries} | {e.golden.file for e in entries}
+    for entry in ENTRIES.values():
+        expected |= {file.file for file in entry.samplers.values()}
     assert {path.name for path in WEIGHTS.iterdir()} == expected
 
 
@@ -105,6 +107,13 @@ def test_files_have_the_stated_size_and_hash_and_are_small() -> None:
         assert sha256_of(path) == entry.weights.sha256
         assert sha256_of(WEIGHTS / entry.golden.file) == entry.golden.sha256
         total += entry.weights.bytes
+    for entry in ENTRIES.values():
+        for kind, file in entry.samplers.items():
+            path = WEIGHTS / file.file
+            assert file.file == f"{entry.name}.{kind}.npz"
+            assert path.stat().st_size == file.bytes <= 1_000_000
+            assert sha256_of(path) == file.sha256
+            total += file.bytes
     assert 0 < total <= 80_000_000
 
 

@@ -30,6 +30,9 @@ def test_the_wheel_holds_manifest_schema_weights_and_goldens(wheel: Path) -> Non
     for entry in (*entries().values(), *extractors().values()):
         assert f"aezoo/weights/{entry.weights.file}" in names
         assert f"aezoo/weights/{entry.golden.file}" in names
+    for entry in entries().values():
+        for file in entry.samplers.values():
+            assert f"aezoo/weights/{file.file}" in names
     assert not [n for n in names if n.startswith(("tests", "training", "benchmarks"))]
 
 
