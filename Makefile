@@ -4,21 +4,26 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # A file's tests stay in one process, so that its fixtures are made once.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+# Empty runs everything: see `test-all`.
+SELECT ?= -m "not exhaustive"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-tensorflow test-jax faults lint format wheel clean
+.PHONY: demo test test-all test-tensorflow test-jax faults lint format wheel clean
 
 demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
 	$(BIN)/aezoo demo -o demo.png
 
 test: test-tensorflow test-jax  ## The whole suite, on both backends
 
+test-all:  ## The same, with every check of every family
+	$(MAKE) test SELECT=
+
 test-tensorflow: $(VENV)/.dev
-	KERAS_BACKEND=tensorflow $(PYTEST)
+	KERAS_BACKEND=tensorflow $(PYTEST) $(SELECT)
 
 test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
-	KERAS_BACKEND=jax $(PYTEST) tests/test_common.py tests/test_golden.py
+	KERAS_BACKEND=jax $(PYTEST) $(SELECT) tests/test_common.py tests/test_golden.py
 
 faults: $(VENV)/.dev  ## Inject every fault of the Hub, and print what came of it
 	KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py

@@ -659,6 +659,26 @@ CHECKS = (
     check_interpolate,
     check_traverse,
 )
+# What the base classes do for every family alike.
+ENTRY_POINT_CHECKS = (
+    check_training_repeats_with_its_seed,
+    check_kinds_of_input,
+    check_labels_are_refused,
+    check_reconstruct,
+    check_decode_stays_in_range,
+    check_interpolate,
+    check_traverse,
+    check_weights_round_trip,
+    check_mismatched_loads,
+)
+# What a family's own code decides on any backend.
+CORE_CHECKS = (
+    *UNTRAINED_CHECKS,
+    check_every_weight_learns,
+    check_evaluate_reports_what_fit_reports,
+    check_posterior,
+    check_keras_round_trip,
+)
 # These take a folder for files as well.
 FILE_CHECKS = (
     check_weights_round_trip,

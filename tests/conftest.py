@@ -60,6 +60,14 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
     return train.images, test.images
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests share a process, and its fixtures; a family's common checks do."""
+    for item in items:
+        family = getattr(item, "callspec", None) and item.callspec.params.get("family")
+        group = family if isinstance(family, str) else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table of faults (`tests/test_hub_faults.py`), whichever process ran them."""
     rows = [

@@ -1,4 +1,8 @@
-"""Every family keeps every promise: families x checks, on either backend."""
+"""Every family keeps every promise: families x checks, on either backend.
+
+What a family inherits is checked at the family that it comes from; `make test-all`
+checks everything of everyone.
+"""
 
 import itertools
 import os
@@ -10,14 +14,48 @@ from aezoo.registry import family_class
 from tests import checks
 
 FAMILIES = aezoo.list_families()
-CASES = [
-    pytest.param(family, check, id=f"{family}-{check.__name__[6:]}")
-    for family, check in itertools.product(FAMILIES, checks.CHECKS)
-]
-FILE_CASES = [
-    pytest.param(family, check, id=f"{family}-{check.__name__[6:]}")
-    for family, check in itertools.product(FAMILIES, checks.FILE_CHECKS)
-]
+exhaustive = pytest.mark.exhaustive
+
+
+def parent_of(family: str) -> str | None:
+    """The family that a family derives from, or None."""
+    bases = family_class(family).__mro__[1:]
+    names = [vars(base).get("family") for base in bases]
+    return next((name for name in names if name in FAMILIES), None)
+
+
+def is_checked_at_its_parent(family: str, check) -> bool:
+    """Whether a check runs what the family inherits; on JAX, fewer are repeated."""
+    if parent_of(family) is None:
+        return False
+    is_core = check in checks.CORE_CHECKS
+    return check in checks.ENTRY_POINT_CHECKS or (
+        checks.BACKEND == "jax" and not is_core
+    )
+
+
+def cases(listed) -> list:
+    """One case per family and check; those of inherited code are exhaustive."""
+    return [
+        pytest.param(
+            family,
+            check,
+            id=f"{family}-{check.__name__[6:]}",
+            marks=[exhaustive] * is_checked_at_its_parent(family, check),
+        )
+        for family, check in itertools.product(FAMILIES, listed)
+    ]
+
+
+def families() -> list:
+    """One case per family; those that derive from another are exhaustive."""
+    return [
+        pytest.param(family, marks=[exhaustive] * (parent_of(family) is not None))
+        for family in FAMILIES
+    ]
+
+
+CASES, FILE_CASES = cases(checks.CHECKS), cases(checks.FILE_CHECKS)
 # Arguments on top of TINY_CONFIG. A family takes part in every variant whose
 # arguments it has and allows.
 VARIANTS = {
@@ -81,12 +119,18 @@ VARIANTS = {
 
 def variants() -> list:
     """One case per family and variant that fit together."""
-    cases = []
+    cases: list = []
     for family, (name, arguments) in itertools.product(FAMILIES, VARIANTS.items()):
         cls = family_class(family)
-        if set(arguments) <= checks.arguments_of(cls):
-            config = {**cls.TINY_CONFIG, **arguments}
-            cases.append(pytest.param(family, config, id=f"{family}-{name}"))
+        if not set(arguments) <= checks.arguments_of(cls):
+            continue
+        parent = parent_of(family)
+        is_inherited = parent is not None and set(arguments) <= checks.arguments_of(
+            family_class(parent)
+        )
+        config = {**cls.TINY_CONFIG, **arguments}
+        marks = [exhaustive] * is_inherited
+        cases.append(pytest.param(family, config, id=f"{family}-{name}", marks=marks))
     return cases
 
 
@@ -120,8 +164,10 @@ def test_family_with_files(family, check, tmp_path) -> None:
     check(cls, cls.TINY_CONFIG, tmp_path)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=exhaustive)]
+)
+@pytest.mark.parametrize("family", families() if checks.BACKEND == "jax" else FAMILIES)
 def test_mixed_precision(family, policy) -> None:
     cls = family_class(family)
     checks.check_mixed_precision(cls, cls.TINY_CONFIG, policy)
@@ -134,7 +180,7 @@ def test_variant(family, config) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", families())
 def test_overfits_four_images(family) -> None:
     cls = family_class(family)
     checks.check_overfits_four_images(cls, cls.TINY_CONFIG)
