@@ -77,6 +77,7 @@ def test_a_bundled_model_is_what_was_published() -> None:
     assert found.ok
     assert [check.what for check in found.checks] == [
         *HASHES,
+        "sampler gmm",
         "weights and manifest",
         *("golden codes", "golden reconstruction", "golden posterior_z_mean"),
         *("golden posterior_z_log_var", "golden samples"),
@@ -84,11 +85,11 @@ def test_a_bundled_model_is_what_was_published() -> None:
     entry = aezoo.describe("conv_vae_mnist_z16")
     assert found.checks[0].detail == entry.weights.sha256
     assert found.checks[1].detail == entry.golden.sha256
-    for check in found.checks[3:]:
+    for check in found.checks[4:]:
         assert check.tolerance == golden.TOLERANCE
         assert check.deviation is not None
         assert 0.0 <= check.deviation <= golden.TOLERANCE
-    assert repr(found).startswith("conv_vae_mnist_z16: 8 of 8 checks passed, largest")
+    assert repr(found).startswith("conv_vae_mnist_z16: 9 of 9 checks passed, largest")
 
 
 def test_extractors_are_verified_too() -> None:
