@@ -18,6 +18,7 @@ _MODULE_OF = {
     "load": "hub",
     "push_to_hub": "publishing",
     "save": "folder",
+    "fit_sampler": "samplers",
     "feature_extractor": "features",
     "evaluate": "evaluation",
     "leaderboard": "ranking",
@@ -32,6 +33,7 @@ _MODULES = (
     "losses",
     "optimizers",
     "plots",
+    "samplers",
 )
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "evaluate",
     "evaluation",
     "feature_extractor",
+    "fit_sampler",
     "leaderboard",
     "list_families",
     "list_models",
@@ -54,6 +57,7 @@ __all__ = [
     "optimizers",
     "plots",
     "push_to_hub",
+    "samplers",
     "save",
     "verify",
 ]
@@ -68,6 +72,7 @@ if TYPE_CHECKING:
         losses,
         optimizers,
         plots,
+        samplers,
     )
     from aezoo.cache import download
     from aezoo.evaluation import evaluate
@@ -78,6 +83,7 @@ if TYPE_CHECKING:
     from aezoo.publishing import push_to_hub
     from aezoo.ranking import leaderboard
     from aezoo.registry import list_families
+    from aezoo.samplers import fit_sampler
     from aezoo.verification import verify
 
 

@@ -149,4 +149,5 @@ def test_every_family_gives_features(family, rng) -> None:
     extractor.encoder.set_weights(model.encoder.get_weights())
     x = rng.random((3, *model.input_shape), "float32")
     np.testing.assert_allclose(extractor(x), model.encode(x), atol=1e-5)
-    assert extractor.compute_output_shape((None, *model.input_shape)) == (None, 3)
+    shape = extractor.compute_output_shape((None, *model.input_shape))
+    assert shape == (None, *model.latent_shape)

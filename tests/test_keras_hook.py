@@ -25,9 +25,15 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess:
         "import aezoo, keras",
         "import keras, aezoo",
         "import aezoo, tensorflow",
-        "import aezoo; aezoo.losses",
-        "import aezoo.backend, aezoo",
-        "from importlib.util import find_spec; import aezoo; find_spec('keras')",
+        *(
+            pytest.param(imports, marks=pytest.mark.exhaustive)
+            for imports in (
+                "import aezoo; aezoo.losses",
+                "import aezoo.backend, aezoo",
+                "from importlib.util import find_spec; import aezoo; "
+                "find_spec('keras')",
+            )
+        ),
     ],
 )
 def test_families_are_registered_with_keras(imports: str) -> None:

@@ -79,8 +79,8 @@ class LabelledImages(ShuffledImages):
     """
 
     def __init__(self, data: Dataset, recipe: ExtractorRecipe) -> None:
-        super().__init__(data.images, recipe.batch_size, recipe.seed)
-        self.labels = labels_of(data)
+        labels = labels_of(data)
+        super().__init__(data.images, recipe.batch_size, recipe.seed, labels)
         self.max_shift = recipe.max_shift
 
     def on_epoch_end(self) -> None:
@@ -89,9 +89,7 @@ class LabelledImages(ShuffledImages):
 
     def __getitem__(self, index: int) -> Any:
         """One batch: images and labels."""
-        (images,) = super().__getitem__(index)
-        start = index * self.batch_size
-        labels = self.labels[self._order[start : start + len(images)]]
+        images, labels = super().__getitem__(index)
         generator = np.random.default_rng((self.seed, self.epoch, index))
         return shift(images, self.max_shift, generator), labels
 
