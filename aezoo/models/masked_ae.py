@@ -325,7 +325,10 @@ class TransformerBlock(keras.layers.Layer):
         query, key, value = (
             ops.reshape(layer(x), heads) for layer in (self.query, self.key, self.value)
         )
-        mixed = ops.dot_product_attention(query, key, value)
+        # Written out: JAX's own attention knows no float16 on a CPU.
+        scores = ops.einsum("bqhd,bkhd->bhqk", query, key) / self.head_dim**0.5
+        weights = ops.cast(ops.softmax(ops.cast(scores, "float32")), value.dtype)
+        mixed = ops.einsum("bhqk,bkhd->bqhd", weights, value)
         width = self.num_heads * self.head_dim
         x = inputs + self.merge(ops.reshape(mixed, (-1, inputs.shape[1], width)))
         return x + self.narrow(self.widen(self.norms[1](x)))
