@@ -61,7 +61,11 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share a process, and its fixtures; a family's common checks do."""
+    """A file's tests share a process, and its fixtures; a family's common checks do.
+
+    The faults come first: they mostly wait, while another process computes.
+    """
+    items.sort(key=lambda item: item.path.name != "test_hub_faults.py")
     for item in items:
         family = getattr(item, "callspec", None) and item.callspec.params.get("family")
         group = family if isinstance(family, str) else item.path.name
