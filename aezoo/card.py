@@ -210,6 +210,10 @@ def _usage(fields: Mapping[str, Any], address: str) -> str:
     ]
     if "sampling" in fields["tasks"]:
         lines.append("samples = model.sample(16, seed=0)  # floats in [0, 1]")
+    for kind in fields.get("samplers") or ():
+        lines.append(
+            f'samples = model.sample(16, seed=0, sampler="{_slug(kind)}")  # fitted'
+        )
     lines += [
         "```",
         "",
@@ -324,6 +328,8 @@ def _files(fields: Mapping[str, Any]) -> str:
         (_text(weights["file"]), f"weights, {weights['bytes']:,} bytes", weights),
         (_text(golden["file"]), "inputs, and what the model must answer", golden),
     ]
+    for kind, file in (fields.get("samplers") or {}).items():
+        rows.append((_text(file["file"]), f"fitted sampler {_text(kind)}", file))
     return _table(
         [(name, what, f"`{_slug(file['sha256'])}`") for name, what, file in rows],
         ("file", "content", "SHA-256"),

@@ -520,7 +520,6 @@ def _ask(
 ) -> _Result:
     """What the Hub answers; repeats what may pass, names what may not."""
     import httpx2
-    import tenacity
 
     def attempt() -> _Result:
         try:
@@ -532,19 +531,8 @@ def _ask(
         with _named_errors(target):
             raise cause
 
-    backoff = tenacity.wait_exponential(remote.FIRST_WAIT) + tenacity.wait_random(
-        0.0, remote.FIRST_WAIT
-    )
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        error = state.outcome and state.outcome.exception()
-        return backoff(state) + min(remote.retry_after(error), LONGEST_WAIT)
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_may_pass),
-        stop=tenacity.stop_after_attempt(attempts or remote.ATTEMPTS),
-        wait=wait,
-        reraise=True,
+    retrying = remote.repeating(
+        _may_pass, attempts or remote.ATTEMPTS, longest_wait=LONGEST_WAIT
     )
     with _named_errors(target), _bounded_waits():
         return retrying(attempt)

@@ -12,8 +12,9 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from aezoo.errors import AezooError, ChecksumError, HubError
 from aezoo.files import path_inside, sha256_of
 
 if TYPE_CHECKING:
+    import tenacity
+
     from aezoo.folder import FolderEntry
 
 SCHEME = "hf://"
@@ -229,23 +232,7 @@ def git_sha1(path: Path) -> str:
 
 def _download(place: Place, filename: str, max_bytes: int | None) -> Path:
     """From the cache if that is enough, else by the client; repeats what may pass."""
-    import tenacity
-
-    backoff = tenacity.wait_exponential(FIRST_WAIT) + tenacity.wait_random(
-        0, FIRST_WAIT
-    )
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        error = state.outcome and state.outcome.exception()
-        return backoff(state) + retry_after(error)
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_may_pass),
-        stop=tenacity.stop_after_attempt(ATTEMPTS)
-        | tenacity.stop_before_delay(PATIENCE),
-        wait=wait,
-        reraise=True,
-    )
+    retrying = repeating(_may_pass, ATTEMPTS, patience=PATIENCE)
     with _named_errors(place, filename):
         cached = _cached(place, filename)
         if cached and re.fullmatch("[0-9a-f]{40}", place.revision or ""):
@@ -367,6 +354,40 @@ def _bounded_bar(place: Place, filename: str, max_bytes: int | None) -> Any:
             return super().update(n)
 
     return Bar
+
+
+def repeating(
+    may_pass: Callable[[BaseException], bool],
+    attempts: int,
+    *,
+    patience: float = math.inf,
+    longest_wait: float = math.inf,
+) -> "tenacity.Retrying":
+    """What repeats a request that failed, after growing waits; raises its last error.
+
+    Args:
+        may_pass: Whether another attempt may succeed after an error.
+        attempts: Attempts in all.
+        patience: Seconds after which no other attempt begins.
+        longest_wait: Seconds for which the Hub may ask to be left alone.
+    """
+    import tenacity
+
+    backoff = tenacity.wait_exponential(FIRST_WAIT) + tenacity.wait_random(
+        0.0, FIRST_WAIT
+    )
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        return backoff(state) + min(retry_after(error), longest_wait)
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(may_pass),
+        stop=tenacity.stop_after_attempt(attempts)
+        | tenacity.stop_before_delay(patience),
+        wait=wait,
+        reraise=True,
+    )
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -261,6 +261,16 @@ def test_a_saved_model_has_its_card(tmp_path: Path) -> None:
     assert "Ünïcode \\| text" in card.text
 
 
+def test_a_card_names_the_fitted_samplers_and_their_hashes() -> None:
+    fields = zoo_fields()
+    text = str(model_card(fields, ADDRESS))
+    assert list(fields["samplers"]) == ["gmm"]
+    assert 'model.sample(16, seed=0, sampler="gmm")' in text
+    assert f"`{fields['samplers']['gmm']['sha256']}`" in text
+    del fields["samplers"]
+    assert "sampler=" not in str(model_card(fields, ADDRESS))
+
+
 def test_the_hubs_own_classes_accept_the_card_of_every_model() -> None:
     code = (
         "from aezoo import manifest\n"

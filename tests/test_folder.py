@@ -451,3 +451,19 @@ def test_a_diverged_model_is_not_saved(tmp_path: Path) -> None:
     model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
     with pytest.raises(ValueError, match=r"NaN or infinity. Received: weight 'linear_"):
         aezoo.save(model, tmp_path / "model")
+
+
+def test_code_in_keras_own_configuration_is_never_run(saved: Path) -> None:
+    """`aezoo.load` builds from `aezoo.json` alone; a Lambda has no way in."""
+    layer = {
+        "class_name": "Lambda",
+        "module": "keras.layers",
+        "config": {"function": 1},
+    }
+    (saved / "config.json").write_text(json.dumps(layer))
+    assert aezoo.load(saved).family == "dense_vae"
+    entry = json.loads((saved / "aezoo.json").read_text())
+    entry["config"]["activation"] = layer
+    (saved / "aezoo.json").write_text(json.dumps(entry))
+    with pytest.raises(ManifestError, match=r"`config` must hold numbers, text, null"):
+        aezoo.load(saved)

@@ -11,11 +11,12 @@ import numpy as np
 
 from aezoo import hub, manifest
 from aezoo.datasets import LICENSES, Dataset
-from aezoo.errors import ManifestError
+from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.files import atomic_path, sha256_of
 from aezoo.golden import golden_inputs, golden_tensors
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
+from aezoo.registry import did_you_mean
 from training.recipe import Recipe
 
 SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
@@ -101,6 +102,22 @@ def export(
     parsed = manifest.parse_entry(name, entry)
     hub.load_entry(parsed, weights)
     return parsed
+
+
+def read_entry(name: str, manifest_file: Path) -> manifest.WeightsEntry:
+    """A model's entry in a manifest.
+
+    Raises:
+        UnknownModelError: If there is none; names the closest.
+    """
+    entries = manifest.read_manifest(manifest_file)
+    if name not in entries:
+        raise UnknownModelError(
+            f"There is no model {name!r} in {manifest_file}."
+            f"{did_you_mean(name, entries)} Train it first: "
+            f"`python -m training.train {name}`."
+        )
+    return entries[name]
 
 
 def read_document(manifest_file: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import click
 from tabulate import tabulate
 
 from aezoo import __version__, hub, manifest
-from aezoo.errors import AezooError, ManifestError, UnknownModelError
+from aezoo.errors import AezooError, ManifestError
 from aezoo.files import path_inside, verify_sha256
 from aezoo.folder import (
     ENTRY,
@@ -43,10 +43,9 @@ from aezoo.publishing import (
     plan_push,
     push_folder,
 )
-from aezoo.registry import did_you_mean
 from aezoo.remote import SCHEME
 from aezoo.verification import verify
-from training.export import ROOT, read_document, write_manifest
+from training.export import ROOT, read_document, read_entry, write_manifest
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 REMEDY = "Export the model again with `python -m training.train`."
@@ -82,14 +81,7 @@ def publish(
         ValueError: As in `aezoo.push_to_hub`.
     """
     target.check()
-    entries = manifest.read_manifest(manifest_file)
-    if name not in entries:
-        raise UnknownModelError(
-            f"There is no model {name!r} in {manifest_file}."
-            f"{did_you_mean(name, entries)} Train it first: "
-            f"`python -m training.train {name}`."
-        )
-    entry = entries[name]
+    entry = read_entry(name, manifest_file)
     with tempfile.TemporaryDirectory(prefix="aezoo-") as scratch:
         folder = Path(scratch)
         address = f"{SCHEME}{target.repo_id}"

@@ -19,13 +19,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import click
 
 from aezoo import datasets, hub, manifest
-from aezoo.errors import AezooError, UnknownModelError
+from aezoo.errors import AezooError
 from aezoo.files import atomic_path, path_inside, verify_sha256
 from aezoo.folder import sampler_fields
 from aezoo.manifest import BundledFile
-from aezoo.registry import did_you_mean
 from aezoo.samplers import KINDS, Sampler, fit_sampler, read_sampler, write_sampler
-from training.export import ROOT, check_writable, read_document, write_manifest
+from training.export import (
+    ROOT,
+    check_writable,
+    read_document,
+    read_entry,
+    write_manifest,
+)
 
 
 def fit(
@@ -56,14 +61,7 @@ def fit(
         UnknownModelError: If the manifest has no such model.
         ChecksumError: If the weights are not the manifest's.
     """
-    entries = manifest.read_manifest(manifest_file)
-    if name not in entries:
-        raise UnknownModelError(
-            f"There is no model {name!r} in {manifest_file}."
-            f"{did_you_mean(name, entries)} Train it first: "
-            f"`python -m training.train {name}`."
-        )
-    entry = entries[name]
+    entry = read_entry(name, manifest_file)
     check_writable(weights_folder)
     weights = path_inside(weights_folder, entry.weights.file)
     remedy = f"Train it again: `python -m training.train {name}`."

@@ -22,6 +22,7 @@ from aezoo.layers import (
     ConvMapEncoder,
     DenseDecoder,
     DenseEncoder,
+    Discriminator,
     map_sizes,
 )
 from aezoo.models._base import Autoencoder
@@ -52,6 +53,51 @@ class CodeActivation(Autoencoder):
     def config(self) -> dict[str, Any]:
         """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
         return {**super().config, "code_activation": self.code_activation}
+
+
+class CodeDiscriminator(Autoencoder):
+    """A discriminator between codes, the model's adversary; precedes the family's base.
+
+    The family's terms must hold `discriminator`, its loss, which it alone minimises.
+
+    Args:
+        *args: Arguments of the objective.
+        discriminator_units: Width of each hidden layer of the discriminator.
+        **kwargs: Arguments of the objective.
+    """
+
+    ADVERSARY_TERM = "discriminator"
+
+    def __init__(
+        self,
+        *args: Any,
+        discriminator_units: Sequence[int] = (256, 256, 256),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.discriminator_units = check_positive_ints(
+            "discriminator_units", discriminator_units
+        )
+        self.adversary = Discriminator(self.discriminator_units)
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Create all weights, those of the discriminator among them."""
+        super().build(input_shape)
+        if not self.adversary.built:
+            self.adversary.build((None, *self.latent_shape))
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each term in `loss`; the discriminator's own loss has none."""
+        return {**super().loss_weights, "discriminator": 0.0}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
+        return {
+            **super().config,
+            "discriminator_units": list(self.discriminator_units),
+        }
 
 
 class DenseNetwork(Autoencoder):

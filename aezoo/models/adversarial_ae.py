@@ -1,20 +1,19 @@
 """Adversarial autoencoder: a discriminator tells codes from codes of the prior."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.layers import Discriminator
+from aezoo.models._networks import CodeDiscriminator
 from aezoo.models.conv_ae import ConvAE
 from aezoo.registry import register_family
-from aezoo.validation import check_number, check_positive_ints
+from aezoo.validation import check_number
 
 Tensor = Any
 
 
 @register_family("adversarial_ae")
-class AdversarialAE(ConvAE):
+class AdversarialAE(CodeDiscriminator, ConvAE):
     """Adversarial autoencoder of Makhzani et al. (2015).
 
     "Adversarial autoencoders" (https://arxiv.org/abs/1511.05644), section 2: a
@@ -28,8 +27,7 @@ class AdversarialAE(ConvAE):
     Args:
         *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         adversarial_weight: Weight of the encoder's part against the discriminator.
-        discriminator_units: Width of each hidden layer of the discriminator.
-        **kwargs: As in `ConvAE`.
+        **kwargs: As in `CodeDiscriminator` and `ConvAE`.
     """
 
     TINY_CONFIG: ClassVar[dict[str, Any]] = {
@@ -38,37 +36,24 @@ class AdversarialAE(ConvAE):
     }
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features", "sampling")
     SAMPLES: ClassVar[str] = "decoded codes from the prior"
-    ADVERSARY_TERM = "discriminator"
 
     def __init__(
         self,
         *args: Any,
         adversarial_weight: float = 1.0,
-        discriminator_units: Sequence[int] = (256, 256),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.adversarial_weight = check_number(
             "adversarial_weight", adversarial_weight, low=0.0
         )
-        self.discriminator_units = check_positive_ints(
-            "discriminator_units", discriminator_units
-        )
-        self.adversary = Discriminator(self.discriminator_units)
-
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Create all weights, those of the discriminator among them."""
-        super().build(input_shape)
-        if not self.adversary.built:
-            self.adversary.build((None, *self.latent_shape))
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """Weight of each term in `loss`; the discriminator's own loss has none."""
+        """Weight of each term in `loss`."""
         return {
             **super().loss_weights,
             "adversarial": self.adversarial_weight,
-            "discriminator": 0.0,
         }
 
     def call(
@@ -104,5 +89,4 @@ class AdversarialAE(ConvAE):
         return {
             **super().config,
             "adversarial_weight": self.adversarial_weight,
-            "discriminator_units": list(self.discriminator_units),
         }

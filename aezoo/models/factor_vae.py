@@ -1,20 +1,19 @@
 """Variational autoencoder whose code units a discriminator holds independent."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.layers import Discriminator
+from aezoo.models._networks import CodeDiscriminator
 from aezoo.models.conv_vae import ConvVAE
 from aezoo.registry import register_family
-from aezoo.validation import check_number, check_positive_ints
+from aezoo.validation import check_number
 
 Tensor = Any
 
 
 @register_family("factor_vae")
-class FactorVAE(ConvVAE):
+class FactorVAE(CodeDiscriminator, ConvVAE):
     """FactorVAE of Kim & Mnih (2018).
 
     "Disentangling by factorising" (https://arxiv.org/abs/1802.05983), equation 2: the
@@ -27,8 +26,7 @@ class FactorVAE(ConvVAE):
     Args:
         *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         gamma: Weight of the total correlation.
-        discriminator_units: Width of each hidden layer of the discriminator.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `CodeDiscriminator` and `ConvVAE`.
     """
 
     TINY_CONFIG: ClassVar[dict[str, Any]] = {
@@ -36,35 +34,22 @@ class FactorVAE(ConvVAE):
         "discriminator_units": (8,),
     }
     BATCH_TERMS = frozenset({"discriminator"})
-    ADVERSARY_TERM = "discriminator"
 
     def __init__(
         self,
         *args: Any,
         gamma: float = 10.0,
-        discriminator_units: Sequence[int] = (256, 256, 256),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.gamma = check_number("gamma", gamma, low=0.0)
-        self.discriminator_units = check_positive_ints(
-            "discriminator_units", discriminator_units
-        )
-        self.adversary = Discriminator(self.discriminator_units)
-
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Create all weights, those of the discriminator among them."""
-        super().build(input_shape)
-        if not self.adversary.built:
-            self.adversary.build((None, *self.latent_shape))
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """Weight of each term in `loss`; the discriminator's own loss has none."""
+        """Weight of each term in `loss`."""
         return {
             **super().loss_weights,
             "total_correlation": self.gamma,
-            "discriminator": 0.0,
         }
 
     def compute_terms(
@@ -88,7 +73,6 @@ class FactorVAE(ConvVAE):
         return {
             **super().config,
             "gamma": self.gamma,
-            "discriminator_units": list(self.discriminator_units),
         }
 
 
