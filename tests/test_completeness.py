@@ -26,7 +26,7 @@ AWAITING_WEIGHTS = {
     "adversarial_ae", "beta_tcvae", "beta_vae", "categorical_vae", "conditional_vae",
     "contractive_ae", "contractive_conv_ae", "dip_vae", "factor_vae", "flow_vae", "fsq",
     "hyperspherical_vae", "info_vae", "iwae", "masked_ae", "mixture_vae", "rae",
-    "vae_gan", "vamp_vae", "vq_vae", "wae",
+    "semi_supervised_vae", "vae_gan", "vamp_vae", "vq_vae", "wae",
 }  # fmt: skip
 
 

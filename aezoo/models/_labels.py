@@ -125,7 +125,7 @@ class LabelledAutoencoder(VariationalAutoencoder):
         x, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         required = (
             f"{self.family!r} learns from labels: pass batches (images, labels), with "
-            "one integer per image"
+            f"one integer per image, {UNLABELLED} where it is unknown"
         )
         if labels is None:
             raise ValueError(f"{required}. Received: no labels.")
@@ -221,9 +221,8 @@ class LabelledAutoencoder(VariationalAutoencoder):
         """
         check_positive_int("n", n)
         generator = np.random.default_rng(check_seed(seed))
-        if labels is None:  # from a stream of their own, whatever n
-            classes = np.random.default_rng(int(generator.integers(2**31)))
-            labels = classes.integers(self.num_classes, size=n)
+        if labels is None:
+            labels = self.sample_labels(n, generator)
         z = self._sample_codes(n, generator, sampler)
         given = self._check_labels(labels, n)
         if not pixel_noise:
@@ -231,6 +230,12 @@ class LabelledAutoencoder(VariationalAutoencoder):
         decoder_output = self._run("decode_parameters", z, 256, **given)
         pixels = self.observation(decoder_output).sample(int(generator.integers(2**31)))
         return np.clip(np.asarray(pixels), 0.0, 1.0)
+
+    def sample_labels(self, n: int, generator: np.random.Generator) -> Any:
+        """Classes for `sample`, all equally probable, `(n,)`; None withholds them."""
+        # from a stream of their own, whatever n
+        drawn = np.random.default_rng(int(generator.integers(2**31)))
+        return drawn.integers(self.num_classes, size=n)
 
     def _check_labels(self, labels: Any, n: int) -> dict[str, np.ndarray]:
         """`{"labels"}`, int32, `(n,)`; nothing for None."""
