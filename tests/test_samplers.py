@@ -938,7 +938,7 @@ def test_the_script_fits_writes_and_repeats_itself(
     images, labels = draw_digits(60, seed=1)
     data = Dataset("mnist", "3.0.1", "train", images, labels)
     monkeypatch.setattr(script.datasets, "load_dataset", lambda *_: data)
-    monkeypatch.setattr(script, "write_manifest", write_unchecked)
+    monkeypatch.setattr("training.export.write_manifest", write_unchecked)
     place = (own_zoo / "weights", own_zoo / "weights_manifest.json")
     fitted = [
         script.fit(OTHER, "gmm", *place, options={"num_components": 2})

@@ -30,7 +30,7 @@ from aezoo.evaluation import baselines, evaluate
 from aezoo.evaluation.definition import find_metric
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
-from training.export import ROOT, read_document, write_manifest
+from training.export import ROOT, edited_manifest
 from training.recipe import load_recipe
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
@@ -161,18 +161,17 @@ def measure(
 
 def write(subject: Subject, measured: Mapping[str, Metric]) -> None:
     """Put figures into the manifest, the most telling first."""
-    document = read_document(MANIFEST)
-    key = f"{subject.dataset}/{SPLIT}"
-    if subject.is_baseline:
-        rows = document.setdefault("baselines", {}).setdefault(key, {})
-        place, name = rows, subject.name
-    else:
-        place, name = document["models"][subject.name]["metrics"], key
-    known = {**place.get(name, {}), **{k: m.to_dict() for k, m in measured.items()}}
-    kept = [k for k in known if published_name(k) in subject.metrics]
-    kept.sort(key=lambda k: subject.metrics.index(published_name(k)))
-    place[name] = {k: known[k] for k in kept}
-    write_manifest(document, MANIFEST)
+    with edited_manifest(MANIFEST) as document:
+        key = f"{subject.dataset}/{SPLIT}"
+        if subject.is_baseline:
+            rows = document.setdefault("baselines", {}).setdefault(key, {})
+            place, name = rows, subject.name
+        else:
+            place, name = document["models"][subject.name]["metrics"], key
+        known = {**place.get(name, {}), **{k: m.to_dict() for k, m in measured.items()}}
+        kept = [k for k in known if published_name(k) in subject.metrics]
+        kept.sort(key=lambda k: subject.metrics.index(published_name(k)))
+        place[name] = {k: known[k] for k in kept}
 
 
 def published_name(stated: str) -> str:

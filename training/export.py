@@ -1,11 +1,15 @@
 """Weights, hash, golden tensors and manifest entry, written in one go."""
 
+import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jsonschema
 import numpy as np
 
@@ -55,7 +59,6 @@ def export(
             breaks the schema.
     """
     refuse_published(name, manifest_file)
-    document = read_document(manifest_file)
     folder.mkdir(parents=True, exist_ok=True)
 
     # A fresh copy has no optimiser, whose moments would treble the file.
@@ -96,9 +99,9 @@ def export(
             for key, values in metrics.items()
         },
     }
-    document["models"][name] = entry
-    document["models"] = dict(sorted(document["models"].items()))
-    write_manifest(document, manifest_file)
+    with edited_manifest(manifest_file) as document:
+        document["models"][name] = entry
+        document["models"] = dict(sorted(document["models"].items()))
     parsed = manifest.parse_entry(name, entry)
     hub.load_entry(parsed, weights)
     return parsed
@@ -118,6 +121,20 @@ def read_entry(name: str, manifest_file: Path) -> manifest.WeightsEntry:
             f"`python -m training.train {name}`."
         )
     return entries[name]
+
+
+@contextlib.contextmanager
+def edited_manifest(manifest_file: Path) -> Iterator[dict[str, Any]]:
+    """A manifest to change, as JSON values; written where nothing was raised.
+
+    Trainings side by side so lose no entry: the others wait.
+    """
+    place = hashlib.sha256(str(manifest_file.resolve()).encode()).hexdigest()[:16]
+    lock = Path(tempfile.gettempdir()) / f"aezoo-manifest-{place}.lock"
+    with filelock.FileLock(lock):
+        document = read_document(manifest_file)
+        yield document
+        write_manifest(document, manifest_file)
 
 
 def read_document(manifest_file: Path) -> dict[str, Any]:

@@ -34,8 +34,7 @@ from training.export import (
     ROOT,
     check_writable,
     data_fields,
-    read_document,
-    write_manifest,
+    edited_manifest,
 )
 from training.recipe import RecipeError
 from training.train import hardware, versions
@@ -264,9 +263,8 @@ def export(
         },
         "golden": {"file": golden.name, "sha256": sha256_of(golden)},
     }
-    document = read_document(manifest_file)
-    document.setdefault("extractors", {})[name] = entry
-    write_manifest(document, manifest_file)
+    with edited_manifest(manifest_file) as document:
+        document.setdefault("extractors", {})[name] = entry
     parsed = manifest.parse_extractor(name, entry)
     load_classifier(parsed, weights)
     return parsed

@@ -45,7 +45,7 @@ from aezoo.publishing import (
 )
 from aezoo.remote import SCHEME
 from aezoo.verification import verify
-from training.export import ROOT, read_document, read_entry, write_manifest
+from training.export import ROOT, edited_manifest, read_entry
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 REMEDY = "Export the model again with `python -m training.train`."
@@ -176,11 +176,10 @@ def check_immutable(entry: WeightsEntry, target: Target) -> None:
 
 def pin(name: str, place: HubLocation, manifest_file: Path) -> None:
     """Write a model's place on the Hub into a manifest."""
-    document = read_document(manifest_file)
-    weights = document["models"][name]["weights"]
-    if weights["hub"] != dataclasses.asdict(place):
-        weights["hub"] = dataclasses.asdict(place)
-        write_manifest(document, manifest_file)
+    if read_entry(name, manifest_file).weights.hub == place:
+        return
+    with edited_manifest(manifest_file) as document:
+        document["models"][name]["weights"]["hub"] = dataclasses.asdict(place)
 
 
 # --- What is said --------------------------------------------------------------------

@@ -37,9 +37,16 @@ class Recipe:
         batch_size: Images per step.
         learning_rate: Peak of the schedule: linear warm-up, then cosine decay to 0.
         warmup_steps: Steps of the warm-up.
+        beta_1: Decay of Adam's first moment.
         weight_decay: Decoupled weight decay (AdamW); 0 is Adam.
         clipnorm: Clip each gradient to this norm, or None.
+        adversary_learning_rate: Peak for the adversary, on the same schedule; None
+            takes `learning_rate`.
         steps_per_execution: Steps per compiled call.
+        start_from: Name of bundled weights of the same network; what both models
+            have in common starts from them, and what they lack from noise.
+        labelled_examples: Training images whose labels are kept, as many of each
+            class; all others are unlabelled. None keeps all.
         validation_examples: Training images held out; where there are any, the epoch
             with the lowest validation loss is exported, else the last one.
         seed: Seed of weights, order and noise.
@@ -59,7 +66,11 @@ class Recipe:
     warmup_steps: int = 500
     weight_decay: float = 0.0
     clipnorm: float | None = None
+    beta_1: float = 0.9
+    adversary_learning_rate: float | None = None
     steps_per_execution: int = 16
+    start_from: str | None = None
+    labelled_examples: int | None = None
     validation_examples: int = 0
     seed: int = 0
     license: str = "Apache-2.0"
@@ -72,6 +83,13 @@ class Recipe:
         check_positive_int("batch_size", self.batch_size)
         check_positive_int("steps_per_execution", self.steps_per_execution)
         check_number("learning_rate", self.learning_rate, above=0.0)
+        check_number("beta_1", self.beta_1, low=0.0, high=1.0)
+        if self.adversary_learning_rate is not None:
+            check_number(
+                "adversary_learning_rate", self.adversary_learning_rate, above=0.0
+            )
+        if self.labelled_examples is not None:
+            check_positive_int("labelled_examples", self.labelled_examples)
         check_number("warmup_steps", self.warmup_steps, low=0)
         check_number("weight_decay", self.weight_decay, low=0.0)
         check_number("validation_examples", self.validation_examples, low=0)

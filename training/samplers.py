@@ -24,13 +24,7 @@ from aezoo.files import atomic_path, path_inside, verify_sha256
 from aezoo.folder import sampler_fields
 from aezoo.manifest import BundledFile
 from aezoo.samplers import KINDS, Sampler, fit_sampler, read_sampler, write_sampler
-from training.export import (
-    ROOT,
-    check_writable,
-    read_document,
-    read_entry,
-    write_manifest,
-)
+from training.export import ROOT, check_writable, edited_manifest, read_entry
 
 
 def fit(
@@ -75,10 +69,8 @@ def fit(
     with atomic_path(path) as temporary:
         write_sampler(sampler, temporary)
     fields = sampler_fields(path)
-    document = read_document(manifest_file)
-    samplers = document["models"][name].setdefault("samplers", {})
-    samplers[kind] = fields
-    write_manifest(document, manifest_file)
+    with edited_manifest(manifest_file) as document:
+        document["models"][name].setdefault("samplers", {})[kind] = fields
     file = BundledFile(**fields)
     return read_sampler(path, kind, entry.latent_shape, file, "Fit it again.")
 

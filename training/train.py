@@ -105,6 +105,10 @@ def train(
         if recipe.method == "closed_form":
             seconds = fit_closed_form(model, train_data)
         else:
+            model._ensure_built()
+            if recipe.start_from:
+                start_from(model, hub.load(recipe.start_from))
+            model.start_from_images(train_data.images, recipe.seed)
             seconds = fit(model, recipe, train_data, out)
     report = evaluate(model, test_data, metrics=recipe.metrics)
     metrics = {test_data.key: report.metrics}
@@ -129,16 +133,47 @@ def fit_closed_form(model: Autoencoder, data: Dataset) -> float:
     return time.monotonic() - start
 
 
+def start_from(model: Autoencoder, other: Autoencoder) -> None:
+    """Copy each weight that has the same place and shape in another model.
+
+    Raises:
+        RecipeError: If there is none.
+    """
+    known = {_place(v): v for v in other.weights}
+    shared = [
+        (variable, known[_place(variable)])
+        for variable in model.weights
+        if _place(variable) in known and variable.shape == known[_place(variable)].shape
+    ]
+    if not shared:
+        raise RecipeError(
+            f"{model.name!r} has no weights in common with {other.name!r}."
+        )
+    for variable, source in shared:
+        variable.assign(source)
+
+
+def _place(variable: keras.Variable) -> str:
+    """A weight's path inside its model."""
+    return str(variable.path).partition("/")[2]
+
+
 def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
     """Fit by gradient, checkpointed; returns seconds over all resumed parts."""
     held_out = recipe.validation_examples
     count = len(data.images) - held_out
-    examples = training_examples(model, data)
+    examples = training_examples(model, data, recipe)
     images, *labels = (part[:count] for part in examples)
     batches = ShuffledImages(images, recipe.batch_size, recipe.seed, *labels)
     validation = tuple(part[count:] for part in examples) if held_out else None
+    adversary = None
+    if recipe.adversary_learning_rate is not None:
+        rate = recipe.adversary_learning_rate
+        opposing = recipe.with_overrides(learning_rate=rate)
+        adversary = make_optimizer(opposing, len(batches))
     model.compile(
         make_optimizer(recipe, len(batches)),
+        adversary,
         steps_per_execution=recipe.steps_per_execution,
     )
     best = out / "best.weights.h5"
@@ -171,8 +206,13 @@ def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
     return Seconds.total(log)
 
 
-def training_examples(model: Autoencoder, data: Dataset) -> tuple[np.ndarray, ...]:
+def training_examples(
+    model: Autoencoder, data: Dataset, recipe: Recipe
+) -> tuple[np.ndarray, ...]:
     """What the model learns from: images, and labels if its family takes them.
+
+    Of the labels only the first `labelled_examples` by the recipe's seed are kept, as
+    many of each class.
 
     Raises:
         DatasetError: If it takes labels and there are none.
@@ -184,7 +224,31 @@ def training_examples(model: Autoencoder, data: Dataset) -> tuple[np.ndarray, ..
             f"{model.family!r} learns from labels, and the dataset {data.key!r} has "
             "none."
         )
-    return data.images, data.labels
+    if recipe.labelled_examples is None:
+        return data.images, data.labels
+    return data.images, keep_labels(data.labels, recipe.labelled_examples, recipe.seed)
+
+
+def keep_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Labels with all but `count` of them, balanced over classes, set to -1.
+
+    Raises:
+        RecipeError: If `count` is no multiple of the number of classes, or a class
+            has too few examples.
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    each, rest = divmod(count, len(classes))
+    if rest or each > sizes.min():
+        raise RecipeError(
+            f"`labelled_examples` must be a multiple of the {len(classes)} classes, "
+            f"each of which has at least {sizes.min()} examples. Received: {count}."
+        )
+    order = np.random.default_rng(seed).permutation(len(labels))
+    kept = np.full_like(labels, -1)
+    for label in classes:
+        chosen = order[labels[order] == label][:each]
+        kept[chosen] = label
+    return kept
 
 
 def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -197,7 +261,11 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Opt
         warmup_target=recipe.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    arguments = {"learning_rate": schedule, "clipnorm": recipe.clipnorm}
+    arguments = {
+        "learning_rate": schedule,
+        "clipnorm": recipe.clipnorm,
+        "beta_1": recipe.beta_1,
+    }
     if recipe.weight_decay:
         return keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **arguments)
     return Adam(**arguments)

@@ -236,6 +236,14 @@ class Autoencoder(Steps, keras.Model):
         if not self.decoder.built:
             self.decoder.build((None, *self.latent_shape))
 
+    def start_from_images(self, images: np.ndarray, seed: int = 0) -> None:
+        """Set the weights that a family starts from data; none, in most families.
+
+        Args:
+            images: Training images, `(n, *input_shape)`: uint8, or floats in [0, 1].
+            seed: Seed of the choice among them.
+        """
+
     def share_dtype_policy(self) -> None:
         """Give all layers the model's `dtype`; Keras gives them its global one."""
         for layer in self._flatten_layers(include_self=False):

@@ -14,6 +14,7 @@ from aezoo.registry import register_family
 from aezoo.validation import check_positive_int
 
 Tensor = Any
+BLENDED = 4  # images in a pseudo-input that starts from data
 
 
 @register_family("vamp_vae")
@@ -75,6 +76,20 @@ class VampVAE(MixturePrior, ConvVAE):
         self._ensure_built()
         chosen = self.to_unit_range(images[: self.num_pseudo_inputs])
         self.pseudo_inputs.assign(np.asarray(chosen))
+
+    def start_from_images(self, images: np.ndarray, seed: int = 0) -> None:
+        """Set the pseudo-inputs to means of `BLENDED` images each, drawn by seed.
+
+        Blends start as close to the data as images do, and the weights hold no image
+        of the training data.
+        """
+        generator = np.random.default_rng(seed)
+        rows = generator.integers(len(images), size=(self.num_pseudo_inputs, BLENDED))
+        blends = np.zeros((self.num_pseudo_inputs, *self.input_shape), "float32")
+        for chosen in rows.T:
+            drawn = self._check_images(images[chosen], "images")
+            blends += np.asarray(self.to_unit_range(drawn)) / BLENDED
+        self.init_pseudo_inputs(np.clip(blends, 0.0, 1.0))
 
     def prior_components(self) -> tuple[Tensor, Tensor, Tensor]:
         """Equal weights, and the posteriors' means and log variances."""
