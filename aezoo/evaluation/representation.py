@@ -19,6 +19,7 @@ from aezoo.evaluation.definition import (
     has_likelihood,
     mean_with_error,
     metric,
+    per_image_metric,
 )
 from aezoo.evaluation.likelihood import elbo
 from aezoo.evaluation.reconstruction import mse
@@ -360,6 +361,33 @@ def _check_labelled(
 
 
 # --- Of a model ----------------------------------------------------------------------
+
+
+@per_image_metric(
+    "classification_accuracy",
+    unit=_ACCURACY,
+    protocol="accuracy of the most probable class by the model's own q(y|x), of images "
+    "with grey values as they are; a tie goes to the smaller label",
+    is_possible=lambda model: hasattr(model, "classify"),
+    higher_is_better=True,
+    needs=("labels",),
+    reference="https://arxiv.org/abs/1406.5298",
+)
+def classification_accuracy(chunk: Chunk) -> np.ndarray:
+    """Whether a model that classifies is right about each image: 0 or 1, `(n,)`.
+
+    Raises:
+        DatasetError: If a label is none of the model's classes.
+    """
+    labels = chunk.evaluation.labels[chunk.start : chunk.stop]
+    classes: int = chunk.model.num_classes
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DatasetError(
+            f"Labels must be from 0 to {classes - 1}, the classes that the model tells "
+            f"apart. Received: {labels.min()} to {labels.max()}."
+        )
+    probabilities = chunk.model.classify(chunk.x)
+    return (np.argmax(probabilities, axis=1) == labels).astype("float64")
 
 
 def _agreement(evaluation: Evaluation) -> tuple[float, float]:

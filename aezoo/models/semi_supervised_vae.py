@@ -141,8 +141,10 @@ class SemiSupervisedVAE(ConvNetwork, LabelledAutoencoder):
         *args: `input_shape` and `latent_dim`, the units of z, as in `Autoencoder`.
         num_classes: Number of classes.
         classification_weight: Weight of the cross entropy of one labelled image. The
-            paper's alpha of `0.1 * images` on its mean over the labelled ones is
-            `0.1 * images / labelled images` here: 60 for 100 labels among 60,000.
+            paper's alpha, `0.1 * images` on the mean over the labelled ones, is
+            `0.1 * images / labelled images` here. As the trunk is shared, most images
+            then end in one class; `5 * images / labelled images` keeps them apart: the
+            default for 100 labels among 60,000.
         **kwargs: As in `ConvNetwork` and `VariationalAutoencoder`.
     """
 
@@ -156,7 +158,7 @@ class SemiSupervisedVAE(ConvNetwork, LabelledAutoencoder):
     SAMPLES: ClassVar[str] = "means of p(x|y, z), y and z from the prior"
 
     def __init__(
-        self, *args: Any, classification_weight: float = 60.0, **kwargs: Any
+        self, *args: Any, classification_weight: float = 3000.0, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.classification_weight = check_number(
