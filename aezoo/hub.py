@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -289,8 +290,11 @@ def read_weights(model: keras.Model, path: Path, owner: str) -> None:
         ManifestError: If the file holds other weights.
     """
     try:
-        model.load_weights(path)
-    except (ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras would leave such layers as they were.
+            warnings.filterwarnings("error", "Skipping nested container")
+            model.load_weights(path)
+    except (ValueError, KeyError, UserWarning) as error:
         raise ManifestError(
             f"The weights file {path} does not fit {owner}: {error}"
         ) from error

@@ -25,7 +25,7 @@ FIRST_WEIGHTS = {
 AWAITING_WEIGHTS = {
     "adversarial_ae", "beta_tcvae", "beta_vae", "categorical_vae", "conditional_vae",
     "contractive_ae", "contractive_conv_ae", "dip_vae", "factor_vae", "flow_vae", "fsq",
-    "hyperspherical_vae", "info_vae", "iwae", "masked_ae", "mixture_vae", "rae",
+    "hyperspherical_vae", "info_vae", "iwae", "masked_ae", "mixture_vae", "rae", "resnet_ae", "resnet_vae",
     "semi_supervised_vae", "vae_gan", "vamp_vae", "vq_vae", "wae",
 }  # fmt: skip
 

@@ -1042,8 +1042,9 @@ class VariationalAutoencoder(Autoencoder):
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Create all weights, among them the learned scale where there is one."""
+        is_rebuilt = self.built
         super().build(input_shape)
-        if self.likelihood not in ("gaussian", "laplace"):
+        if is_rebuilt or self.likelihood not in ("gaussian", "laplace"):
             return
         if self.likelihood_scale in FITTED_SCALES:
             is_learned = self.likelihood_scale == "learned"

@@ -226,6 +226,44 @@ class ConvNetwork(Autoencoder):
         }
 
 
+class ResidualNetwork(ConvNetwork):
+    """`ConvNetwork` with a normalised residual block a stage, for 32x32 RGB images.
+
+    Args:
+        input_shape: Image shape `(height, width, channels)`.
+        latent_dim: Number of code units.
+        filters: As in `ConvNetwork`.
+        strides: As in `ConvNetwork`.
+        hidden_units: As in `ConvNetwork`.
+        residual_blocks: As in `ConvNetwork`.
+        normalization: As in `ConvNetwork`.
+        **kwargs: As in `ConvNetwork`.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (32, 32, 3),
+        latent_dim: int = 128,
+        *,
+        filters: Sequence[int] = (32, 64, 128),
+        strides: Sequence[int] = (2, 2, 2),
+        hidden_units: Sequence[int] = (),
+        residual_blocks: int = 1,
+        normalization: str | None = "group",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_shape,
+            latent_dim,
+            filters=filters,
+            strides=strides,
+            hidden_units=hidden_units,
+            residual_blocks=residual_blocks,
+            normalization=normalization,
+            **kwargs,
+        )
+
+
 class ConvMapNetwork(Autoencoder):
     """Strided convolutions to a map of vectors, each quantised, and their mirror back.
 
