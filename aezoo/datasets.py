@@ -86,6 +86,8 @@ LICENSES = {
     "mnist": "CC BY-SA 3.0",
     "fashion_mnist": "MIT",
     "cifar10": "no formal licence; cite the 2009 technical report",
+    "omniglot28": "MIT",
+    "frey_faces": "no formal licence; the frames that Roweis & Saul (2000) used",
     "shapes": "Apache-2.0",
 }
 
