@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from aezoo import manifest
+from aezoo import hub, manifest
 from aezoo.digits import draw_digits
 from aezoo.evaluation.definition import find_metric
 from training import evaluate as script
-from training.evaluate import PUBLISHED, main, sample_figures, tolerance
+from training.evaluate import PUBLISHED, main, published, sample_figures, tolerance
 
 
 @pytest.fixture
@@ -82,6 +82,38 @@ def test_baselines_are_measured_and_filed_by_dataset(zoo: Path) -> None:
     assert "mse" not in rows["pixels"]  # the identity has no error
 
 
+def of_two_datasets(zoo: Path) -> None:
+    """Say of one of the models that it was trained on another dataset."""
+    path = zoo / "manifest.json"
+    document = json.loads(path.read_text())
+    document["models"]["conv_vae_mnist_z16"]["data"]["name"] = "fashion_mnist"
+    path.write_text(json.dumps(document))
+
+
+def test_baselines_of_several_datasets_share_names(zoo: Path) -> None:
+    of_two_datasets(zoo)
+    shutil.copytree(zoo / "mnist", zoo / "fashion_mnist")
+    result = run(zoo, "pca_z16", "--metrics", "mse", "--write")
+    assert result.exit_code == 0, result.output
+    assert "fashion_mnist/pca_z16" in result.output
+    assert "\nmnist/pca_z16" not in result.output, "no model of MNIST has 16 units"
+    rows = json.loads((zoo / "manifest.json").read_text())["baselines"]
+    assert list(rows["fashion_mnist/test"]) == ["pca_z16"]
+    result = run(zoo, "pixels", "--metrics", "kmeans_nmi")
+    assert "fashion_mnist/pixels" in result.output
+    assert "\nmnist/pixels" in result.output
+
+
+def test_all_of_a_dataset_are_chosen(zoo: Path) -> None:
+    of_two_datasets(zoo)
+    found = script.subjects()
+    chosen = script.choose(found, [], everything=False, dataset="fashion_mnist")
+    assert [subject.title for subject in chosen] == [
+        *("conv_vae_mnist_z16", "fashion_mnist/pca_z16"),
+        *("fashion_mnist/pixels", "fashion_mnist/training_images"),
+    ]
+
+
 def test_a_check_fails_for_a_figure_outside_its_tolerance(zoo: Path) -> None:
     """The drawn digits are not MNIST, so that the stated figures are wrong here."""
     result = run(zoo, "linear_ae_mnist_z32", "--metrics", "mse", "--check")
@@ -104,6 +136,7 @@ def test_a_check_fails_for_another_protocol(zoo: Path) -> None:
     [
         ([], "Name models or baselines, or pass --all"),
         (["conv_vae"], "Received: conv_vae. Known: conv_ae_mnist_z32"),
+        (["--dataset", "minst"], "`--dataset` must be one of mnist. Received: minst."),
         (["--all", "--metrics", "mse,fidd"], "Unknown metric 'fidd'"),
     ],
 )
@@ -141,3 +174,79 @@ def test_all_published_metrics_exist_once() -> None:
     assert len(set(PUBLISHED)) == len(PUBLISHED) > 20
     for name in PUBLISHED:
         find_metric(name)
+
+
+# --- What is published of whom --------------------------------------------------------
+
+TINY = {"filters": (4, 8), "hidden_units": (8,), "latent_dim": 4}
+
+
+def published_of(family: str, dataset: str, **config: object) -> set[str]:
+    return set(published(hub.create(family, **config), dataset))
+
+
+def test_a_model_of_binarised_images_has_no_likelihood_of_grey_ones() -> None:
+    names = published_of("conv_vae", "mnist", **TINY, binarize=True)
+    parts = {"elbo", "reconstruction_nll", "kl", "iwae_nll", "bits_per_dim"}
+    assert {f"{name}/binarised" for name in parts} <= names
+    assert names.isdisjoint({*parts, "kl_per_dim", "ood_auroc_elbo"})
+    of_grey = published_of("conv_vae", "mnist", **TINY)
+    assert of_grey == names | parts | {"kl_per_dim", "ood_auroc_elbo"}
+
+
+def test_a_density_is_measured_on_grey_images() -> None:
+    names = published_of("conv_vae", "mnist", **TINY, likelihood="gaussian")
+    assert {"elbo", "iwae_nll", "bits_per_dim"} <= names
+    assert not {name for name in names if name.endswith("/binarised")}
+
+
+def test_without_a_likelihood_there_are_no_such_figures() -> None:
+    names = published_of("conv_vae", "mnist", **TINY, likelihood="ms_ssim")
+    assert names.isdisjoint({"elbo", "iwae_nll", "bits_per_dim", "ood_auroc_elbo"})
+    assert {"mse", "frechet", "active_units"} <= names
+
+
+@pytest.mark.parametrize(
+    ("dataset", "present", "absent"),
+    [
+        ("mnist", {"frechet", "linear_probe", "ood_auroc_mse"}, {"mig"}),
+        ("fashion_mnist", {"frechet", "knn_accuracy", "ood_auroc_mse"}, {"sap"}),
+        ("cifar10", {"linear_probe", "kmeans_nmi"}, {"frechet", "ood_auroc_mse"}),
+        ("shapes", {"mig", "dci_completeness"}, {"frechet", "linear_probe"}),
+        ("frey_faces", {"mse", "active_units"}, {"recall", "linear_probe", "mig"}),
+    ],
+)
+def test_a_dataset_decides_what_can_be_measured(
+    dataset: str, present: set[str], absent: set[str]
+) -> None:
+    """By its labels, factors, extractor and usual unfamiliar dataset."""
+    names = published_of("conv_vae", dataset, **TINY)
+    assert present <= names
+    assert names.isdisjoint(absent)
+    assert {"mse", "elbo", "iwae_nll"} <= names
+
+
+def test_codebooks_are_measured_where_there_is_one() -> None:
+    config = {"filters": (4, 8), "num_codes": 8, "code_dim": 2}
+    assert "codebook_usage" in published_of("vq_vae", "mnist", **config)
+    assert "codebook_usage" not in published_of("conv_ae", "mnist", **TINY)
+
+
+def test_each_fitted_sampler_has_its_distance() -> None:
+    model = hub.create("conv_ae", **TINY)
+    assert not {n for n in published(model, "mnist") if n.startswith("frechet")}
+    model.samplers.read_later(dict.fromkeys(["gmm", "flow"]))
+    frechet = [n for n in published(model, "mnist") if n.startswith("frechet")]
+    assert sorted(frechet) == ["frechet/flow", "frechet/gmm"]
+    assert not {n for n in published(model, "shapes") if n.startswith("frechet")}
+
+
+def test_a_baseline_without_any_figure_is_none(zoo: Path) -> None:
+    """Shapes have no labels for probes of pixels, and no extractor for images."""
+    path = zoo / "manifest.json"
+    document = json.loads(path.read_text())
+    document["models"]["conv_vae_mnist_z16"]["data"]["name"] = "shapes"
+    path.write_text(json.dumps(document))
+    found = [s for s in script.subjects() if s.dataset == "shapes" and s.is_baseline]
+    assert [subject.name for subject in found] == ["pca_z16"]
+    assert {"mse", "mig"} <= set(found[0].metrics)

@@ -2,6 +2,7 @@
 
     python -m training.evaluate conv_vae_mnist_z16 --metrics mse,elbo
     python -m training.evaluate --all --write
+    python -m training.evaluate --dataset shapes --missing --write
     python -m training.evaluate --all --check --sample 5
 
 Without a flag the figures are printed beside those of the manifest. `--write` puts
@@ -27,28 +28,43 @@ from aezoo import hub, manifest
 from aezoo.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import baselines, evaluate
-from aezoo.evaluation.definition import find_metric
-from aezoo.manifest import Metric
+from aezoo.evaluation.context import Evaluation, Settings
+from aezoo.evaluation.definition import METRICS, MetricDefinition, find_metric
+from aezoo.manifest import Metric, WeightsEntry
 from aezoo.models._base import Autoencoder
+from aezoo.samplers import KINDS
 from training.export import ROOT, edited_manifest
 from training.recipe import load_recipe
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 SPLIT = "test"
-# What every model is measured by, as far as its family has it.
+# What is measured, as far as `published` finds it possible and telling.
 PUBLISHED: tuple[str, ...] = (
     *("mse", "mae", "psnr", "ssim", "ms_ssim", "denoising_mse"),
-    *("elbo", "elbo/binarised", "reconstruction_nll", "kl", "log_likelihood"),
+    *("elbo", "elbo/binarised", "reconstruction_nll", "reconstruction_nll/binarised"),
+    *("kl", "kl/binarised", "log_likelihood"),
     *("iwae_nll", "iwae_nll/binarised", "bits_per_dim", "bits_per_dim/binarised"),
     *("active_units", "active_code_fraction", "kl_per_dim"),
+    *("codebook_usage", "codebook_perplexity"),
     *("aggregate_mean", "aggregate_variance"),
     *("mutual_information", "total_correlation", "total_correlation/gaussian"),
-    *("frechet", "kernel_distance", "precision", "recall", "density", "coverage"),
-    "reconstruction_frechet",
+    *("frechet", *(f"frechet/{kind}" for kind in KINDS)),
+    *("kernel_distance", "precision", "recall", "density", "coverage"),
+    *("reconstruction_frechet", "classification_accuracy"),
     *("linear_probe", "linear_probe/10", "linear_probe/100", "linear_probe/1000"),
     *("knn_accuracy", "knn_accuracy/10", "knn_accuracy/100", "knn_accuracy/1000"),
     *("kmeans_ari", "kmeans_nmi", "ood_auroc_mse", "ood_auroc_elbo"),
+    *("mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
+    *("sap", "modularity", "factor_vae_score", "beta_vae_score"),
 )
+# Beside the metrics that have a variant `/binarised`: what says how probable grey
+# images are to a model of binarised ones, which never saw any.
+OF_GREY = ("kl_per_dim", "ood_auroc_elbo")
+# What datasets have beside images, without reading them; others have nothing.
+ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("mnist", "fashion_mnist", "cifar10"), ("labels",)),
+    "shapes": ("factors",),
+}
 # A repeated figure may differ by the rounding of another machine: this share of its
 # value, or that of its standard error.
 RELATIVE_TOLERANCE, ERROR_TOLERANCE = 1e-3, 0.1
@@ -65,8 +81,7 @@ class Subject:
         dataset: TFDS name of the data it is measured on.
         is_baseline: Whether it stands in the section `baselines`.
         load: Makes the model.
-        metrics: What is measured, names of `PUBLISHED`, most telling first: those
-            that the recipe names.
+        find_metrics: Finds `metrics`; may load the model.
         stated: What the manifest states so far.
     """
 
@@ -74,37 +89,60 @@ class Subject:
     dataset: str
     is_baseline: bool
     load: Callable[[], Autoencoder]
-    metrics: tuple[str, ...]
+    find_metrics: Callable[[], tuple[str, ...]]
     stated: Mapping[str, Metric]
+
+    @property
+    def title(self) -> str:
+        """What tells it from all others; baselines of datasets share names."""
+        return f"{self.dataset}/{self.name}" if self.is_baseline else self.name
+
+    @functools.cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """What is measured, most telling first: names of `PUBLISHED`."""
+        return self.find_metrics()
 
 
 def subjects(data_dir: Path | None = None) -> list[Subject]:
     """All models of the manifest, and the baselines of their datasets."""
-    load: Callable[[], Autoencoder]
-    makers: dict[str, Callable[[], baselines.Baseline]]
-    models = manifest.read_manifest(MANIFEST)
-    found = []
-    for name, entry in models.items():
-        stated = entry.metrics.get(f"{entry.data.name}/{SPLIT}", {})
-        load = functools.partial(hub.load, name)
-        first = load_recipe(name).metrics
-        possible = _published(load())
-        metrics = tuple(dict.fromkeys((*first, *possible)))
-        found.append(Subject(name, entry.data.name, False, load, metrics, stated))
-    for dataset in sorted({entry.data.name for entry in models.values()}):
-        entries = [e for e in models.values() if e.data.name == dataset]
-        shape = entries[0].input_shape
-        units = sorted({entry.latent_dim for entry in entries})
-        rows = manifest.read_baselines(MANIFEST).get(f"{dataset}/{SPLIT}", {})
-        makers = {f"pca_z{n}": _pca_maker(dataset, shape, n, data_dir) for n in units}
-        makers["pixels"] = functools.partial(baselines.pixels, shape)
-        makers["training_images"] = _real_maker(dataset, data_dir)
-        for name, make in makers.items():
-            metrics = _published_of_baseline(name, shape)
-            load = _baseline_loader(make)
-            stated = rows.get(name, {})
-            found.append(Subject(name, dataset, True, load, metrics, stated))
+    entries = list(manifest.read_manifest(MANIFEST).values())
+    found = [_model(entry) for entry in entries]
+    for dataset in sorted({entry.data.name for entry in entries}):
+        of_dataset = [entry for entry in entries if entry.data.name == dataset]
+        found += _baselines(dataset, of_dataset, data_dir)
     return found
+
+
+def _model(entry: WeightsEntry) -> Subject:
+    dataset = entry.data.name
+    load = functools.partial(hub.load, entry.name)
+
+    def metrics() -> tuple[str, ...]:
+        first = load_recipe(entry.name).metrics
+        return tuple(dict.fromkeys((*first, *published(load(), dataset))))
+
+    stated = entry.metrics.get(f"{dataset}/{SPLIT}", {})
+    return Subject(entry.name, dataset, False, load, metrics, stated)
+
+
+def _baselines(
+    dataset: str, entries: Sequence[WeightsEntry], data_dir: Path | None
+) -> Iterator[Subject]:
+    """What the models of a dataset are compared with, where it has any figure."""
+    shape = entries[0].input_shape
+    flat = {entry.latent_dim for entry in entries if len(entry.latent_shape) == 1}
+    makers: dict[str, Callable[[], baselines.Baseline]] = {
+        f"pca_z{units}": _pca_maker(dataset, shape, units, data_dir)
+        for units in sorted(flat)
+    }
+    makers["pixels"] = functools.partial(baselines.pixels, shape)
+    makers["training_images"] = _real_maker(dataset, data_dir)
+    rows = manifest.read_baselines(MANIFEST).get(f"{dataset}/{SPLIT}", {})
+    for name, make in makers.items():
+        metrics = functools.partial(_published_of_baseline, name, shape, dataset)
+        load, stated = _baseline_loader(make), rows.get(name, {})
+        if metrics():
+            yield Subject(name, dataset, True, load, metrics, stated)
 
 
 def _baseline_loader(
@@ -134,11 +172,52 @@ def _real_maker(
     return make
 
 
-def _published(model: Autoencoder) -> tuple[str, ...]:
-    return tuple(n for n in PUBLISHED if find_metric(n)[0].is_possible(model))
+def published(model: Autoencoder, dataset: str) -> tuple[str, ...]:
+    """The figures that are published of a model on a dataset.
+
+    Those that the model can have and that the dataset allows: probes need labels,
+    scores of disentanglement factors, Frechet distances an extractor that was trained
+    on the dataset, novelty a usual dataset that is unfamiliar. A model of binarised
+    images is judged by their likelihood alone.
+
+    Args:
+        model: A model; it need not be trained.
+        dataset: TFDS name.
+
+    Returns:
+        Names of `PUBLISHED`, in that order.
+    """
+    return tuple(
+        name
+        for name in PUBLISHED
+        if METRICS[name].is_possible(model)
+        and _allows(dataset, METRICS[name], model)
+        and not (getattr(model, "binarize", False) and _is_of_grey(name))
+    )
 
 
-def _published_of_baseline(name: str, shape: Sequence[int]) -> tuple[str, ...]:
+def _is_of_grey(name: str) -> bool:
+    return name in OF_GREY or f"{name}/binarised" in METRICS
+
+
+def _allows(dataset: str, definition: MetricDefinition, model: Autoencoder) -> bool:
+    """Whether a dataset has what a metric needs, and a default of its variant."""
+    if not set(definition.needs) <= set(ANNOTATIONS.get(dataset, ())):
+        return False
+    if definition.variant is None:
+        return True
+    none = Dataset(dataset, "", SPLIT, np.empty((0, *model.input_shape), "uint8"))
+    try:
+        definition.variant(Evaluation(model, none, Settings(), total=0))
+    except (AezooError, ValueError):
+        return False
+    return True
+
+
+@functools.cache
+def _published_of_baseline(
+    name: str, shape: tuple[int, ...], dataset: str
+) -> tuple[str, ...]:
     """Those that mean something for a baseline; fitting it is not needed to tell."""
     if name == "pixels":
         baseline = baselines.pixels(shape)
@@ -147,7 +226,8 @@ def _published_of_baseline(name: str, shape: Sequence[int]) -> tuple[str, ...]:
     else:
         model = hub.create("linear_ae", input_shape=shape, latent_dim=1)
         baseline = baselines.Baseline(name, model, baselines.PCA_GROUPS)
-    return tuple(n for n in PUBLISHED if baseline.has_metric(find_metric(n)[0]))
+    possible = published(baseline.model, dataset)
+    return tuple(n for n in possible if baseline.has_metric(METRICS[n]))
 
 
 def measure(
@@ -194,39 +274,60 @@ def compare(subject: Subject, measured: Mapping[str, Metric]) -> Iterator[str]:
     for name, record in measured.items():
         stated = subject.stated.get(name)
         if stated is None:
-            yield f"{subject.name} {name}: not in the manifest"
+            yield f"{subject.title} {name}: not in the manifest"
         elif abs(record.value - stated.value) > tolerance(name, stated):
             yield (
-                f"{subject.name} {name}: measured {record.value:.6g}, stated "
+                f"{subject.title} {name}: measured {record.value:.6g}, stated "
                 f"{stated.value:.6g}, tolerance {tolerance(name, stated):.2g}"
             )
         elif record.protocol != stated.protocol:
-            yield f"{subject.name} {name}: measured by another protocol than stated"
+            yield f"{subject.title} {name}: measured by another protocol than stated"
 
 
 def choose(
-    found: Sequence[Subject], names: Sequence[str], everything: bool
+    found: Sequence[Subject],
+    names: Sequence[str],
+    everything: bool,
+    dataset: str | None = None,
 ) -> list[Subject]:
     """The subjects that the command line asks for.
+
+    Args:
+        found: All there are.
+        names: Names of models and baselines; a baseline's stands for it on each of
+            its datasets.
+        everything: Whether all are wanted.
+        dataset: Only those of this dataset, all of them if none is named.
 
     Raises:
         ValueError: If there is no such subject, or none was asked for.
     """
-    known = {subject.name: subject for subject in found}
-    unknown = [name for name in names if name not in known]
-    if unknown or not (names or everything):
+    here = [s for s in found if dataset in (None, s.dataset)]
+    known = list(dict.fromkeys(subject.name for subject in here))
+    if dataset is not None and not here:
+        datasets = sorted({subject.dataset for subject in found})
         raise ValueError(
-            "Name models or baselines, or pass --all. "
+            f"`--dataset` must be one of {', '.join(datasets)}. Received: {dataset}."
+        )
+    unknown = [name for name in names if name not in known]
+    if unknown or not (names or everything or dataset):
+        raise ValueError(
+            "Name models or baselines, or pass --all or --dataset. "
             f"Received: {', '.join(unknown) or 'none'}. Known: {', '.join(known)}."
         )
-    return list(found) if everything else [known[name] for name in names]
+    return [subject for subject in here if not names or subject.name in names]
 
 
 def sample_figures(
     chosen: Sequence[Subject], size: int, seed: int, metrics: Sequence[str] = PUBLISHED
 ) -> list[tuple[Subject, tuple[str, ...]]]:
     """Some of the stated figures, drawn by seed, grouped by subject."""
-    pairs = [(s, m) for s in chosen for m in s.metrics if m in metrics]
+    pairs = [
+        (subject, name)
+        for subject in chosen
+        for name in dict.fromkeys(map(published_name, subject.stated))
+        if name in metrics
+    ]
     drawn = random.Random(seed).sample(pairs, min(size, len(pairs)))
     return [
         (subject, tuple(m for s, m in drawn if s is subject))
@@ -238,6 +339,7 @@ def sample_figures(
 @click.command(help=__doc__)
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All models and baselines.")
+@click.option("--dataset", help="Only those of this dataset.")
 @click.option("--metrics", help="Only these, separated by commas.")
 @click.option("--missing", is_flag=True, help="Only what the manifest lacks.")
 @click.option("--sample", type=click.IntRange(1), help="Draw so many of the figures.")
@@ -250,6 +352,7 @@ def sample_figures(
 def main(
     names: tuple[str, ...],
     everything: bool,
+    dataset: str | None,
     metrics: str | None,
     missing: bool,
     sample: int | None,
@@ -263,7 +366,7 @@ def main(
         raise click.UsageError("--write makes the manifest right; --check judges it.")
     failures: list[str] = []
     try:
-        chosen = choose(subjects(data_dir), names, everything)
+        chosen = choose(subjects(data_dir), names, everything, dataset)
         wanted = metrics.split(",") if metrics else PUBLISHED
         for name in wanted:
             find_metric(name)
@@ -278,7 +381,7 @@ def main(
                 continue
             start = time.monotonic()
             measured = measure(subject, figures, data_dir)
-            click.echo(f"{subject.name}  ({time.monotonic() - start:.0f} s)")
+            click.echo(f"{subject.title}  ({time.monotonic() - start:.0f} s)")
             for name, record in measured.items():
                 stated = subject.stated.get(name)
                 before = "" if stated is None else f"  (stated {stated.value:.6g})"
