@@ -15,6 +15,7 @@ class ShuffledImages(keras.utils.PyDataset):
         batch_size: Images per batch; the last batch may be shorter.
         seed: Seed of the order.
         labels: Integers `(n,)` to serve beside the images, or None.
+        steps: Batches in an epoch, the first of its order; None for all.
     """
 
     def __init__(
@@ -23,12 +24,15 @@ class ShuffledImages(keras.utils.PyDataset):
         batch_size: int,
         seed: int,
         labels: np.ndarray | None = None,
+        steps: int | None = None,
     ) -> None:
         super().__init__()
         self.images = images
         self.labels = labels
         self.batch_size = batch_size
         self.seed = seed
+        passes = -(-len(images) // batch_size)
+        self.steps = passes if steps is None else min(steps, passes)
         self.epoch = 0
 
     @property
@@ -43,7 +47,7 @@ class ShuffledImages(keras.utils.PyDataset):
         self._order = generator.permutation(len(self.images))
 
     def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)
+        return self.steps
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         start = index * self.batch_size

@@ -34,6 +34,8 @@ class Recipe:
         dataset: TFDS name; trained on all of `train`, measured on all of `test`.
         method: `"gradient"` (`fit`) or `"closed_form"` (`fit_closed_form`).
         epochs: Passes over the training split.
+        steps_per_epoch: Steps that count as an epoch, each on other images; None is a
+            pass over all of them.
         batch_size: Images per step.
         learning_rate: Peak of the schedule: linear warm-up, then cosine decay to 0.
         warmup_steps: Steps of the warm-up.
@@ -61,6 +63,7 @@ class Recipe:
     dataset: str = "mnist"
     method: str = "gradient"
     epochs: int = 1
+    steps_per_epoch: int | None = None
     batch_size: int = 128
     learning_rate: float = 1e-3
     warmup_steps: int = 500
@@ -80,6 +83,8 @@ class Recipe:
         check_choice("family", self.family, registry.list_families())
         check_choice("method", self.method, METHODS)
         check_positive_int("epochs", self.epochs)
+        if self.steps_per_epoch is not None:
+            check_positive_int("steps_per_epoch", self.steps_per_epoch)
         check_positive_int("batch_size", self.batch_size)
         check_positive_int("steps_per_execution", self.steps_per_execution)
         check_number("learning_rate", self.learning_rate, above=0.0)

@@ -164,7 +164,9 @@ def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
     count = len(data.images) - held_out
     examples = training_examples(model, data, recipe)
     images, *labels = (part[:count] for part in examples)
-    batches = ShuffledImages(images, recipe.batch_size, recipe.seed, *labels)
+    batches = ShuffledImages(
+        images, recipe.batch_size, recipe.seed, *labels, steps=recipe.steps_per_epoch
+    )
     validation = tuple(part[count:] for part in examples) if held_out else None
     adversary = None
     if recipe.adversary_learning_rate is not None:
