@@ -319,31 +319,53 @@ def _as_mapping(value: Any) -> Mapping[str, Any]:
 
 
 @main.command()
-@click.option("--dataset", default="mnist", show_default=True, help="Measured on.")
+@click.option(
+    "--dataset",
+    default="mnist",
+    show_default=True,
+    help="Measured on; all for one table each.",
+)
 @click.option("--split", default="test", show_default=True, help="Its split.")
 @click.option("--sort", help="Metric to sort by, best first, e.g. mse. [default: name]")
+@click.option(
+    "--models", multiple=True, help="Names or patterns, e.g. '*_vae_*'; repeatable."
+)
+@click.option("--baselines/--no-baselines", default=True, help="With PCA and the like?")
 @_metrics
 @_json
 def leaderboard(
     dataset: str,
     split: str,
     sort: str | None,
+    models: tuple[str, ...],
+    baselines: bool,
     metrics: tuple[list[str], ...],
     as_json: bool,
 ) -> None:
-    """Show the published figures of all models as a Markdown table.
+    """Show the published figures of models as Markdown tables.
 
-    The README holds the same table; both come from the manifest. The best model's
-    figure in each column is **bold**; those with a dagger are in another unit and
-    cannot be compared. `aezoo describe` says how each was measured.
+    They come from the manifest, as those of the README. The best model's figure in
+    each column is **bold**; those with a dagger are in another unit and cannot be
+    compared. `aezoo describe` says how each was measured.
     """
-    from aezoo.ranking import leaderboard as compare
+    from aezoo import ranking
 
-    table = compare(dataset, split, sort, _joined(metrics))
+    chosen, is_all = models or None, dataset == "all"
+    datasets = ranking.measured_datasets(split, chosen) if is_all else [dataset]
+    tables = [
+        ranking.leaderboard(name, split, sort, _joined(metrics), baselines, chosen)
+        for name in datasets
+    ]
     if as_json:
-        _print_json(table.to_dict())
+        found = [table.to_dict() for table in tables]
+        _print_json(found if is_all else found[0])
+    elif is_all:
+        texts = [
+            f"{table.dataset}/{split}\n\n{table.to_markdown()}" for table in tables
+        ]
+        click.echo("\n\n".join(texts))
     else:
-        click.echo(table.to_markdown())
+        click.echo(tables[0].to_markdown())
 
 
 def _joined(lists: tuple[list[str], ...]) -> list[str] | None:

@@ -25,6 +25,7 @@ HIGHER_IS_BETTER = frozenset(
     {
         *("psnr", "ssim", "ms_ssim", "elbo", "log_likelihood"),
         *("codebook_usage", "codebook_perplexity", "linear_probe", "knn_accuracy"),
+        "classification_accuracy",
         *("kmeans_ari", "kmeans_nmi", "precision", "recall", "density", "coverage"),
         *("ood_auroc_mse", "ood_auroc_elbo", "mig", "sap", "modularity"),
         *("dci_disentanglement", "dci_completeness", "dci_informativeness"),

@@ -5,9 +5,10 @@ attribute of the package it would hide the function of that name.
 """
 
 import dataclasses
+import fnmatch
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,10 +16,14 @@ from aezoo import manifest
 from aezoo.manifest import Metric
 from aezoo.registry import did_you_mean
 
-# Shown unless metrics are named, as far as any row has them.
+# Shown unless metrics are named, as far as any row has them: so shapes show scores of
+# disentanglement and codebooks their perplexity.
 DEFAULT_METRICS = (
-    *("mse", "ssim", "denoising_mse", "elbo", "iwae_nll", "iwae_nll/binarised", "kl"),
-    *("active_units", "frechet", "linear_probe", "linear_probe/100"),
+    *("mse", "psnr", "ssim", "iwae_nll", "iwae_nll/binarised", "kl", "kl/binarised"),
+    *("active_units", "codebook_usage", "codebook_perplexity"),
+    *("frechet", "frechet/gmm", "frechet/autoregressive"),
+    *("linear_probe", "linear_probe/100", "classification_accuracy"),
+    *("mig", "dci_disentanglement", "factor_vae_score"),
 )
 # Others are named by their words: `kernel_distance` is "kernel distance".
 _HEADINGS = {
@@ -31,11 +36,14 @@ _HEADINGS = {
     "elbo": "ELBO",
     "elbo/binarised": "ELBO binarised",
     "reconstruction_nll": "-log p(x|z)",
+    "reconstruction_nll/binarised": "-log p(x|z) binarised",
     "kl": "KL",
+    "kl/binarised": "KL binarised",
     "iwae_nll": "NLL (IWAE)",
     "iwae_nll/binarised": "NLL binarised",
     "log_likelihood": "log p(x)",
     "bits_per_dim": "bits per pixel",
+    "bits_per_dim/binarised": "bits per pixel binarised",
     "active_code_fraction": "active code",
     "frechet": "Frechet",
     "linear_probe": "probe",
@@ -46,6 +54,14 @@ _HEADINGS = {
     "knn_accuracy/10": "k-NN, 10 labels",
     "knn_accuracy/100": "k-NN, 100 labels",
     "knn_accuracy/1000": "k-NN, 1000 labels",
+    "classification_accuracy": "accuracy",
+    "mig": "MIG",
+    "dci_disentanglement": "DCI disentanglement",
+    "dci_completeness": "DCI completeness",
+    "dci_informativeness": "DCI informativeness",
+    "sap": "SAP",
+    "factor_vae_score": "FactorVAE score",
+    "beta_vae_score": "beta-VAE score",
 }
 # How figures are written, by the part of a metric's name before "/"; else `.4g`.
 _FORMATS = {
@@ -55,8 +71,12 @@ _FORMATS = {
     **dict.fromkeys(("kl", "frechet"), ".2f"),
     **dict.fromkeys(("log_likelihood", "codebook_perplexity"), ".1f"),
     "active_units": ".0f",
-    **dict.fromkeys(("linear_probe", "knn_accuracy"), ".2%"),
+    **dict.fromkeys(("linear_probe", "knn_accuracy", "classification_accuracy"), ".2%"),
     **dict.fromkeys(("active_code_fraction", "codebook_usage"), ".1%"),
+    **dict.fromkeys(("mig", "sap", "modularity", "bits_per_dim"), ".3f"),
+    **dict.fromkeys(("dci_disentanglement", "dci_completeness"), ".3f"),
+    **dict.fromkeys(("dci_informativeness", "beta_vae_score"), ".3f"),
+    "factor_vae_score": ".3f",
 }
 
 
@@ -129,7 +149,7 @@ class Leaderboard:
             for row in self.rows
         ]
         for metric in self.columns:
-            for line, cell in zip(lines, self._cells(metric), strict=True):
+            for line, cell in zip(lines, self.column(metric), strict=True):
                 line.append(cell)
         return tabulate(
             lines,
@@ -138,6 +158,30 @@ class Leaderboard:
             colalign=["left", *["right"] * (len(headings) - 1)],
             disable_numparse=True,
         )
+
+    def column(self, metric: str) -> list[str]:
+        """A metric's figures as the table shows them, one per row.
+
+        Args:
+            metric: Its name in the manifest; where no row has it, all are empty.
+        """
+        unit = _unit(self.rows, metric)
+        comparable = [row for row in self.rows if row.has(metric, unit)]
+        best = None
+        models = [row for row in comparable if not row.is_baseline]
+        if models and manifest.higher_is_better(metric) is not None:
+            best = min(models, key=lambda row: _rank(row, metric, unit))
+        cells = []
+        for row in self.rows:
+            figure = row.figure(metric)
+            if row not in comparable:
+                cells.append(f"{figure}†" if figure else "")
+            # Compared as they are shown, so that equals share the bold.
+            elif row in models and best and figure == best.figure(metric):
+                cells.append(f"**{figure}**")
+            else:
+                cells.append(figure)
+        return cells
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values; of the metrics, those shown."""
@@ -162,23 +206,6 @@ class Leaderboard:
             ],
         }
 
-    def _cells(self, metric: str) -> Iterator[str]:
-        unit = _unit(self.rows, metric)
-        comparable = [row for row in self.rows if row.has(metric, unit)]
-        best = None
-        models = [row for row in comparable if not row.is_baseline]
-        if models and manifest.higher_is_better(metric) is not None:
-            best = min(models, key=lambda row: _rank(row, metric, unit))
-        for row in self.rows:
-            figure = row.figure(metric)
-            if row not in comparable:
-                yield f"{figure}†" if figure else ""
-            # Compared as they are shown, so that equals share the bold.
-            elif row in models and best and figure == best.figure(metric):
-                yield f"**{figure}**"
-            else:
-                yield figure
-
 
 def leaderboard(
     dataset: str = "mnist",
@@ -186,6 +213,7 @@ def leaderboard(
     sort: str | None = None,
     metrics: Sequence[str] | None = None,
     baselines: bool = True,
+    models: str | Sequence[str] | None = None,
 ) -> Leaderboard:
     """The published figures of all models on a dataset, side by side.
 
@@ -198,18 +226,22 @@ def leaderboard(
             name without its variant stands for all variants: `"frechet"` for
             `"frechet/lenet_mnist_v1"`.
         baselines: Whether to show baselines such as PCA too.
+        models: Names of models or patterns such as `"*_vae_*"`, one or several; None
+            shows all.
 
     Returns:
         A table: `print(table.to_markdown())` shows it.
 
     Raises:
-        ValueError: If nothing was measured on that split, or a metric is unknown;
-            names what there is.
+        ValueError: If nothing was measured on that split, no model has such a name,
+            or a metric is unknown; names what there is.
 
     Example:
         >>> print(aezoo.leaderboard("mnist", sort="mse").to_markdown())
     """
     rows = _rows(f"{dataset}/{split}", baselines)
+    shown = _matching([row.name for row in rows if not row.is_baseline], models)
+    rows = [row for row in rows if row.is_baseline or row.name in shown]
     known = list(dict.fromkeys(metric for row in rows for metric in row.metrics))
     if metrics is None:
         wanted = [name for default in DEFAULT_METRICS for name in _of(default, known)]
@@ -240,19 +272,63 @@ def heading(metric: str) -> str:
     """A metric's name as the heading of a column."""
     if metric in _HEADINGS:
         return _HEADINGS[metric]
-    base, _, variant = metric.partition("/")
-    words = _HEADINGS.get(base, base.replace("_", " "))
-    return f"{words} ({variant})" if variant else words
+    base, _, variant = metric.rpartition("/")
+    if not base:
+        return metric.replace("_", " ")
+    name, *sampler = base.split("/")
+    return f"{' '.join([heading(name), *sampler])} ({variant})"
+
+
+def measured_datasets(
+    split: str = "test", models: str | Sequence[str] | None = None
+) -> list[str]:
+    """Names of the datasets that models were measured on, sorted.
+
+    Args:
+        split: The split that was measured on.
+        models: As in `leaderboard`.
+
+    Raises:
+        ValueError: If there is none; names what there is.
+    """
+    measured = {name: entry.metrics for name, entry in manifest.entries().items()}
+    names = _matching(measured, models)
+    keys = {key for name in names for key in measured[name]}
+    found = [key.rpartition("/")[0] for key in keys if key.endswith(f"/{split}")]
+    if not found:
+        raise _nothing_measured(split, keys)
+    return sorted(found)
+
+
+def _nothing_measured(what: str, keys: Iterable[str]) -> ValueError:
+    known = list(keys)
+    return ValueError(
+        f"Nothing was measured on {what!r}. Measured, as `dataset/split`: "
+        f"{', '.join(known)}.{did_you_mean(what, known)}"
+    )
+
+
+def _matching(names: Iterable[str], models: str | Sequence[str] | None) -> list[str]:
+    """The names that are in `models` or match a pattern there; None matches all."""
+    known = list(names)
+    patterns = (
+        ["*"] if models is None else [models] if isinstance(models, str) else models
+    )
+    found = [n for n in known if any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+    if not found:
+        wrong = ", ".join(patterns)
+        raise ValueError(
+            "`models` must hold names or patterns of models measured here: "
+            f"{', '.join(known)}. Received: {wrong!r}.{did_you_mean(wrong, known)}"
+        )
+    return found
 
 
 def _rows(key: str, with_baselines: bool) -> list[Row]:
     entries, baselines = manifest.entries().values(), manifest.baselines()
     known = list(dict.fromkeys([k for e in entries for k in e.metrics]))
     if key not in known:
-        raise ValueError(
-            f"Nothing was measured on {key!r}. Measured, as `dataset/split`: "
-            f"{', '.join(known)}.{did_you_mean(key, known)}"
-        )
+        raise _nothing_measured(key, known)
     rows = [
         Row(e.name, False, e.latent_dim, e.num_params, e.metrics[key])
         for e in entries
@@ -275,7 +351,7 @@ def _named(argument: str, metric: str, known: Sequence[str]) -> list[str]:
     found = _of(metric, known)
     if not found:
         raise ValueError(
-            f"`{argument}` must name metrics of the manifest: {', '.join(known)}. "
+            f"`{argument}` must name metrics measured here: {', '.join(known)}. "
             f"Received: {metric!r}.{did_you_mean(metric, known)}"
         )
     return found

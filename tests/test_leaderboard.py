@@ -15,7 +15,8 @@ from aezoo import manifest
 from aezoo.cli import main
 from aezoo.errors import ManifestError
 from aezoo.evaluation import METRICS
-from aezoo.ranking import heading
+from aezoo.evaluation.definition import find_metric
+from aezoo.ranking import DEFAULT_METRICS, heading, measured_datasets
 from tests.zoo_fixtures import _tiny_zoo_folder  # noqa: F401
 
 FIGURES = {
@@ -117,7 +118,7 @@ class TestMarkdown:
     def test_columns_come_in_the_stated_order_where_any_row_has_them(self) -> None:
         header = aezoo.leaderboard().to_markdown().splitlines()[0]
         assert [cell.strip() for cell in header.strip("|").split("|")] == [
-            *("model", "code units", "parameters", "MSE", "ELBO", "KL"),
+            *("model", "code units", "parameters", "MSE", "KL"),
             *("Frechet (a_v1)", "Frechet (b_v1)", "probe"),
         ]
 
@@ -127,7 +128,7 @@ class TestMarkdown:
         entry = aezoo.describe("conv_vae_mnist_z16")
         assert list(vae.values()) == [
             *("`conv_vae_mnist_z16`", "16", f"{entry.num_params:,}", "0.03000"),
-            *("**-97.00**", "20.00", "**5.00**", "", ""),
+            *("20.00", "**5.00**", "", ""),
         ]
         assert table["`conv_ae_mnist_z32`"]["MSE"] == "**0.01000**"
         assert table["`denoising_conv_ae_mnist_z32`"]["probe"] == "**95.00%**"
@@ -175,6 +176,8 @@ class TestMarkdown:
             ("linear_probe/100", "probe, 100 labels"),
             ("linear_probe/7", "probe (7)"),
             ("kernel_distance/lenet_mnist_v1", "kernel distance (lenet_mnist_v1)"),
+            ("frechet/gmm/lenet_mnist_v1", "Frechet gmm (lenet_mnist_v1)"),
+            ("kl_per_dim", "kl per dim"),
         ],
     )
     def test_headings(self, metric: str, expected: str) -> None:
@@ -203,6 +206,34 @@ class TestMetrics:
     def test_another_dataset(self) -> None:
         table = aezoo.leaderboard("other")
         assert names(table) == ["conv_ae_mnist_z32"]
+        assert measured_datasets() == ["mnist", "other"]
+        assert measured_datasets(models="conv_vae*") == ["mnist"]
+
+    def test_a_split_without_figures(self) -> None:
+        with pytest.raises(ValueError, match=r"on 'train'.*mnist/test, other/test"):
+            measured_datasets("train")
+
+    def test_every_default_is_a_metric(self) -> None:
+        for name in DEFAULT_METRICS:
+            find_metric(name)
+
+    @pytest.mark.parametrize(
+        ("patterns", "expected"),
+        [
+            ("*_vae_*", ["conv_vae_mnist_z16", "dense_vae_mnist_z2"]),
+            ("conv_ae_mnist_z32", ["conv_ae_mnist_z32"]),
+            (
+                ["dense*", "no_such", "conv_vae*"],
+                ["conv_vae_mnist_z16", "dense_vae_mnist_z2"],
+            ),
+        ],
+    )
+    def test_models_by_name_or_pattern(self, patterns, expected: list[str]) -> None:
+        table = aezoo.leaderboard(models=patterns)
+        assert names(table) == [*expected, "pca_z2", "pixels"]
+        without = aezoo.leaderboard(models=patterns, baselines=False)
+        assert names(without) == expected
+        assert "odd_score" not in without.columns
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -214,6 +245,8 @@ class TestMetrics:
             ({"metrics": ["elbow"]}, r"`metrics` must name .*Did you mean 'elbo'"),
             ({"metrics": "mse"}, r"`metrics` must be a sequence .*metrics='mse'"),
             ({"metrics": []}, r"`metrics` must be a sequence of at least one"),
+            ({"models": "conv_vea"}, r"`models` must .*Received: 'conv_vea'\. Did you"),
+            ({"models": []}, r"`models` must hold names or patterns"),
         ],
     )
     def test_errors_name_what_there_is(self, arguments: dict, message: str) -> None:
@@ -232,6 +265,21 @@ class TestCommand:
         result = CliRunner().invoke(main, [*arguments, "--json"])
         expected = aezoo.leaderboard(metrics=["elbo", "kl", "mse"])
         assert json.loads(result.stdout) == expected.to_dict()
+
+    def test_all_datasets_one_after_the_other(self) -> None:
+        arguments = ["leaderboard", "--dataset", "all", "--sort", "mse"]
+        result = CliRunner().invoke(main, arguments)
+        tables = [aezoo.leaderboard(name, sort="mse") for name in ("mnist", "other")]
+        first, second = (table.to_markdown() for table in tables)
+        assert result.stdout == f"mnist/test\n\n{first}\n\nother/test\n\n{second}\n"
+        found = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
+        assert found == [table.to_dict() for table in tables]
+
+    def test_models_of_all_datasets_that_have_them(self) -> None:
+        arguments = ["--dataset", "all", "--models", "conv_vae*", "--no-baselines"]
+        result = CliRunner().invoke(main, ["leaderboard", *arguments])
+        table = aezoo.leaderboard(models="conv_vae*", baselines=False)
+        assert result.stdout == f"mnist/test\n\n{table.to_markdown()}\n"
 
     def test_errors_are_one_line(self) -> None:
         result = CliRunner().invoke(main, ["leaderboard", "--dataset", "minst"])
