@@ -60,6 +60,10 @@ PUBLISHED: tuple[str, ...] = (
 # Beside the metrics that have a variant `/binarised`: what says how probable grey
 # images are to a model of binarised ones, which never saw any.
 OF_GREY = ("kl_per_dim", "ood_auroc_elbo")
+# By far the dearest; a recipe may do without.
+IMPORTANCE_SAMPLED = (
+    *("iwae_nll", "iwae_nll/binarised", "bits_per_dim", "bits_per_dim/binarised"),
+)
 # What datasets have beside images, without reading them; others have nothing.
 ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("mnist", "fashion_mnist", "cifar10"), ("labels",)),
@@ -118,8 +122,10 @@ def _model(entry: WeightsEntry) -> Subject:
     load = functools.partial(hub.load, entry.name)
 
     def metrics() -> tuple[str, ...]:
-        first = load_recipe(entry.name).metrics
-        return tuple(dict.fromkeys((*first, *published(load(), dataset))))
+        recipe = load_recipe(entry.name)
+        names = (*recipe.metrics, *published(load(), dataset))
+        dropped = () if recipe.has_importance_samples else IMPORTANCE_SAMPLED
+        return tuple(n for n in dict.fromkeys(names) if n not in dropped)
 
     stated = entry.metrics.get(f"{dataset}/{SPLIT}", {})
     return Subject(entry.name, dataset, False, load, metrics, stated)

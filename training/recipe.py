@@ -49,6 +49,9 @@ class Recipe:
             have in common starts from them, and what they lack from noise.
         labelled_examples: Training images whose labels are kept, as many of each
             class; all others are unlabelled. None keeps all.
+        has_importance_samples: Whether likelihoods are estimated by importance sampling
+            too, which decodes 500 codes an image; it tells little where the objective
+            is no bound on the likelihood.
         validation_examples: Training images held out; where there are any, the epoch
             with the lowest validation loss is exported, else the last one.
         seed: Seed of weights, order and noise.
@@ -74,6 +77,7 @@ class Recipe:
     steps_per_execution: int = 16
     start_from: str | None = None
     labelled_examples: int | None = None
+    has_importance_samples: bool = True
     validation_examples: int = 0
     seed: int = 0
     license: str = "Apache-2.0"
