@@ -1,0 +1,84 @@
+"""Fitting a sampler of any kind to a model."""
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from aezoo.distributions import Categorical, QuantizedCode, check_seed
+from aezoo.errors import UnsupportedOperationError
+from aezoo.registry import did_you_mean
+from aezoo.samplers.base import Sampler
+from aezoo.samplers.kinds import CLASSES, FITTERS, KINDS
+from aezoo.validation import check_choice
+
+if TYPE_CHECKING:
+    from aezoo.models._base import Autoencoder
+
+
+def fit_sampler(
+    model: "Autoencoder",
+    images: Any,
+    kind: str = "gmm",
+    seed: int = 0,
+    labels: Any = None,
+    **options: Any,
+) -> Sampler:
+    """Fit a sampler to the codes of images, and let the model have it.
+
+    `model.sample(n, sampler=kind)` then draws from it, and `aezoo.save` and
+    `push_to_hub` write it beside the weights. It belongs to the weights as they are:
+    fit it again after training them further.
+
+    Args:
+        model: A trained model.
+        images: Training images `(n, *input_shape)`: uint8, or floats in [0, 1].
+        kind: `"gmm"`, a Gaussian mixture on codes drawn from the posteriors, of
+            `num_components` (10) components with full covariances; `"vamp"`, the
+            posteriors of `num_pseudo_inputs` (500) of the images, for models with
+            Gaussian ones; `"flow"`, a masked autoregressive flow of `num_steps` (5)
+            networks of `width` (128), trained for `epochs` (20) on such codes;
+            `"autoregressive"`, for discrete codes and alone for these, a causal
+            transformer of `layers` (3) with `heads` (4) and `width` (64), trained for
+            `epochs` (5).
+        seed: Of codes, initialisation and choice; the same seed fits the same sampler.
+        labels: Of the images, `(n,)`, for families whose posterior depends on them;
+            the others ignore them.
+        **options: Of the kind, as above.
+
+    Returns:
+        The sampler, also in `model.samplers[kind]`.
+
+    Raises:
+        ValueError: If images, kind or an option are invalid.
+        UnsupportedOperationError: If the model's codes cannot have this kind.
+        MissingDependencyError: If `"gmm"` is to be fitted without scikit-learn.
+
+    Example:
+        >>> aezoo.samplers.fit_sampler(model, images, "gmm")
+        >>> model.sample(16, seed=0, sampler="gmm")
+    """
+    cls = CLASSES[check_choice("kind", kind, KINDS)]
+    fitter = FITTERS[cls]
+    known = list(inspect.signature(fitter).parameters)[3:]
+    for name in options:
+        if name not in known:
+            raise ValueError(
+                f"Unknown option `{name}` of the sampler {kind!r}."
+                f"{did_you_mean(name, known)} Known: {', '.join(known)}."
+            )
+    checked_seed = check_seed(seed)
+    if checked_seed is None:
+        raise ValueError("`seed` must be a number, as a fit is kept. Received: None.")
+    takes_labels = "labels" in inspect.signature(model.posterior).parameters
+    given = {"labels": labels} if takes_labels else {}
+    posterior = model.posterior(images, **given)
+    is_discrete = isinstance(posterior, QuantizedCode | Categorical)
+    if is_discrete != cls.IS_DISCRETE:
+        want, have = ("continuous", "discrete")[:: -1 if cls.IS_DISCRETE else 1]
+        raise UnsupportedOperationError(
+            f"The sampler {kind!r} is for {want} codes, and those of "
+            f"{model.family!r} are {have}. Fit "
+            f"{'autoregressive' if is_discrete else 'gmm'!r} instead."
+        )
+    sampler = fitter(model, posterior, checked_seed, **options)
+    model.samplers[kind] = sampler
+    return sampler
