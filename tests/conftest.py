@@ -29,6 +29,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from tests.zoo_fixtures import _tiny_zoo_folder, own_zoo, tiny_zoo  # noqa: E402, F401
+
 pytest.register_assert_rewrite("tests.checks")  # show the values that differ
 # The same examples at every run; no time limit, as the first one compiles.
 settings.register_profile("aezoo", derandomize=True, deadline=None, database=None)
@@ -60,16 +62,27 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
     return train.images, test.images
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share a process, and its fixtures; a family's common checks do.
+def group_of(item: pytest.Item) -> str:
+    """What shares a process: tests of a file, of a family or of a pretrained model."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return parameters.get("family") or parameters.get("pretrained") or item.path.name
 
-    The faults come first: they mostly wait, while another process computes.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a group share a process, and with it their fixtures.
+
+    The faults come first: they mostly wait, while another process computes. The small
+    groups come last, so that no process is left alone with a large one.
     """
-    items.sort(key=lambda item: item.path.name != "test_hub_faults.py")
+
+    def turn(item: pytest.Item) -> int:
+        if item.path.name == "test_hub_faults.py":
+            return 0
+        return 1 if group_of(item) == item.path.name else 2
+
+    items.sort(key=turn)
     for item in items:
-        family = getattr(item, "callspec", None) and item.callspec.params.get("family")
-        group = family if isinstance(family, str) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -21,13 +21,7 @@ import aezoo
 from aezoo import cache, manifest, remote, sources
 from aezoo.errors import HubError, UnknownModelError
 from tests.hub_server import HubServer
-from tests.zoo_fixtures import (  # noqa: F401
-    NAMES,
-    _tiny_zoo_folder,
-    change_entry,
-    own_zoo,
-    publish_zoo,
-)
+from tests.zoo_fixtures import NAMES, change_entry, publish_zoo
 
 NAME, OTHER = "conv_vae_mnist_z16", "dense_vae_mnist_z2"
 PUBLISHED = [NAME, OTHER, "conv_ae_mnist_z32"]
@@ -41,7 +35,7 @@ def server() -> Iterator[HubServer]:
 
 
 @pytest.fixture(autouse=True)
-def zoo(own_zoo: Path, server: HubServer) -> Path:  # noqa: F811
+def zoo(own_zoo: Path, server: HubServer) -> Path:
     """A zoo of four models, of which three are published."""
     publish_zoo(own_zoo, server, PUBLISHED)
     return own_zoo

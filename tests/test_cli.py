@@ -13,13 +13,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from zoo_fixtures import NAMES, _tiny_zoo_folder, run_python, tiny_zoo
 
 import aezoo
 from aezoo.cli import main
 from aezoo.digits import draw_digits
-
-__all__ = ["_tiny_zoo_folder", "tiny_zoo"]
+from tests.zoo_fixtures import NAMES, run_python
 
 ROOT = Path(__file__).parent.parent
 CONV_VAE, CONV_AE = "conv_vae_mnist_z16", "conv_ae_mnist_z32"

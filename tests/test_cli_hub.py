@@ -21,12 +21,7 @@ from aezoo import cache
 from aezoo.cli import main
 from aezoo.files import sha256_of
 from tests.hub_server import HubServer
-from tests.zoo_fixtures import (  # noqa: F401
-    _tiny_zoo_folder,
-    own_zoo,
-    publish_zoo,
-    run_python,
-)
+from tests.zoo_fixtures import publish_zoo, run_python
 
 NAME, OTHER = "conv_vae_mnist_z16", "dense_vae_mnist_z2"
 
@@ -38,7 +33,7 @@ def server() -> Iterator[HubServer]:
 
 
 @pytest.fixture(autouse=True)
-def zoo(own_zoo: Path, server: HubServer) -> Path:  # noqa: F811
+def zoo(own_zoo: Path, server: HubServer) -> Path:
     publish_zoo(own_zoo, server, [NAME, OTHER])
     return own_zoo
 

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from zoo_fixtures import NAMES, _tiny_zoo_folder, tiny_zoo
 
 from aezoo import demo
 from aezoo.errors import ChecksumError
-
-__all__ = ["_tiny_zoo_folder", "tiny_zoo"]
+from tests.zoo_fixtures import NAMES
 
 
 @pytest.mark.usefixtures("tiny_zoo")

@@ -8,7 +8,6 @@ from keras import ops
 import aezoo
 from aezoo.errors import UnknownModelError
 from aezoo.features import FeatureExtractor
-from tests.zoo_fixtures import _tiny_zoo_folder, tiny_zoo  # noqa: F401
 
 NAME = "conv_ae_mnist_z32"
 VAE = "conv_vae_mnist_z16"
@@ -20,12 +19,12 @@ def images(rng) -> np.ndarray:
 
 
 @pytest.fixture
-def extractor(tiny_zoo) -> FeatureExtractor:  # noqa: ARG001, F811
+def extractor(tiny_zoo) -> FeatureExtractor:  # noqa: ARG001
     return aezoo.feature_extractor(NAME)
 
 
 @pytest.mark.parametrize("name", [NAME, VAE])
-def test_features_are_codes(tiny_zoo, images, name) -> None:  # noqa: ARG001, F811
+def test_features_are_codes(tiny_zoo, images, name) -> None:  # noqa: ARG001
     expected = aezoo.load(name).encode(images)
     extractor = aezoo.feature_extractor(name)
     assert extractor.name == f"{name}_features"
@@ -62,7 +61,7 @@ def classifier(extractor: FeatureExtractor) -> keras.Model:
 
 
 @pytest.mark.parametrize("trainable", [False, True])
-def test_fine_tuning_is_a_choice(tiny_zoo, images, trainable) -> None:  # noqa: ARG001, F811
+def test_fine_tuning_is_a_choice(tiny_zoo, images, trainable) -> None:  # noqa: ARG001
     extractor = aezoo.feature_extractor(NAME, trainable=trainable)
     model = classifier(extractor)
     assert len(model.trainable_weights) == 2 + trainable * len(extractor.weights)
@@ -73,7 +72,7 @@ def test_fine_tuning_is_a_choice(tiny_zoo, images, trainable) -> None:  # noqa: 
         assert moved == trainable, weight.path
 
 
-def test_a_vaes_variance_is_never_trained(tiny_zoo) -> None:  # noqa: ARG001, F811
+def test_a_vaes_variance_is_never_trained(tiny_zoo) -> None:  # noqa: ARG001
     extractor = aezoo.feature_extractor(VAE, trainable=True)
     trainable = [w.path for w in extractor.trainable_weights]
     assert any("z_mean" in path for path in trainable)
@@ -123,7 +122,7 @@ def test_wrong_symbols_are_refused(extractor) -> None:
         extractor(keras.Input((32, 32, 3)))
 
 
-def test_unknown_models_get_the_closest_match(tiny_zoo) -> None:  # noqa: ARG001, F811
+def test_unknown_models_get_the_closest_match(tiny_zoo) -> None:  # noqa: ARG001
     with pytest.raises(UnknownModelError, match=f"Did you mean {NAME!r}"):
         aezoo.feature_extractor("conv_ae_mnist_32")
     with pytest.raises(UnknownModelError, match=f"Did you mean {NAME!r}"):

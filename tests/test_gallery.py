@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from zoo_fixtures import _tiny_zoo_folder, tiny_zoo
 
 from aezoo.datasets import DatasetError
 from training import gallery
-
-__all__ = ["_tiny_zoo_folder", "tiny_zoo"]
 
 
 def draw(out: Path, *arguments: str) -> Result:

@@ -14,13 +14,12 @@ from aezoo import hub, manifest
 from aezoo.errors import ChecksumError, ManifestError, UnknownModelError
 from aezoo.files import sha256_of
 from tests import zoo_fixtures
-from tests.zoo_fixtures import _tiny_zoo_folder, own_zoo  # noqa: F401
 
 NAME = "conv_vae_mnist_z16"
 
 
 @pytest.fixture
-def zoo(own_zoo: Path) -> Path:  # noqa: F811
+def zoo(own_zoo: Path) -> Path:
     """A copy of the tiny zoo that a test may damage."""
     return own_zoo
 

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError, UnknownModelError
-from tests.zoo_fixtures import _tiny_zoo_folder, tiny_zoo  # noqa: F401
 
 SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
 
 
 @pytest.fixture
-def document(tiny_zoo: Path) -> dict:  # noqa: F811
+def document(tiny_zoo: Path) -> dict:
     return json.loads((tiny_zoo / "weights_manifest.json").read_text())
 
 
@@ -98,7 +97,7 @@ def test_entries_cannot_be_changed(fields: dict) -> None:
         entry.metrics["mnist/test"]["mse"] = None  # type: ignore[index]
 
 
-def test_repr_is_readable(tiny_zoo: Path) -> None:  # noqa: F811, ARG001
+def test_repr_is_readable(tiny_zoo: Path) -> None:  # noqa: ARG001
     text = repr(aezoo.describe("conv_vae_mnist_z16"))
     for part in ("conv_vae_mnist_z16", "28 x 28 x 1", "elbo", "sha256"):
         assert part in text
@@ -142,7 +141,7 @@ def test_a_malformed_manifest_says_what_is_wrong(
         manifest.read_manifest(write(tmp_path, content))
 
 
-def test_an_unknown_name_offers_the_closest(tiny_zoo: Path) -> None:  # noqa: F811, ARG001
+def test_an_unknown_name_offers_the_closest(tiny_zoo: Path) -> None:  # noqa: ARG001
     with pytest.raises(UnknownModelError, match=r"Did you mean 'conv_vae_mnist_z16'"):
         aezoo.describe("conv_vae_mnist_z61")
 

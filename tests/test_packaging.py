@@ -1,5 +1,6 @@
 """A wheel built from the repository holds and verifies every bundled model."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aezoo.manifest import entries, extractors
+from tests.draws import turn_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,14 +27,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_manifest_schema_weights_and_goldens(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
+    archive = zipfile.ZipFile(wheel)
+    names = set(archive.namelist())
     assert {"aezoo/weights_manifest.json", "aezoo/weights_manifest.schema.json"} < names
-    for entry in (*entries().values(), *extractors().values()):
-        assert f"aezoo/weights/{entry.weights.file}" in names
-        assert f"aezoo/weights/{entry.golden.file}" in names
+    files = [file for e in extractors().values() for file in (e.weights, e.golden)]
     for entry in entries().values():
-        for file in entry.samplers.values():
-            assert f"aezoo/weights/{file.file}" in names
+        files += entry.weights, entry.golden, *entry.samplers.values()
+    assert len(files) >= 20
+    for file in files:
+        content = archive.read(f"aezoo/weights/{file.file}")
+        assert hashlib.sha256(content).hexdigest() == file.sha256, file.file
     assert not [n for n in names if n.startswith(("tests", "training", "benchmarks"))]
 
 
@@ -69,16 +73,19 @@ def run_outside(
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_the_wheel_verifies_outside_the_checkout(site: Path, backend: str) -> None:
-    """Every model loads, and computes what was published, on either backend."""
+    """Models load, and compute what was published, on either backend.
+
+    Some every week: the wheel's files are those of the checkout, which `test_golden`
+    verifies.
+    """
     code = "import aezoo; print(aezoo.__file__)"
     found = run_outside(site, "-c", code, backend=backend)
     assert Path(found.stdout.strip()).is_relative_to(site), found.stderr
 
-    result = run_outside(site, "-m", "aezoo", "verify", "--all", backend=backend)
+    names = [*turn_of(entries(), at_most=3), *extractors()]
+    result = run_outside(site, "-m", "aezoo", "verify", *names, backend=backend)
     assert result.returncode == 0, result.stdout + result.stderr
-    names = [line.split()[0] for line in result.stdout.splitlines()]
-    assert names == [*sorted(entries()), *extractors()]
-    assert len(names) >= 10
+    assert [line.split()[0] for line in result.stdout.splitlines()] == names
 
 
 def test_the_console_script_is_declared(wheel: Path) -> None:

@@ -7,7 +7,6 @@ import pytest
 import aezoo
 from aezoo.backend import BACKEND
 from aezoo.errors import AezooError, UnknownModelError, UnsupportedOperationError
-from tests.zoo_fixtures import _tiny_zoo_folder, tiny_zoo  # noqa: F401
 
 SHAPE = (6, 8, 1)
 X = np.random.default_rng(0).random((4, *SHAPE), "float32")

@@ -15,13 +15,7 @@ from aezoo import folder, hub, manifest, remote, sources
 from aezoo.errors import ChecksumError, HubError, ManifestError
 from aezoo.models._base import Autoencoder
 from tests.hub_server import HubServer
-from tests.zoo_fixtures import (  # noqa: F401
-    _tiny_zoo_folder,
-    change_entry,
-    own_zoo,
-    publish_zoo,
-    run_python,
-)
+from tests.zoo_fixtures import change_entry, publish_zoo, run_python
 
 NAME, REPO = "conv_vae_mnist_z16", "zoo/conv_vae_mnist_z16"
 
@@ -33,7 +27,7 @@ def server() -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def zoo(own_zoo: Path, server: HubServer) -> Path:  # noqa: F811
+def zoo(own_zoo: Path, server: HubServer) -> Path:
     """A zoo whose model `NAME` is both bundled and published."""
     publish_zoo(own_zoo, server, [NAME])
     return own_zoo

@@ -18,7 +18,7 @@ from aezoo import golden, hub, manifest, verification
 from aezoo.cli import main
 from aezoo.errors import UnknownModelError
 from aezoo.files import sha256_of
-from tests.zoo_fixtures import NAMES, _tiny_zoo_folder, tiny_zoo  # noqa: F401
+from tests.zoo_fixtures import NAMES
 
 NAME, OTHER = "dense_vae_mnist_z2", "conv_ae_mnist_z32"
 HASHES = ["sha256 of the weights", "sha256 of the golden file"]
@@ -54,7 +54,7 @@ class Zoo:
 
 @pytest.fixture
 def zoo(
-    tiny_zoo: Path,  # noqa: F811
+    tiny_zoo: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Zoo:

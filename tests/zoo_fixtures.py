@@ -1,7 +1,7 @@
 """A zoo of tiny untrained models in a temporary folder, under the demo's names.
 
-Import `tiny_zoo` and `_tiny_zoo_folder` into a test module to use it; and `own_zoo`
-for a copy that the test may change, or publish with `publish_zoo`.
+`conftest.py` gives `tiny_zoo` to all tests, made once in a process; and `own_zoo`, a
+copy that a test may change, or publish with `publish_zoo`.
 """
 
 import json

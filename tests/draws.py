@@ -1,0 +1,57 @@
+"""Cases that are too many for every run: some stand for others, or take turns."""
+
+import datetime
+from collections.abc import Collection, Iterable
+
+import pytest
+
+from aezoo.registry import family_class, list_families
+
+exhaustive = pytest.mark.exhaustive
+
+
+def this_week() -> int:
+    """Number of the calendar week, one more than last week's."""
+    return datetime.datetime.now(datetime.UTC).date().toordinal() // 7
+
+
+def turn_of(
+    names: Iterable[str], at_most: int, week: int | None = None
+) -> tuple[str, ...]:
+    """The names whose turn it is, sorted; within some weeks all have theirs.
+
+    Args:
+        names: All names.
+        at_most: How many have their turn together.
+        week: Which week; None is this one.
+    """
+    ordered = sorted(names)
+    rounds = max(1, -(-len(ordered) // at_most))
+    return tuple(ordered[(this_week() if week is None else week) % rounds :: rounds])
+
+
+def in_turn(names: Iterable[str], at_most: int) -> list:
+    """A case by name for `parametrize`: those whose turn it is not are exhaustive."""
+    names = sorted(names)
+    return chosen(names, turn_of(names, at_most))
+
+
+def families() -> list:
+    """A case by family: those that derive from another are exhaustive."""
+    names = list_families()
+    return chosen(names, [name for name in names if parent_of(name) is None])
+
+
+def parent_of(family: str) -> str | None:
+    """The family that a family derives from, or None."""
+    bases = family_class(family).__mro__[1:]
+    names = [vars(base).get("family") for base in bases]
+    return next((name for name in names if name in list_families()), None)
+
+
+def chosen(names: Iterable[str], default: Collection[str]) -> list:
+    """A case by name: what is not in `default` is exhaustive."""
+    return [
+        pytest.param(name, id=name, marks=[exhaustive] * (name not in default))
+        for name in names
+    ]
