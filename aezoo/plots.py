@@ -550,6 +550,52 @@ def training_curves(
     return panels[0].figure
 
 
+def trade_off(
+    points: Mapping[str, tuple[float, float]],
+    *,
+    labels: tuple[str, str],
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Two figures of several models against each other, joined in their order.
+
+    With the KL divergence as `x` and -log p(x|z) as `y` it is the rate-distortion curve
+    of Alemi et al. (2018, https://arxiv.org/abs/1711.00464). An axis whose values are
+    positive and span more than a factor of 10 is logarithmic.
+
+    Args:
+        points: `(x, y)` by the name that stands beside the point.
+        labels: Names of the two axes.
+        title: Above the axes.
+        ax: matplotlib axes to draw into; None makes a figure.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ValueError: If there are no points, or a figure is not finite.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    values = np.asarray(list(points.values()), "float64")
+    if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all():
+        raise ValueError(
+            "`points` must hold at least one name with two finite numbers. "
+            f"Received: points={dict(points)}."
+        )
+    axes = new_figure(4.5, 3.5).add_subplot() if ax is None else ax
+    axes.plot(*values.T, "-o")
+    for name, point in zip(points, values, strict=True):
+        axes.annotate(
+            name, point, xytext=(5, 5), textcoords="offset points", size="small"
+        )
+    for axis, column in (("x", values[:, 0]), ("y", values[:, 1])):
+        if column.min() > 0 and column.max() > 10 * column.min():
+            axes.set(**{f"{axis}scale": "log"})
+    axes.margins(0.15)
+    _label(axes, *labels, title)
+    return axes.figure
+
+
 # --- Checks --------------------------------------------------------------------
 
 

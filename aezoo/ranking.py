@@ -106,9 +106,7 @@ class Row:
         """A metric's value as it is shown; empty where there is none."""
         if metric not in self.metrics:
             return ""
-        return format(
-            self.metrics[metric].value, _FORMATS.get(metric.partition("/")[0], ".4g")
-        )
+        return format_figure(metric, self.metrics[metric].value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,6 +264,11 @@ def leaderboard(
         key=lambda row: (_rank(row, sort, unit), row.is_baseline, _natural(row.name))
     )
     return Leaderboard(dataset, split, sort, tuple(dict.fromkeys(wanted)), tuple(rows))
+
+
+def format_figure(metric: str, value: float) -> str:
+    """A metric's value as tables show it."""
+    return format(value, _FORMATS.get(metric.partition("/")[0], ".4g"))
 
 
 def heading(metric: str) -> str:

@@ -1,13 +1,13 @@
-"""Write the figures of README and recipe headers from the manifest.
+"""Write the figures of README and recipe headers from what was measured.
 
     python -m training.documents
 
-Run it after every export and every `python -m training.evaluate --write`; a test fails
-while the documents and the manifest disagree.
+Run it after every export, every `python -m training.evaluate --write` and every sweep;
+a test fails while the documents and the measurements disagree.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -15,21 +15,204 @@ import click
 from aezoo import manifest
 from aezoo.files import atomic_path
 from aezoo.manifest import WeightsEntry
-from aezoo.ranking import leaderboard
+from aezoo.ranking import (
+    Leaderboard,
+    format_figure,
+    heading,
+    leaderboard,
+    measured_datasets,
+)
+from training import sweeps
 from training.export import ROOT
+from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES
+from training.sweeps import SWEEPS, Results
 
 README = ROOT / "README.md"
-START = "<!-- models: written by `python -m training.documents` -->"
-END = "<!-- /models -->"
-DATASET, SORT = "mnist", "iwae_nll"
+START = "<!-- {}: written by `python -m training.documents` -->"
+END = "<!-- /{} -->"
+GRID_DATASET = "mnist"
+# Title, and columns as far as any row has them, of the weights beside the grid.
+SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mnist": (
+        "MNIST, other networks",
+        (
+            *("mse", "denoising_mse", "iwae_nll/binarised", "active_units"),
+            *("frechet", "frechet/gmm", "linear_probe", "linear_probe/100"),
+        ),
+    ),
+    "fashion_mnist": (
+        "Fashion-MNIST",
+        (
+            *("mse", "ssim", "iwae_nll/binarised", "active_units"),
+            *("codebook_perplexity", "frechet", "frechet/gmm"),
+            *("frechet/autoregressive", "linear_probe"),
+        ),
+    ),
+    "cifar10": (
+        "CIFAR-10",
+        (
+            *("mse", "psnr", "ssim", "bits_per_dim", "active_units"),
+            *("codebook_usage", "codebook_perplexity", "linear_probe"),
+        ),
+    ),
+    "shapes": (
+        "Drawn shapes with known factors",
+        (
+            *("mse", "kl", "active_units", "total_correlation", "mig"),
+            *("dci_disentanglement", "dci_completeness", "factor_vae_score"),
+        ),
+    ),
+}
+OTHER_COLUMNS = (
+    *("mse", "psnr", "ssim", "elbo", "iwae_nll", "iwae_nll/binarised", "kl"),
+    "active_units",
+)
+
+
+# --- README --------------------------------------------------------------------------
 
 
 def readme_text() -> str:
-    """The README with the leaderboard between its markers."""
-    before, rest = README.read_text(encoding="utf-8").split(START)
-    _, after = rest.split(END)
-    table = leaderboard(DATASET, sort=SORT).to_markdown()
-    return f"{before}{START}\n{table}\n{END}{after}"
+    """The README with what is generated between its markers."""
+    text = README.read_text(encoding="utf-8")
+    regions = {"grid": grid_text(), "models": models_text(), "sweeps": sweeps_text()}
+    for name, content in regions.items():
+        start, end = START.format(name), END.format(name)
+        before, rest = text.split(start)
+        _, after = rest.split(end)
+        text = f"{before}{start}\n{content}{end}{after}"
+    return text
+
+
+def grid_text() -> str:
+    """The grid: figures by objective, then what they teach; empty without weights."""
+    entries = manifest.entries()
+    if not any(row.name in entries for row in OBJECTIVES):
+        return ""
+    table = leaderboard(
+        GRID_DATASET, models=[row.name for row in OBJECTIVES], baselines=False
+    )
+    names = [row.name for row in table.rows]
+    columns = {
+        "NLL": _first_of(table, "iwae_nll/binarised"),
+        "MSE": _first_of(table, "mse"),
+        "KL": _first_of(table, "kl/binarised", "kl"),
+        "active units": _first_of(table, "active_units"),
+        "Frechet, prior": _first_of(table, *_variants(table, "frechet")),
+        "Frechet, mixture": _first_of(table, *_variants(table, "frechet/gmm")),
+        "probe": _first_of(table, "linear_probe"),
+        "seconds": [f"{entries[name].training.seconds:,.0f}" for name in names],
+    }
+    lines, lessons = [], []
+    for group, rows in GRID.items():
+        trained = [row for row in rows if row.name in names]
+        lines += [[f"**{group}**"]] if trained else []
+        for row in trained:
+            i = names.index(row.name)
+            mark = "" if row.is_matched else " ‡"
+            cells = [column[i] for column in columns.values()]
+            lines.append([row.words + mark, f"`{row.name}`", *cells])
+            lessons.append([f"`{row.name}`", row.lesson])
+    figures = _table(["objective", "weights", *columns], lines, text_columns=2)
+    taught = _table(["weights", "lesson"], lessons, text_columns=2)
+    return f"{_grid_words()}\n\n{figures}\n\n{taught}\n"
+
+
+def _grid_words() -> str:
+    filters = ", ".join(map(str, NETWORK["filters"]))
+    hidden = ", ".join(map(str, NETWORK["hidden_units"]))
+    return (
+        "### MNIST: one network, one budget, many objectives\n\n"
+        f"One network (3x3 convolutions of {filters} filters, {hidden} dense units, "
+        f"{NETWORK['latent_dim']} code units), one budget ({BUDGET['epochs']} epochs, "
+        f"batches of {BUDGET['batch_size']}, Adam at {BUDGET['learning_rate']:g}); ‡ "
+        "marks another network. NLL and KL are of dynamically binarised images."
+    )
+
+
+def models_text() -> str:
+    """A section of each dataset: the weights beside the grid, and baselines."""
+    datasets = measured_datasets()
+    first = [name for name in SECTIONS if name in datasets]
+    grid = {row.name for row in OBJECTIVES}
+    sections = []
+    for dataset in (*first, *(name for name in datasets if name not in first)):
+        title, wanted = SECTIONS.get(dataset, (dataset, OTHER_COLUMNS))
+        measured = leaderboard(dataset, baselines=False).rows
+        others = [row.name for row in measured if row.name not in grid]
+        if others:
+            metrics = _present(leaderboard(dataset, models=others), wanted)
+            table = leaderboard(dataset, models=others, metrics=metrics)
+            sections.append(f"### {title}\n\n{table.to_markdown()}\n")
+    return "\n".join(sections)
+
+
+def sweeps_text() -> str:
+    """A section of each sweep that has run: its figures and its picture."""
+    found = [(sweep, sweeps.read_results(name)) for name, sweep in SWEEPS.items()]
+    return "\n".join(
+        f"### Sweep of `{results.argument}`\n\n"
+        f"{sweep.words} The VAE of the grid, {results.epochs} epochs each "
+        f"(`{results.command}`):\n\n{_sweep_table(results)}\n\n"
+        f"![Samples of each value, and -log p(x|z) over KL]"
+        f"(docs/sweeps/{results.argument}.png)\n"
+        for sweep, results in found
+        if results is not None
+    )
+
+
+def _sweep_table(results: Results) -> str:
+    names = list(results.points[0].metrics)
+    lines = [
+        [
+            f"{point.value:g}",
+            *(format_figure(name, point.metrics[name].value) for name in names),
+            f"{point.seconds:,.0f}",
+        ]
+        for point in results.points
+    ]
+    headings = [results.argument, *map(heading, names), "seconds"]
+    return _table(headings, lines, text_columns=0)
+
+
+def _variants(table: Leaderboard, metric: str) -> list[str]:
+    """The names of a metric that carry its variant: `frechet/lenet_mnist_v1`."""
+    known = {name for row in table.rows for name in row.metrics}
+    return sorted(name for name in known if name.rpartition("/")[0] == metric)
+
+
+def _present(table: Leaderboard, wanted: Sequence[str]) -> list[str]:
+    """Those metrics that any row has, with or without a variant."""
+    known = {name for row in table.rows for name in row.metrics}
+    return [name for name in wanted if name in known or _variants(table, name)]
+
+
+def _first_of(table: Leaderboard, *metrics: str) -> list[str]:
+    """Each row's figure of the first of these metrics that it has."""
+    columns = [table.column(metric) for metric in metrics]
+    return [
+        next((column[i] for column in columns if column[i]), "")
+        for i in range(len(table.rows))
+    ]
+
+
+def _table(
+    headings: Sequence[str], lines: Sequence[Sequence[str]], text_columns: int
+) -> str:
+    from tabulate import tabulate
+
+    return tabulate(
+        lines,
+        headings,
+        tablefmt="pipe",
+        colalign=[
+            "left" if i < text_columns else "right" for i in range(len(headings))
+        ],
+        disable_numparse=True,
+    )
+
+
+# --- Recipes -------------------------------------------------------------------------
 
 
 def recipe_text(entry: WeightsEntry) -> str:

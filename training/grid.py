@@ -6,21 +6,26 @@ lists the rows as the README shows them, each with what its figures teach.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 # Three strided 3x3 convolutions, a dense layer, and their mirror; 0.17 M parameters.
-CONVOLUTIONS = {
+CONVOLUTIONS: dict[str, Any] = {
     "filters": (16, 32, 32),
     "strides": (2, 2, 2),
     "hidden_units": (128,),
     "activation": "silu",
 }
-NETWORK = {**CONVOLUTIONS, "latent_dim": 16}
+NETWORK: dict[str, Any] = {**CONVOLUTIONS, "latent_dim": 16}
 # The same convolutions, to a map of 7x7 vectors; for quantised codes.
-MAP_NETWORK = {"filters": (16, 32, 32), "strides": (2, 2, 1), "activation": "silu"}
-BUDGET = {"epochs": 12, "batch_size": 128, "learning_rate": 3e-3}
+MAP_NETWORK: dict[str, Any] = {
+    "filters": (16, 32, 32),
+    "strides": (2, 2, 1),
+    "activation": "silu",
+}
+BUDGET: dict[str, Any] = {"epochs": 12, "batch_size": 128, "learning_rate": 3e-3}
 # Beside the grid, for the best likelihoods: a residual block after each convolution;
 # 0.33 M parameters.
-RESIDUAL = {
+RESIDUAL: dict[str, Any] = {
     "filters": (32, 32, 64),
     "strides": (2, 2, 2),
     "hidden_units": (),

@@ -1,0 +1,179 @@
+"""What `python -m training.documents` writes into README and recipes."""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aezoo import manifest
+from training import documents, sweeps
+from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES
+from training.recipe import load_recipe, recipe_names
+from training.sweeps import Point, Results
+
+SOURCE = json.loads((documents.ROOT / "weights_manifest.json").read_text())["models"]
+
+
+def record(value: float, unit: str = "u") -> dict:
+    return {"value": value, "unit": unit, "protocol": "invented"}
+
+
+def model(source: str, dataset: str, seconds: float = 60.0, **figures: float) -> dict:
+    """An entry of the manifest with other figures."""
+    entry = copy.deepcopy(SOURCE[source])
+    entry["training"]["seconds"] = seconds
+    values = {name.replace("__", "/"): record(v) for name, v in figures.items()}
+    entry["metrics"] = {f"{dataset}/test": values}
+    return entry
+
+
+AE, VAE = "conv_ae_mnist_z32", "conv_vae_mnist_z16"
+MODELS = {
+    "conv_ae_mnist": model(AE, "mnist", mse=0.004, frechet__gmm__e_v1=5.5),
+    "masked_ae_mnist": model("dense_ae_mnist_z2", "mnist", mse=0.003),
+    "conv_vae_mnist": model(
+        VAE,
+        "mnist",
+        seconds=1234.4,
+        iwae_nll__binarised=86.4,
+        mse=0.008,
+        kl__binarised=24.0,
+        active_units=15.0,
+        frechet__e_v1=20.0,
+        frechet__gmm__e_v1=6.0,
+        linear_probe=0.93,
+    ),
+    "conv_vae_mnist_sigma": model(VAE, "mnist", mse=0.007, kl=30.0),
+    "conv_vae_mnist_z16": model(VAE, "mnist", mse=0.009, denoising_mse=0.05),
+    "beta_vae_shapes_b4": model(VAE, "shapes", mse=0.01, kl=9.0, mig=0.25),
+    "conv_vae_frey_faces": model(VAE, "frey_faces", mse=0.02, elbo=700.0),
+}
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A manifest with these models and a baseline."""
+    path = tmp_path / "weights_manifest.json"
+    rows = {"mnist/test": {"pca_z16": {"mse": record(0.025)}}}
+    document = {"schema_version": 1, "models": MODELS, "baselines": rows}
+    path.write_text(json.dumps(document))
+    monkeypatch.setattr(manifest, "manifest_path", lambda: path)
+    manifest.entries.cache_clear()
+    yield
+    manifest.entries.cache_clear()
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Markdown tables as cells, without the line below the headings."""
+    blocks = [block.splitlines() for block in text.split("\n\n")]
+    blocks = [lines for lines in blocks if lines[0].startswith("|")]
+    return [[cells(line) for line in (lines[0], *lines[2:])] for lines in blocks]
+
+
+# --- The grid ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("install")
+def test_the_grid_shows_what_is_trained_by_group() -> None:
+    figures, _ = tables(documents.grid_text())
+    assert figures[0] == [
+        *("objective", "weights", "NLL", "MSE", "KL", "active units"),
+        *("Frechet, prior", "Frechet, mixture", "probe", "seconds"),
+    ]
+    assert [row[0] for row in figures[1:] if row[0].startswith("**")] == [
+        *("**Deterministic**", "**Gaussian**")
+    ]
+    weights = [row[1] for row in figures[1:] if row[1]]
+    assert weights == [
+        *("`conv_ae_mnist`", "`masked_ae_mnist`"),
+        *("`conv_vae_mnist`", "`conv_vae_mnist_sigma`"),
+    ]
+    by_name = {row[1]: row[2:] for row in figures}
+    assert by_name["`conv_vae_mnist`"] == [
+        *("**86.40**", "0.00800", "24.00", "15", "**20.00**", "6.00"),
+        *("**93.00%**", "1,234"),
+    ]
+    assert by_name["`conv_ae_mnist`"][-3:] == ["**5.50**", "", "60"]
+    assert by_name["`conv_vae_mnist_sigma`"][2] == "30.00", "KL of grey images"
+    assert figures[3][0].endswith(" ‡"), "another network"
+    assert not figures[2][0].endswith("‡")
+
+
+@pytest.mark.usefixtures("install")
+def test_the_grid_states_its_network_and_lessons() -> None:
+    text = documents.grid_text()
+    assert "16, 32, 32 filters, 128 dense units, 16 code units" in text
+    assert f"{BUDGET['epochs']} epochs" in text
+    _, lessons = tables(text)
+    rows = {row.name: row for row in OBJECTIVES}
+    assert [name for name, _ in lessons[1:]] == [
+        *("`conv_ae_mnist`", "`masked_ae_mnist`"),
+        *("`conv_vae_mnist`", "`conv_vae_mnist_sigma`"),
+    ]
+    for name, lesson in lessons[1:]:
+        assert lesson == rows[name.strip("`")].lesson
+
+
+def test_rows_of_the_grid_are_different_weights() -> None:
+    assert len({row.name for row in OBJECTIVES}) == len(OBJECTIVES) > 30
+    assert all(rows and all(row.words for row in rows) for rows in GRID.values())
+
+
+def test_recipes_of_the_grid_share_network_and_budget() -> None:
+    """Or the table compares more than objectives."""
+    matched = {row.name for row in OBJECTIVES if row.is_matched}
+    for name in matched & set(recipe_names()):
+        recipe = load_recipe(name)
+        assert recipe.dataset == "mnist"
+        assert {key: getattr(recipe, key) for key in BUDGET} == BUDGET, name
+        for argument in ("filters", "activation"):
+            assert tuple(recipe.config[argument]) == tuple(NETWORK[argument]), name
+        assert recipe.config.get("latent_dim", 16) == NETWORK["latent_dim"], name
+
+
+# --- Other weights, sweeps -----------------------------------------------------------
+
+
+@pytest.mark.usefixtures("install")
+def test_other_weights_stand_by_dataset_with_telling_columns() -> None:
+    text = documents.models_text()
+    titles = [line[4:] for line in text.splitlines() if line.startswith("### ")]
+    assert titles == [
+        *("MNIST, other networks", "Drawn shapes with known factors", "frey_faces")
+    ]
+    mnist, shapes, faces = tables(text)
+    assert [row[0] for row in mnist[1:]] == [
+        "`conv_vae_mnist_z16`",
+        "pca_z16 (baseline)",
+    ]
+    assert mnist[0][3:] == ["MSE", "MSE denoising"]
+    assert shapes[0][3:] == ["MSE", "KL", "MIG"]
+    assert faces[0][3:] == ["MSE", "ELBO"]
+
+
+def test_sweeps_that_have_run_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "FOLDER", tmp_path)
+    assert documents.sweeps_text() == ""
+    figures = {"kl/binarised": manifest.Metric(24.0, "nats", "p")}
+    points = (Point(0, 61.2, figures), Point(0.25, 59.0, figures))
+    results = Results("beta", "mnist", 6, "python -m x beta", "a CPU", points)
+    sweeps.write_results(results)
+    assert sweeps.read_results("beta") == results
+    text = documents.sweeps_text()
+    assert "6 epochs each (`python -m x beta`)" in text
+    assert "docs/sweeps/beta.png" in text
+    assert tables(text) == [
+        [
+            ["beta", "KL binarised", "seconds"],
+            ["0", "24.00", "61"],
+            ["0.25", "24.00", "59"],
+        ]
+    ]
