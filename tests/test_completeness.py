@@ -8,8 +8,9 @@ import pytest
 import aezoo
 from aezoo import manifest, registry
 from aezoo.files import sha256_of
-from training.documents import README, documents
+from training.documents import GRID_DATASET, README, documents
 from training.evaluate import published_name, subjects
+from training.grid import OBJECTIVES
 from training.recipe import load_recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
@@ -25,8 +26,9 @@ FIRST_WEIGHTS = {
 AWAITING_WEIGHTS = {
     "adversarial_ae", "beta_tcvae", "beta_vae", "categorical_vae", "conditional_vae",
     "contractive_ae", "contractive_conv_ae", "dip_vae", "factor_vae", "flow_vae", "fsq",
-    "hyperspherical_vae", "info_vae", "iwae", "masked_ae", "mixture_vae", "rae", "resnet_ae", "resnet_vae",
-    "semi_supervised_vae", "vae_gan", "vamp_vae", "vq_vae", "wae",
+    "hyperspherical_vae", "info_vae", "iwae", "masked_ae", "mixture_vae", "rae",
+    "resnet_ae", "resnet_vae", "semi_supervised_vae", "vae_gan", "vamp_vae", "vq_vae",
+    "wae",
 }  # fmt: skip
 
 
@@ -57,13 +59,25 @@ def test_recipes_and_entries_agree() -> None:
 
 
 def test_models_and_baselines_carry_every_published_metric() -> None:
+    """What `python -m training.evaluate --all --missing --write` adds, no more."""
     found = subjects()
     assert len([s for s in found if s.is_baseline]) >= 6
     for subject in found:
-        assert list(map(published_name, subject.stated)) == list(subject.metrics)
+        stated = list(map(published_name, subject.stated))
+        assert stated == list(subject.metrics), subject.title
+
+
+def test_every_figure_is_of_a_whole_test_split() -> None:
+    sizes: dict[str, set[str]] = {}
+    for subject in subjects():
+        assert subject.stated, subject.title
         for name, record in subject.stated.items():
-            key = f"{subject.dataset}/test"
-            assert record.protocol.startswith(f"{key}, all 10,000 images; "), name
+            whole = rf"{subject.dataset}/test, all ([\d,]+) images; "
+            found = re.match(whole, record.protocol)
+            assert found, f"{subject.title} {name}: {record.protocol}"
+            sizes.setdefault(subject.dataset, set()).add(found[1])
+    assert sizes["mnist"] == {"10,000"}
+    assert all(len(of_dataset) == 1 for of_dataset in sizes.values()), sizes
 
 
 def test_documents_say_what_the_manifest_says() -> None:
@@ -78,7 +92,7 @@ def test_recipe_headers_state_time_and_a_score() -> None:
     for entry in ENTRIES.values():
         header = (ROOT / entry.recipe).read_text(encoding="utf-8").split('"""')[1]
         assert f"{entry.training.seconds:,.0f} s on {entry.training.hardware}" in header
-        metric, value = re.findall(r"Test split: (\w+) (-?[\d.]+)[,.]", header)[0]
+        metric, value = re.findall(r"Test split: ([\w/]+) (-?[\d.]+)[,.]", header)[0]
         assert f"{entry.metric(metric).value:.4g}" == value
 
 
@@ -126,16 +140,33 @@ def test_a_family_has_its_own_module_and_a_tiny_config(family: str) -> None:
     assert cls.family == family
 
 
-def test_the_readme_names_every_model_and_the_leaderboard() -> None:
+def test_the_readme_names_every_model_and_baseline() -> None:
     text = README.read_text(encoding="utf-8")
-    assert aezoo.leaderboard("mnist", sort="iwae_nll").to_markdown() in text
     for name in ENTRIES:
-        assert f"`{name}`" in text
+        assert f"| `{name}` " in text, name
+    for rows in manifest.read_baselines(ROOT / "weights_manifest.json").values():
+        for name in rows:
+            assert f"\n| {name} (baseline)" in text, name
+
+
+def test_each_trained_objective_of_the_grid_has_its_lesson() -> None:
+    trained = [row for row in OBJECTIVES if row.name in ENTRIES]
+    assert [row.name for row in trained if not row.lesson] == []
+    for row in trained:
+        assert ENTRIES[row.name].data.name == GRID_DATASET
+        assert "\n" not in row.lesson
+
+
+def test_what_calls_itself_of_the_grid_is_a_row_of_it() -> None:
+    rows = {row.name for row in OBJECTIVES}
+    for name, entry in ENTRIES.items():
+        is_grid = "of the grid" in entry.description and entry.data.name == GRID_DATASET
+        assert is_grid <= (name in rows), name
 
 
 def test_the_readme_shows_the_whole_gallery() -> None:
     text = README.read_text(encoding="utf-8")
     pictures = sorted((ROOT / "docs" / "gallery").glob("*.png"))
     assert len(pictures) >= 8
-    for picture in pictures:
-        assert f"docs/gallery/{picture.name}" in text
+    for picture in (*pictures, *(ROOT / "docs" / "sweeps").glob("*.png")):
+        assert f"docs/{picture.parent.name}/{picture.name}" in text

@@ -546,3 +546,22 @@ def test_a_log_without_validation_shows_none() -> None:
     columns = {"loss": [3.0, 2.0], "val_loss": ["NA", "NA"]}
     panel = plots.training_curves(columns).axes[0]
     assert [line.get_label() for line in panel.get_lines()] == ["training"]
+
+
+def test_a_trade_off_joins_named_points_in_order() -> None:
+    points = {"0": (200.0, 60.0), "1": (25.0, 64.0), "16": (2.0, 150.0)}
+    figure = plots.trade_off(points, labels=("KL", "NLL"), title="both")
+    (axes,) = figure.axes
+    (line,) = axes.get_lines()
+    np.testing.assert_array_equal(line.get_xydata(), list(points.values()))
+    assert [text.get_text() for text in axes.texts] == list(points)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("KL", "NLL")
+    assert axes.get_title() == "both"
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert plots.trade_off(points, labels=("", ""), ax=axes) is figure
+
+
+@pytest.mark.parametrize("points", [{}, {"a": (1.0,)}, {"a": (1.0, float("nan"))}])
+def test_a_trade_off_needs_finite_points(points: dict) -> None:
+    with pytest.raises(ValueError, match=r"`points` must hold at least one name with"):
+        plots.trade_off(points, labels=("x", "y"))
