@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# A file's tests stay in one process, so that its fixtures are made once.
+# What shares fixtures stays in one process: see tests/conftest.py.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 # Empty runs everything: see `test-all`.
@@ -25,8 +25,8 @@ test-tensorflow: $(VENV)/.dev
 test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
 	KERAS_BACKEND=jax $(PYTEST) $(SELECT) tests/test_common.py tests/test_golden.py
 
-faults: $(VENV)/.dev  ## Inject every fault of the Hub, and print what came of it
-	KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py
+faults: $(VENV)/.dev  ## Every fault of the Hub, what comes of it, and how soon
+	REAL_WAITS=1 KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py
 
 lint: $(VENV)/.dev  ## Style, types and import rules
 	$(BIN)/ruff format --check .

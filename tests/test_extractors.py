@@ -468,7 +468,7 @@ def test_inception_takes_any_size_in_grey_or_colour(
         extractor.features(np.zeros((3, 5, 5, 2)))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # 24 million weights; the test above has a stand-in for them
 def test_the_real_inception_network_has_2048_features() -> None:
     extractor = inception_extractor(weights=None)
     assert extractor.features(draw_digits(2)[0]).shape == (2, 2048)

@@ -40,11 +40,14 @@ REPO, ENTRY, WEIGHTS = "org/tiny", "aezoo.json", "model.weights.h5"
 # the client's own: it uploads LFS files by an argument that its HTTP library deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 NAMESPACE = ("unshare", "-rm", "sh", "-ec")
+# `make faults` waits between attempts for as long as users do.
+FIRST_WAIT = remote.FIRST_WAIT if "REAL_WAITS" in os.environ else 0.05
 CHILD = """
 import json, sys
+from aezoo import remote
 from aezoo.errors import AezooError
 from aezoo.remote import Place, fetch
-repo, filename, options, sha256 = json.loads(sys.argv[1])
+repo, filename, options, sha256, remote.FIRST_WAIT = json.loads(sys.argv[1])
 try:
     result = {"path": str(fetch(Place(repo, **options), filename, sha256))}
 except AezooError as error:
@@ -62,6 +65,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, bytes]]:
         folder = aezoo.save(model, tmp_path_factory.mktemp("models") / f"vae{i}")
         folders.append({path.name: path.read_bytes() for path in folder.iterdir()})
     return folders
+
+
+@pytest.fixture(autouse=True)
+def _waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT", FIRST_WAIT)
 
 
 @pytest.fixture
@@ -95,7 +103,7 @@ def child(hub, place, files) -> Callable[..., Path]:
 
     def start(*prefix: str, **env: str) -> subprocess.Popen:
         argument = json.dumps(
-            [REPO, WEIGHTS, {"cache_dir": str(place.cache_dir)}, None]
+            [REPO, WEIGHTS, {"cache_dir": str(place.cache_dir)}, None, FIRST_WAIT]
         )
         environment = os.environ | {"HF_ENDPOINT": hub.url} | env
         return subprocess.Popen(

@@ -86,7 +86,7 @@ def test_training_by_gradient_finds_pca(images, flat) -> None:
     assert largest_angle(encoder, components.T) < 5.0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # the same on drawn images above
 def test_training_by_gradient_finds_pca_on_mnist(mnist) -> None:
     images, test = mnist[0][:10_000], mnist[1][:2_000] / 255.0
     model = aezoo.create("linear_ae", latent_dim=6)
