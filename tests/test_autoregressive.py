@@ -140,6 +140,14 @@ def test_what_is_evaluated_is_what_was_trained() -> None:
     )
 
 
+def test_a_seed_gives_these_codes_on_every_backend() -> None:
+    ours = transformer((2, 3), num_codes=4)
+    z = ours.sample_codes(2, np.random.default_rng(7))
+    indices = [[[1, 3, 1], [0, 0, 3]], [[0, 1, 1], [0, 1, 2]]]
+    np.testing.assert_array_equal(z, ours.codes[indices])
+    np.testing.assert_allclose(ours.log_prob(z), [-4.154985, -1.490974], rtol=1e-5)
+
+
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = transformer((3,))
     z = ours.sample_codes(50, np.random.default_rng(0))
