@@ -13,8 +13,10 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +141,11 @@ def start_from(model: Autoencoder, other: Autoencoder) -> None:
     Raises:
         RecipeError: If there is none.
     """
-    known = {_place(v): v for v in other.weights}
+    known = dict(_places(other))
     shared = [
-        (variable, known[_place(variable)])
-        for variable in model.weights
-        if _place(variable) in known and variable.shape == known[_place(variable)].shape
+        (variable, known[place])
+        for place, variable in _places(model)
+        if place in known and variable.shape == known[place].shape
     ]
     if not shared:
         raise RecipeError(
@@ -153,9 +155,20 @@ def start_from(model: Autoencoder, other: Autoencoder) -> None:
         variable.assign(source)
 
 
-def _place(variable: keras.Variable) -> str:
-    """A weight's path inside its model."""
-    return str(variable.path).partition("/")[2]
+def _places(model: Autoencoder) -> Iterator[tuple[tuple[str, ...], keras.Variable]]:
+    """Each weight of encoder and decoder, by the names of the layers that it is in.
+
+    Less the names of whole encoders and decoders, which depend on what was built
+    before. The base of a flow is the posterior of the VAE without one.
+    """
+    for part in ("encoder", "decoder"):
+        for variable in getattr(model, part).weights:
+            names = [
+                name.replace("base_", "z_")
+                for name in variable.path.split("/")[1:]
+                if not re.fullmatch(r"\w+_(encoder|decoder)(_\d+)?", name)
+            ]
+            yield (part, *names), variable
 
 
 def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
