@@ -8,6 +8,8 @@ import pytest
 from aezoo.registry import family_class, list_families
 
 exhaustive = pytest.mark.exhaustive
+# Families that are another one with other defaults, but no subclass of it.
+OTHER_DEFAULTS = {"resnet_ae": "conv_ae", "resnet_vae": "conv_vae"}
 
 
 def this_week() -> int:
@@ -43,7 +45,9 @@ def families() -> list:
 
 
 def parent_of(family: str) -> str | None:
-    """The family that a family derives from, or None."""
+    """The family that a family derives from, or has all its code from, or None."""
+    if family in OTHER_DEFAULTS:
+        return OTHER_DEFAULTS[family]
     bases = family_class(family).__mro__[1:]
     names = [vars(base).get("family") for base in bases]
     return next((name for name in names if name in list_families()), None)
