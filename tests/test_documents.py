@@ -83,7 +83,7 @@ def tables(text: str) -> list[list[list[str]]]:
 def test_the_grid_shows_what_is_trained_by_group() -> None:
     figures, _ = tables(documents.grid_text())
     assert figures[0] == [
-        *("objective", "weights", "NLL", "MSE", "KL", "active units"),
+        *("objective", "weights", "code", "NLL", "MSE", "KL", "active units"),
         *("Frechet, prior", "Frechet, mixture", "probe", "seconds"),
     ]
     assert [row[0] for row in figures[1:] if row[0].startswith("**")] == [
@@ -96,11 +96,11 @@ def test_the_grid_shows_what_is_trained_by_group() -> None:
     ]
     by_name = {row[1]: row[2:] for row in figures}
     assert by_name["`conv_vae_mnist`"] == [
-        *("**86.40**", "0.00800", "24.00", "15", "**20.00**", "6.00"),
+        *("16", "**86.40**", "0.00800", "24.00", "15", "**20.00**", "6.00"),
         *("**93.00%**", "1,234"),
     ]
     assert by_name["`conv_ae_mnist`"][-3:] == ["**5.50**", "", "60"]
-    assert by_name["`conv_vae_mnist_sigma`"][2] == "30.00", "KL of grey images"
+    assert by_name["`conv_vae_mnist_sigma`"][3] == "30.00", "KL of grey images"
     assert figures[3][0].endswith(" ‡"), "another network"
     assert not figures[2][0].endswith("‡")
 

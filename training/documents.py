@@ -93,16 +93,21 @@ def grid_text() -> str:
         GRID_DATASET, models=[row.name for row in OBJECTIVES], baselines=False
     )
     names = [row.name for row in table.rows]
-    columns = {
+    found = {
+        "code": ["x".join(map(str, entries[name].latent_shape)) for name in names],
         "NLL": _first_of(table, "iwae_nll/binarised"),
         "MSE": _first_of(table, "mse"),
         "KL": _first_of(table, "kl/binarised", "kl"),
         "active units": _first_of(table, "active_units"),
         "Frechet, prior": _first_of(table, *_variants(table, "frechet")),
         "Frechet, mixture": _first_of(table, *_variants(table, "frechet/gmm")),
+        "Frechet, transformer": _first_of(
+            table, *_variants(table, "frechet/autoregressive")
+        ),
         "probe": _first_of(table, "linear_probe"),
         "seconds": [f"{entries[name].training.seconds:,.0f}" for name in names],
     }
+    columns = {title: column for title, column in found.items() if any(column)}
     lines, lessons = [], []
     for group, rows in GRID.items():
         trained = [row for row in rows if row.name in names]
@@ -126,7 +131,10 @@ def _grid_words() -> str:
         f"One network (3x3 convolutions of {filters} filters, {hidden} dense units, "
         f"{NETWORK['latent_dim']} code units), one budget ({BUDGET['epochs']} epochs, "
         f"batches of {BUDGET['batch_size']}, Adam at {BUDGET['learning_rate']:g}); ‡ "
-        "marks another network. NLL and KL are of dynamically binarised images."
+        "marks another network. NLL is of dynamically binarised images, and so is KL "
+        "of models that were trained on them. Samples are from the prior, from a "
+        "mixture of Gaussians fitted to the codes, or from a transformer over "
+        "discrete ones."
     )
 
 
