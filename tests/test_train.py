@@ -17,9 +17,15 @@ from aezoo.datasets import Dataset, DatasetError, load_dataset
 from aezoo.digits import draw_digits
 from aezoo.errors import ManifestError
 from training.data import ShuffledImages
-from training.export import export, write_manifest
+from training.export import edited_manifest, export, write_manifest
 from training.recipe import Recipe, RecipeError
-from training.train import refuse_other_run, train, training_examples
+from training.train import (
+    keep_labels,
+    refuse_other_run,
+    start_from,
+    train,
+    training_examples,
+)
 
 ROOT = Path(__file__).parent.parent
 NAME = "dense_vae_mnist_z20"
@@ -241,11 +247,108 @@ def test_a_family_that_learns_from_labels_is_served_them(
     assert entry.family == "conditional_vae"
 
 
-def test_labels_that_a_family_needs_must_be_there() -> None:
+def test_few_labels_are_kept_and_as_many_of_each_class() -> None:
+    labels = np.repeat(np.arange(10), 20)
+    kept = keep_labels(labels, 30, seed=0)
+    assert np.bincount(kept[kept >= 0]).tolist() == [3] * 10
+    assert np.array_equal(kept[kept >= 0], labels[kept >= 0])
+    assert np.array_equal(kept, keep_labels(labels, 30, seed=0))
+    assert np.any(kept != keep_labels(labels, 30, seed=1))
+    for count in (35, 210):
+        with pytest.raises(
+            RecipeError, match=r"multiple of the 10 classes.*at least 2"
+        ):
+            keep_labels(labels, count, seed=0)
+
+
+def test_an_epoch_may_have_fewer_steps_than_a_pass() -> None:
+    images = np.arange(100, dtype="uint8").reshape(-1, 1, 1, 1)
+    batches = ShuffledImages(images, 10, 0, steps=3)
+    first = np.concatenate([batches[i][0] for i in range(len(batches))])
+    batches.epoch = 1
+    second = np.concatenate([batches[i][0] for i in range(len(batches))])
+    assert len(np.unique(first)) == 30
+    assert np.any(first != second)
+    assert len(ShuffledImages(images, 10, 0, steps=99)) == 10
+
+
+def test_a_model_starts_from_the_weights_it_shares_with_another() -> None:
+    config = {"filters": (4, 4), "hidden_units": (), "residual_blocks": 1}
+    source = hub.create("conv_vae", latent_dim=3, **config)
+    model = hub.create("flow_vae", latent_dim=3, flow="planar", **config)
+    for each in (source, model):
+        each.build()
+    heads = model.encoder.heads
+    context = heads["context"].get_weights()
+    start_from(model, source)
+    np.testing.assert_array_equal(context[0], heads["context"].get_weights()[0])
+    for name, theirs in source.encoder.heads.items():
+        ours = heads[name.replace("z_", "base_")]
+        np.testing.assert_array_equal(theirs.get_weights()[0], ours.get_weights()[0])
+    for theirs, ours in zip(
+        source.decoder.get_weights(), model.decoder.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(theirs, ours)
+    stranger = hub.create("ppca", latent_dim=3)
+    stranger.build()
+    with pytest.raises(RecipeError, match=r"no weights in common with 'conv_vae"):
+        start_from(stranger, source)
+
+
+def test_pseudo_inputs_start_from_blends_that_are_no_image_of_the_data() -> None:
+    images, _ = draw_digits(40, seed=0)
+    model = hub.create("vamp_vae", num_pseudo_inputs=6, filters=(4,), strides=(2,))
+    model.build()
+    model.start_from_images(images, seed=0)
+    blends = np.array(model.pseudo_inputs)
+    assert blends.min() >= 0.0
+    assert 0.9 * images.mean() < 255.0 * blends.mean() < 1.1 * images.mean()
+    distances = np.abs(blends[:, None] - images[None] / 255.0).mean((2, 3, 4))
+    assert distances.min() > 0.01
+    model.start_from_images(images, seed=0)
+    np.testing.assert_array_equal(blends, model.pseudo_inputs)
+    model.start_from_images(images, seed=1)
+    assert np.any(blends != np.array(model.pseudo_inputs))
+
+
+def test_manifest_edits_side_by_side_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "weights_manifest.json"
+    code = (
+        "import sys, pathlib\n"
+        "from training import export\n"
+        "export.write_manifest = lambda d, p: p.write_text(export.json.dumps(d))\n"
+        "for i in range(40):\n"
+        "    with export.edited_manifest(pathlib.Path(sys.argv[1])) as document:\n"
+        "        document['models'][f'{sys.argv[2]}_{i}'] = {}\n"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), who], cwd=ROOT)
+        for who in ("a", "b")
+    ]
+    assert [job.wait(120) for job in jobs] == [0, 0]
+    assert len(json.loads(path.read_text())["models"]) == 80
+
+
+def test_an_edit_that_fails_leaves_the_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "weights_manifest.json"
+    write_manifest({"schema_version": 1, "models": {}}, path)
+    before = path.read_text()
+
+    def fail() -> None:
+        with edited_manifest(path) as document:
+            document["models"]["x"] = {}
+            raise KeyError("x")
+
+    with pytest.raises(KeyError, match="x"):
+        fail()
+    assert path.read_text() == before
+
+
+def test_labels_that_a_family_needs_must_be_there(recipe: Recipe) -> None:
     model = hub.create("conditional_vae", filters=(4,), strides=(2,))
     data = Dataset("images", "array", "train", np.zeros((3, 28, 28, 1), "uint8"))
     with pytest.raises(DatasetError, match="learns from labels, and the dataset"):
-        training_examples(model, data)
+        training_examples(model, data, recipe)
 
 
 def test_npz_data_is_read_without_tensorflow(data_dir: Path) -> None:
