@@ -200,7 +200,11 @@ class AutoregressiveSampler(Sampler):
             m += 1
             hidden = np.concatenate([np.zeros((n, 1, heads * size)), hidden], axis=1)
         stop = start + m
-        hidden = hidden + w["position"][start:stop]  # (n, m, width)
+        hidden = hidden + w["position"][start:stop]
+        # One large product for each kernel: small ones wait for their threads. Single
+        # rows have none.
+        if m > 1:
+            hidden = hidden.reshape(n * m, -1)
         mask = _causal_mask(stop)[start:]
         for i, (keys, values) in enumerate(cache):
             kernel = w["kernel_in"][i].reshape(heads * size, -1)
@@ -214,10 +218,11 @@ class AutoregressiveSampler(Sampler):
                 1, 2
             )  # (n, m, heads, size)
             kernel = w["kernel_mix"][i].reshape(heads * size, -1)
-            hidden += found.reshape(n, m, -1) @ kernel + w["bias_mix"][i]
+            hidden += found.reshape(hidden.shape) @ kernel + w["bias_mix"][i]
             units = _normalize(hidden) @ w["kernel_up"][i] + w["bias_up"][i]
             hidden += np.maximum(units, 0.0) @ w["kernel_down"][i] + w["bias_down"][i]
-        return np.asarray(_normalize(hidden) @ w["kernel_out"] + w["bias_out"])
+        logits = _normalize(hidden) @ w["kernel_out"] + w["bias_out"]
+        return np.asarray(logits.reshape(n, m, -1))
 
 
 def _normalize(hidden: np.ndarray) -> np.ndarray:
