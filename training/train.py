@@ -176,9 +176,14 @@ def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
     held_out = recipe.validation_examples
     count = len(data.images) - held_out
     examples = training_examples(model, data, recipe)
-    images, *labels = (part[:count] for part in examples)
+    images = examples[0][:count]
+    labels = examples[1][:count] if len(examples) > 1 else None
     batches = ShuffledImages(
-        images, recipe.batch_size, recipe.seed, *labels, steps=recipe.steps_per_epoch
+        images,
+        recipe.batch_size,
+        recipe.seed,
+        labels=labels,
+        steps=recipe.steps_per_epoch,
     )
     validation = tuple(part[count:] for part in examples) if held_out else None
     adversary = None
