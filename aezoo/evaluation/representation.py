@@ -469,7 +469,7 @@ def _ood_auroc_mse(evaluation: Evaluation, dataset: str) -> float:
     "ood_auroc_elbo",
     unit=_AUROC,
     protocol=f"{_OUTSIDE}lower ELBO {_TIES}; one z ~ q(z|x) per image, seed {{seed}}, "
-    "KL in closed form with weight 1",
+    "KL {kl} with weight 1",
     is_possible=has_likelihood,
     higher_is_better=True,
     variant=_unfamiliar,
