@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 
 from aezoo import manifest
+from aezoo.models._networks import ConvMapNetwork
+from aezoo.registry import family_class
 from training import documents, sweeps
-from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES
-from training.recipe import load_recipe, recipe_names
+from training.grid import (
+    BUDGET,
+    CONVOLUTIONS,
+    GRID,
+    MAP_NETWORK,
+    NETWORK,
+    OBJECTIVES,
+)
+from training.recipe import Recipe, load_recipe, recipe_names
 from training.sweeps import Point, Results
 
 SOURCE = json.loads((documents.ROOT / "weights_manifest.json").read_text())["models"]
@@ -132,8 +141,10 @@ def test_recipes_of_the_grid_share_network_and_budget() -> None:
         recipe = load_recipe(name)
         assert recipe.dataset == "mnist"
         assert {key: getattr(recipe, key) for key in BUDGET} == BUDGET, name
-        for argument in ("filters", "activation"):
-            assert tuple(recipe.config[argument]) == tuple(NETWORK[argument]), name
+        assert recipe.beta_1 == Recipe.beta_1, name
+        is_map = issubclass(family_class(recipe.family), ConvMapNetwork)
+        for argument, value in (MAP_NETWORK if is_map else CONVOLUTIONS).items():
+            assert tuple(recipe.config[argument]) == tuple(value), name
         assert recipe.config.get("latent_dim", 16) == NETWORK["latent_dim"], name
 
 

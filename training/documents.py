@@ -132,10 +132,11 @@ def _grid_words() -> str:
         f"One network (3x3 convolutions of {filters} filters, {hidden} dense units, "
         f"{NETWORK['latent_dim']} code units), one budget ({BUDGET['epochs']} epochs, "
         f"batches of {BUDGET['batch_size']}, Adam at {BUDGET['learning_rate']:g}); ‡ "
-        "marks another network. ELBO, NLL (500 samples) and KL are of binarised images "
-        "for models that were trained on them, else of grey ones. Samples are from the "
-        "prior, from a mixture of Gaussians fitted to the codes, or from a transformer "
-        "over discrete ones. An ELBO of grey values compares with no other row's."
+        "marks another network or budget. ELBO, NLL (500 samples) and KL are of "
+        "binarised images for models that were trained on them, else of grey ones. "
+        "Samples are from the prior, from a mixture of Gaussians fitted to the codes, "
+        "or from a transformer over discrete ones. An ELBO of grey values compares "
+        "with no other row's."
     )
 
 
