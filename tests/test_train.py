@@ -256,9 +256,56 @@ def test_few_labels_are_kept_and_as_many_of_each_class() -> None:
     assert np.any(kept != keep_labels(labels, 30, seed=1))
     for count in (35, 210):
         with pytest.raises(
-            RecipeError, match=r"multiple of the 10 classes.*at least 2"
+            RecipeError,
+            match=rf"multiple of the 10 classes, and at most 200\. Received: {count}",
         ):
             keep_labels(labels, count, seed=0)
+
+
+def test_labels_of_held_out_images_are_none_of_the_few(recipe: Recipe) -> None:
+    few = recipe.with_overrides(labelled_examples=20, validation_examples=40)
+    images, labels = draw_digits(100, seed=0)
+    data = Dataset("images", "array", "train", images, labels)
+    model = hub.create("conditional_vae", filters=(4,), strides=(2,))
+    learnt, held_out = training_examples(model, data, few)
+    assert [len(part) for part in (*learnt, *held_out)] == [60, 60, 40, 40]
+    assert np.bincount(learnt[1][learnt[1] >= 0]).tolist() == [2] * 10
+    np.testing.assert_array_equal(held_out[0], images[60:])
+    np.testing.assert_array_equal(held_out[1], labels[60:])
+
+
+def test_labels_that_would_be_ignored_are_refused(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    few = recipe.with_overrides(labelled_examples=20)
+    with pytest.raises(
+        RecipeError, match=r"must be None: 'dense_vae' does not learn.*Received: 20"
+    ):
+        train("dense_vae_small", few, tmp_path / "run", data_dir)
+
+
+def test_labels_out_of_range_are_refused(recipe: Recipe) -> None:
+    images, labels = draw_digits(100, seed=0)
+    data = Dataset("images", "array", "train", images, labels)
+    model = hub.create("conditional_vae", num_classes=5, filters=(4,), strides=(2,))
+    with pytest.raises(ValueError, match=r"Labels must be from 0 to 4.*0 to 9"):
+        training_examples(model, data, recipe)
+
+
+def test_a_size_of_the_dataset_must_be_that_of_what_is_learnt_from(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    config = {"latent_dim": 2, "filters": (4,), "strides": (2,), "hidden_units": ()}
+    sized = recipe.with_overrides(
+        family="beta_tcvae", epochs=1, validation_examples=100,
+        config={**config, "dataset_size": 1100},
+    )  # fmt: skip
+    with pytest.raises(
+        RecipeError, match=r"learns from, 1000\. Received: dataset_size=1100"
+    ):
+        train("beta_tcvae_small", sized, tmp_path / "run", data_dir)
+    right = sized.with_overrides(config={**config, "dataset_size": 1000})
+    train("beta_tcvae_small", right, tmp_path / "run", data_dir, resume=False)
 
 
 def test_an_epoch_may_have_fewer_steps_than_a_pass() -> None:

@@ -46,6 +46,8 @@ from training.export import (
 )
 from training.recipe import Recipe, RecipeError, load_recipe
 
+# Images, and their labels if there are any.
+Examples = tuple[np.ndarray, ...]
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
 
 
@@ -102,16 +104,18 @@ def train(
         keras.config.set_dtype_policy(mixed_precision)
     with data_parallel(distribute):
         model = hub.create(recipe.family, **{**recipe.config, "name": name})
+        learnt, held_out = training_examples(model, train_data, recipe)
+        check_dataset_size(model, learnt[0])
         if bundle:
             check_bundle_size(name, model)
         if recipe.method == "closed_form":
-            seconds = fit_closed_form(model, train_data)
+            seconds = fit_closed_form(model, learnt[0])
         else:
             model._ensure_built()
             if recipe.start_from:
                 start_from(model, hub.load(recipe.start_from))
-            model.start_from_images(train_data.images, recipe.seed)
-            seconds = fit(model, recipe, train_data, out)
+            model.start_from_images(learnt[0], recipe.seed)
+            seconds = fit(model, recipe, learnt, held_out, out)
     report = evaluate(model, test_data, metrics=recipe.metrics)
     metrics = {test_data.key: report.metrics}
     training = {
@@ -128,10 +132,10 @@ def train(
     return entry
 
 
-def fit_closed_form(model: Autoencoder, data: Dataset) -> float:
+def fit_closed_form(model: Autoencoder, images: np.ndarray) -> float:
     """Fit a linear model in closed form; returns seconds."""
     start = time.monotonic()
-    model.fit_closed_form(data.images)
+    model.fit_closed_form(images)
     return time.monotonic() - start
 
 
@@ -171,21 +175,19 @@ def _places(model: Autoencoder) -> Iterator[tuple[tuple[str, ...], keras.Variabl
             yield (part, *names), variable
 
 
-def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
+def fit(
+    model: Autoencoder, recipe: Recipe, learnt: Examples, held_out: Examples, out: Path
+) -> float:
     """Fit by gradient, checkpointed; returns seconds over all resumed parts."""
-    held_out = recipe.validation_examples
-    count = len(data.images) - held_out
-    examples = training_examples(model, data, recipe)
-    images = examples[0][:count]
-    labels = examples[1][:count] if len(examples) > 1 else None
+    images, *labels = learnt
     batches = ShuffledImages(
         images,
         recipe.batch_size,
         recipe.seed,
-        labels=labels,
+        labels=labels[0] if labels else None,
         steps=recipe.steps_per_epoch,
     )
-    validation = tuple(part[count:] for part in examples) if held_out else None
+    is_validated = recipe.validation_examples > 0
     adversary = None
     if recipe.adversary_learning_rate is not None:
         rate = recipe.adversary_learning_rate
@@ -204,7 +206,7 @@ def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
         Seconds(log),
         keras.callbacks.ModelCheckpoint(
             str(best),
-            monitor="val_loss" if held_out else "loss",
+            monitor="val_loss" if is_validated else "loss",
             save_best_only=True,
             save_weights_only=True,
         ),
@@ -216,37 +218,65 @@ def fit(model: Autoencoder, recipe: Recipe, data: Dataset, out: Path) -> float:
         batches,
         epochs=recipe.epochs,
         shuffle=False,  # `batches` does, by seed and epoch
-        validation_data=validation,
+        validation_data=held_out if is_validated else None,
         validation_batch_size=1000,
         callbacks=callbacks,
         verbose=1 if sys.stderr.isatty() else 2,
     )
-    if held_out:
+    if is_validated:
         model.load_weights(best)
     return Seconds.total(log)
 
 
 def training_examples(
     model: Autoencoder, data: Dataset, recipe: Recipe
-) -> tuple[np.ndarray, ...]:
-    """What the model learns from: images, and labels if its family takes them.
+) -> tuple[Examples, Examples]:
+    """What the model learns from, and what is held out: the last of the images.
 
-    Of the labels only the first `labelled_examples` by the recipe's seed are kept, as
+    Each is `(images,)`, or `(images, labels)` if the family takes labels. Of the labels
+    to learn from only the first `labelled_examples` by the recipe's seed are kept, as
     many of each class.
 
     Raises:
         DatasetError: If it takes labels and there are none.
+        RecipeError: If `labelled_examples` is set for a family that takes none, or
+            cannot be met.
+        ValueError: If a label is out of the model's range.
     """
+    count = len(data.images) - recipe.validation_examples
+    images, held_out = data.images[:count], data.images[count:]
+    kept = recipe.labelled_examples
     if not model.LEARNS_FROM_LABELS:
-        return (data.images,)
+        if kept is not None:
+            raise RecipeError(
+                f"`labelled_examples` must be None: {model.family!r} does not learn "
+                f"from labels. Received: {kept}."
+            )
+        return (images,), (held_out,)
     if data.labels is None:
         raise DatasetError(
             f"{model.family!r} learns from labels, and the dataset {data.key!r} has "
             "none."
         )
-    if recipe.labelled_examples is None:
-        return data.images, data.labels
-    return data.images, keep_labels(data.labels, recipe.labelled_examples, recipe.seed)
+    model._check_range(data.labels)
+    labels = data.labels[:count]
+    if kept is not None:
+        labels = keep_labels(labels, kept, recipe.seed)
+    return (images, labels), (held_out, data.labels[count:])
+
+
+def check_dataset_size(model: Autoencoder, images: np.ndarray) -> None:
+    """Refuse an objective that is weighted for another number of training images.
+
+    Raises:
+        RecipeError: If the model has a `dataset_size` and it is not that number.
+    """
+    size = model.config.get("dataset_size", len(images))
+    if size != len(images):
+        raise RecipeError(
+            f"`dataset_size` of {model.family!r} must be the number of images that it "
+            f"learns from, {len(images)}. Received: dataset_size={size}."
+        )
 
 
 def keep_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -261,7 +291,7 @@ def keep_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     if rest or each > sizes.min():
         raise RecipeError(
             f"`labelled_examples` must be a multiple of the {len(classes)} classes, "
-            f"each of which has at least {sizes.min()} examples. Received: {count}."
+            f"and at most {len(classes) * sizes.min()}. Received: {count}."
         )
     order = np.random.default_rng(seed).permutation(len(labels))
     kept = np.full_like(labels, -1)
