@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -132,6 +133,32 @@ def test_a_check_fails_for_another_protocol(zoo: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("measured", "stated"), [(math.nan, 0.1), (0.1, math.nan), (math.nan, math.nan)]
+)
+def test_a_check_fails_for_what_is_no_number(measured: float, stated: float) -> None:
+    record = manifest.Metric(stated, "u", "p")
+    subject = dataclasses.replace(script.subjects()[0], stated={"mse": record})
+    again = {"mse": dataclasses.replace(record, value=measured)}
+    (line,) = script.compare(subject, again)
+    assert f"measured {measured:.6g}, stated {stated:.6g}" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--missing", "--metrics", "mse"],  # it is stated
+        ["--metrics", "mig"],  # it needs factors
+        ["--sample", "3", "--metrics", "mig"],
+    ],
+)
+def test_a_check_of_nothing_fails(zoo: Path, arguments: list[str]) -> None:
+    result = run(zoo, "ppca_mnist_z32", *arguments, "--check")
+    assert result.exit_code == 1
+    assert "nothing to measure" in result.output
+    assert run(zoo, "ppca_mnist_z32", *arguments).exit_code == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "Name models or baselines, or pass --all"),
@@ -146,10 +173,17 @@ def test_wrong_arguments_are_refused(zoo: Path, arguments, message: str) -> None
     assert message in result.output
 
 
-def test_writing_and_checking_exclude_each_other(zoo: Path) -> None:
-    result = run(zoo, "ppca_mnist_z32", "--write", "--check")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--write", "--check"], "--write makes the manifest right"),
+        (["--sample", "2", "--missing"], "--sample draws what is stated"),
+    ],
+)
+def test_options_that_exclude_each_other(zoo: Path, arguments, message: str) -> None:
+    result = run(zoo, "ppca_mnist_z32", *arguments)
     assert result.exit_code == 2
-    assert "--write makes the manifest right" in result.output
+    assert message in result.output
 
 
 def test_samples_of_figures_are_drawn_by_seed() -> None:

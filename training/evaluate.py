@@ -281,7 +281,8 @@ def compare(subject: Subject, measured: Mapping[str, Metric]) -> Iterator[str]:
         stated = subject.stated.get(name)
         if stated is None:
             yield f"{subject.title} {name}: not in the manifest"
-        elif abs(record.value - stated.value) > tolerance(name, stated):
+        # `not <=`, as NaN is within no tolerance
+        elif not abs(record.value - stated.value) <= tolerance(name, stated):
             yield (
                 f"{subject.title} {name}: measured {record.value:.6g}, stated "
                 f"{stated.value:.6g}, tolerance {tolerance(name, stated):.2g}"
@@ -322,6 +323,14 @@ def choose(
             f"Received: {', '.join(unknown) or 'none'}. Known: {', '.join(known)}."
         )
     return [subject for subject in here if not names or subject.name in names]
+
+
+def figures_of(
+    subject: Subject, wanted: Sequence[str], only_missing: bool
+) -> tuple[str, ...]:
+    """Those of the wanted metrics that a subject has, or that it has yet to state."""
+    stated = {published_name(k) for k in subject.stated} if only_missing else set()
+    return tuple(m for m in subject.metrics if m in wanted and m not in stated)
 
 
 def sample_figures(
@@ -370,19 +379,25 @@ def main(
     """Command line."""
     if is_write and check:
         raise click.UsageError("--write makes the manifest right; --check judges it.")
+    if sample and missing:
+        raise click.UsageError("--sample draws what is stated; --missing is the rest.")
     failures: list[str] = []
     try:
         chosen = choose(subjects(data_dir), names, everything, dataset)
         wanted = metrics.split(",") if metrics else PUBLISHED
         for name in wanted:
             find_metric(name)
-        work = [(s, tuple(m for m in s.metrics if m in wanted)) for s in chosen]
         if sample:
             work = sample_figures(chosen, sample, seed, wanted)
+        else:
+            work = [(s, figures_of(s, wanted, missing)) for s in chosen]
+        if check and not any(figures for _, figures in work):
+            raise ValueError(
+                "There is nothing to measure, so nothing was checked. Received: "
+                f"{', '.join(subject.title for subject in chosen)}; metrics: "
+                f"{metrics or 'all'}."
+            )
         for subject, figures in work:
-            if missing:
-                have = {published_name(k) for k in subject.stated}
-                figures = tuple(m for m in figures if m not in have)
             if not figures:
                 continue
             start = time.monotonic()
