@@ -297,6 +297,7 @@ def _training(fields: Mapping[str, Any]) -> str:
     if made:
         facts["Hardware"] = made["hardware"]
         facts["Time"] = f"{made['seconds']:,.0f} s"
+        facts["Started from"] = made.get("start_from")
     facts["Backend"] = (made or fields).get("backend")
     versions = (made or fields).get("versions") or {}
     which = "Versions" if made else "Versions when saved"

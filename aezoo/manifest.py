@@ -53,12 +53,22 @@ class DataInfo:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingInfo:
-    """How the weights were made: hardware, wall time, backend, library versions."""
+    """How the weights were made.
+
+    Attributes:
+        hardware: What they were trained on.
+        seconds: Wall time.
+        backend: Keras backend.
+        versions: Versions of Python and of libraries, by name.
+        start_from: Name of the weights that training started from; None if it started
+            anew.
+    """
 
     hardware: str
     seconds: float
     backend: str
     versions: Mapping[str, str]
+    start_from: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +247,10 @@ class WeightsEntry:
             "trained on": f"{self.data.name} {self.data.version}, split "
             f"{self.data.split} ({self.data.license})",
             "training": f"{self.training.seconds:,.0f} s on {self.training.hardware}, "
-            f"{self.training.backend}, seed {self.seed}",
+            f"{self.training.backend}, seed {self.seed}"
+            + (
+                f", from {self.training.start_from}" if self.training.start_from else ""
+            ),
             "recipe": self.recipe,
             "paper": self.paper,
             "weights": f"{self.weights.file}, {self.weights.bytes / 1e6:.2f} MB, "
@@ -446,7 +459,7 @@ def _plain(value: Any) -> Any:
         fields = {
             f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)
         }
-        if isinstance(value, Metric):
+        if isinstance(value, Metric | TrainingInfo):
             return {key: part for key, part in fields.items() if part is not None}
         return fields
     if isinstance(value, Mapping):

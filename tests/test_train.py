@@ -29,6 +29,7 @@ from training.train import (
 
 ROOT = Path(__file__).parent.parent
 NAME = "dense_vae_mnist_z20"
+Batch = tuple[np.ndarray, ...]
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +53,21 @@ def recipe() -> Recipe:
         metrics=("elbo", "mse"),
         epochs=2,
     )
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, int], Batch]:
+    """The batches that a training is given, by epoch and place."""
+    batches = {}
+
+    class Recorded(ShuffledImages):
+        def __getitem__(self, index: int) -> Batch:
+            batch = super().__getitem__(index)
+            batches[self.epoch, index] = batch
+            return batch
+
+    monkeypatch.setattr("training.train.ShuffledImages", Recorded)
+    return batches
 
 
 def command(data_dir: Path, out: Path, *options: str) -> list[str]:
@@ -116,6 +132,62 @@ def test_a_run_exports_a_loadable_model_and_a_valid_manifest(
     assert list((tmp_path / "run" / "tensorboard").rglob("events*"))
     # No optimiser state: 4 bytes a weight and the file's structure.
     assert entry.weights.bytes < 4 * entry.num_params + 50_000
+
+
+def test_a_run_starts_from_weights_and_has_short_epochs(
+    data_dir: Path,
+    tmp_path: Path,
+    recipe: Recipe,
+    served: dict[tuple[int, int], Batch],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = {"latent_dim": 2, "filters": (4,), "strides": (2,), "hidden_units": ()}
+    source = hub.create("conv_vae", **network, name="conv_vae_source")
+    source.build()
+    monkeypatch.setattr(hub, "load", {"conv_vae_source": source}.__getitem__)
+    config = {**network, "num_pseudo_inputs": 3}
+    fine_tuned = recipe.with_overrides(
+        family="vamp_vae",
+        config=config,
+        start_from="conv_vae_source",
+        steps_per_epoch=2,
+        learning_rate=1e-9,  # so that the weights stay where they start
+    )
+    entry = train("vamp_vae_small", fine_tuned, tmp_path / "run", data_dir)
+
+    assert sorted(served) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    model = hub.load_entry(entry, tmp_path / "run" / "export" / entry.weights.file)
+    for part in ("encoder", "decoder"):
+        ours, theirs = (getattr(m, part).get_weights() for m in (model, source))
+        for weight, start in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(weight, start, atol=1e-6)
+    fresh = hub.create("vamp_vae", **config)
+    fresh.build()
+    images = load_dataset("mnist", "train", data_dir).images
+    fresh.start_from_images(images, fine_tuned.seed)
+    np.testing.assert_allclose(model.pseudo_inputs, fresh.pseudo_inputs, atol=1e-6)
+
+    assert entry.training.start_from == "conv_vae_source"
+    assert "seed 0, from conv_vae_source" in repr(entry)
+    parsed = manifest.read_manifest(tmp_path / "run/export/weights_manifest.json")
+    assert parsed == {"vamp_vae_small": entry}
+
+
+def test_a_run_is_served_few_labels(
+    data_dir: Path,
+    tmp_path: Path,
+    recipe: Recipe,
+    served: dict[tuple[int, int], Batch],
+) -> None:
+    config = {"latent_dim": 2, "filters": (4,), "strides": (2,), "hidden_units": ()}
+    few = recipe.with_overrides(
+        family="conditional_vae", config=config, epochs=1, validation_examples=100,
+        labelled_examples=50,
+    )  # fmt: skip
+    train("conditional_vae_small", few, tmp_path / "run", data_dir)
+    labels = np.concatenate([batch[1] for batch in served.values()])
+    assert len(labels) == 1000
+    assert np.bincount(labels[labels >= 0]).tolist() == [5] * 10
 
 
 def test_a_held_out_split_decides_which_epoch_is_exported(

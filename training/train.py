@@ -124,6 +124,8 @@ def train(
         "backend": BACKEND,
         "versions": versions(),
     }
+    if recipe.start_from:
+        training["start_from"] = recipe.start_from
     arguments = (name, model, recipe, train_data, metrics, training)
     entry = export(*arguments, out / "export", out / "export" / "weights_manifest.json")
     if bundle:
