@@ -56,6 +56,13 @@ def test_recipes_do_one_step(name: str) -> None:
     [
         ({"family": "dense_aa"}, "Did you mean 'dense_ae'"),
         ({"epochs": 0}, "`epochs` must be an integer of at least 1"),
+        ({"steps_per_epoch": 0}, "`steps_per_epoch` must be an integer of at least 1"),
+        ({"labelled_examples": 0}, "`labelled_examples` must be an integer of at lea"),
+        ({"beta_1": 2}, "`beta_1` must be a finite number at least 0 and at most 1"),
+        (
+            {"adversary_learning_rate": 0},
+            "`adversary_learning_rate` must be .* above 0",
+        ),
         ({"learning_rate": -1.0}, "`learning_rate` must be a finite number above 0"),
         ({"method": "magic"}, "`method` must be one of 'gradient', 'closed_form'"),
         ({"metrics": ()}, "`metrics` must name at least one metric"),

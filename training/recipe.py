@@ -31,7 +31,8 @@ class Recipe:
         description: One sentence for the manifest.
         paper: URL of the paper behind the family.
         metrics: Metrics to measure on the test split, names of `aezoo.evaluation`.
-        dataset: TFDS name; trained on all of `train`, measured on all of `test`.
+        dataset: TFDS name, or that of a folder of .npz files in `--data-dir`, e.g.
+            `"omniglot28"`; trained on all of `train`, measured on all of `test`.
         method: `"gradient"` (`fit`) or `"closed_form"` (`fit_closed_form`).
         epochs: Passes over the training split.
         steps_per_epoch: Steps that count as an epoch, each on other images; None is a
@@ -46,14 +47,16 @@ class Recipe:
             takes `learning_rate`.
         steps_per_execution: Steps per compiled call.
         start_from: Name of bundled weights of the same network; what both models
-            have in common starts from them, and what they lack from noise.
+            have in common starts from them, and what they lack from the family's own
+            start.
         labelled_examples: Training images whose labels are kept, as many of each
-            class; all others are unlabelled. None keeps all.
+            class; all others that are learnt from are unlabelled. None keeps all.
         has_importance_samples: Whether likelihoods are estimated by importance sampling
-            too, which decodes 500 codes an image; it tells little where the objective
-            is no bound on the likelihood.
-        validation_examples: Training images held out; where there are any, the epoch
-            with the lowest validation loss is exported, else the last one.
+            too. It is dear, as it decodes 500 codes an image, and it tells little where
+            the objective is no bound on the likelihood.
+        validation_examples: Training images held out, the last ones; where there are
+            any, the epoch with the lowest validation loss is exported, else the last
+            one.
         seed: Seed of weights, order and noise.
         license: Licence of the weights.
     """
