@@ -142,7 +142,8 @@ def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> D
     """One split of a dataset that is already on this machine.
 
     Args:
-        name: TFDS name, e.g. `"mnist"`, or `"shapes"`, which aezoo draws on first use.
+        name: TFDS name, e.g. `"mnist"`; `"shapes"`, which aezoo draws on first use; or
+            that of a folder of .npz files, e.g. `"omniglot28"`.
         split: A TFDS split, e.g. `"train"` or `"test"`.
         data_dir: A folder of `<name>/<split>.npz` files, or a TFDS data directory;
             None takes TFDS's own (`TFDS_DATA_DIR`, else `~/tensorflow_datasets`).
@@ -176,7 +177,8 @@ def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> D
             f"Dataset {name!r}, split {split!r}, is not prepared in "
             f"{data_dir or 'the TFDS data directory'}. Prepare it once with "
             f"`python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"`, "
-            "or pass `--data-dir`."
+            f"or pass `--data-dir` with a folder that holds {name}/{split}.npz: "
+            "`images` and, if there are any, `labels`."
         ) from error
     batches = list(tfds.as_numpy(dataset))
     columns = {

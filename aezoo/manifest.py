@@ -237,6 +237,7 @@ class WeightsEntry:
 
     def __repr__(self) -> str:
         """A readable block of lines."""
+        start = self.training.start_from
         rows = {
             "family": self.family,
             "tasks": ", ".join(self.tasks),
@@ -248,9 +249,7 @@ class WeightsEntry:
             f"{self.data.split} ({self.data.license})",
             "training": f"{self.training.seconds:,.0f} s on {self.training.hardware}, "
             f"{self.training.backend}, seed {self.seed}"
-            + (
-                f", from {self.training.start_from}" if self.training.start_from else ""
-            ),
+            f"{f', from {start}' if start else ''}",
             "recipe": self.recipe,
             "paper": self.paper,
             "weights": f"{self.weights.file}, {self.weights.bytes / 1e6:.2f} MB, "

@@ -227,7 +227,9 @@ def test_a_folder_without_a_run_is_free(tmp_path: Path) -> None:
 
 
 def test_a_missing_dataset_says_how_to_get_it(tmp_path: Path, recipe: Recipe) -> None:
-    with pytest.raises(DatasetError, match=r"not prepared.*tfds.load\('mnist'\)"):
+    with pytest.raises(
+        DatasetError, match=r"not prepared.*tfds.load\('mnist'\).*mnist/train.npz"
+    ):
         train("dense_vae_small", recipe, tmp_path / "run", tmp_path)
     assert not (tmp_path / "run" / "log.csv").exists()
 
