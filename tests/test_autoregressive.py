@@ -57,6 +57,7 @@ class MarkovModel:
 
     name = family = "markov"
     TASKS = ("reconstruction",)
+    CODES = "discrete"
     START = np.array([0.6, 0.3, 0.1])
     STEP = np.array([[0.1, 0.8, 0.1], [0.05, 0.15, 0.8], [0.7, 0.2, 0.1]])
 
@@ -232,9 +233,15 @@ def test_discrete_codes_have_no_sampler_of_continuous_ones(family: str) -> None:
         with pytest.raises(
             UnsupportedOperationError,
             match=rf"'{kind}' is for continuous codes, and those of '{family}' are "
-            r"discrete\. Fit 'autoregressive' instead",
+            r"discrete\. Fit one with .*images, 'autoregressive'\)`; kinds for its "
+            r"discrete codes: 'autoregressive'\.",
         ):
             fit_sampler(model, pixels(), kind)
+        with pytest.raises(
+            UnsupportedOperationError,
+            match=f"no sampler '{kind}'.*images, 'autoregressive'",
+        ):
+            model.sample(1, sampler=kind)
     assert not model.samplers
 
 
@@ -242,7 +249,8 @@ def test_discrete_codes_have_no_sampler_of_continuous_ones(family: str) -> None:
 def test_continuous_codes_have_no_sampler_of_discrete_ones(family: str) -> None:
     with pytest.raises(
         UnsupportedOperationError,
-        match=rf"those of '{family}' are continuous\. Fit 'gmm' instead",
+        match=rf"those of '{family}' are continuous\. Fit one with .*images, 'gmm'\)`; "
+        "kinds for its continuous codes: 'gmm', 'vamp', 'flow'",
     ):
         fit_sampler(tiny(family), pixels(), "autoregressive")
 

@@ -11,6 +11,7 @@ from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation import evaluate
 from aezoo.models.conditional_vae import ConditionalVAE
 from aezoo.models.semi_supervised_vae import SemiSupervisedVAE
+from aezoo.samplers import KINDS, fit_sampler
 from tests import checks
 
 TINY = ConditionalVAE.TINY_CONFIG
@@ -208,15 +209,6 @@ def test_a_batch_may_mix_labelled_and_unlabelled_images(m2, x) -> None:
         assert np.any(known[name][4:] != unknown[name][4:])
 
 
-def test_an_optimal_scale_serves_every_class(x) -> None:
-    model = SemiSupervisedVAE(**M2, likelihood="gaussian", likelihood_scale="optimal")
-    at_start = terms_of(model, x, UNKNOWN, step=ops.convert_to_tensor(0))
-    kept = terms_of(model, x, UNKNOWN)  # with the scale that was fitted
-    np.testing.assert_allclose(
-        at_start["reconstruction"], kept["reconstruction"], rtol=1e-5
-    )
-
-
 def test_a_code_is_z_and_the_most_probable_class(m2, x) -> None:
     codes, q = m2.encode(x), m2.classify(x)
     posterior = m2.posterior(x)
@@ -264,6 +256,29 @@ def test_the_posterior_is_a_distribution_over_pairs(m2, x, labels) -> None:
         assert np.mean(np.exp(-log_ratio)) == pytest.approx(1.0, abs=0.1)
     between = 0.5 * z[:1].astype("float32")  # no class
     assert np.asarray(m2.posterior(x[:1]).log_prob(between)) == -np.inf
+
+
+def test_no_sampler_is_fitted_to_pairs(m2, x) -> None:
+    for kind in KINDS:
+        with pytest.raises(
+            UnsupportedOperationError,
+            match=rf"sampler '{kind}' is for .* are mixed\. None can be fitted",
+        ):
+            fit_sampler(m2, x, kind)
+        with pytest.raises(UnsupportedOperationError, match="None can be fitted"):
+            m2.sample(1, sampler=kind)
+
+
+def test_a_class_is_no_code_unit(m2, x) -> None:
+    """Its one-hot row varies by more than most units, and has one in three on."""
+    codes = m2.encode(x)
+    assert np.sum(codes[:, 3:].var(axis=0) > 0.01) > 1
+    head = m2.encoder.heads["z_mean"]
+    kernel, bias = head.get_weights()
+    head.set_weights([0.0 * kernel, np.full_like(bias, 2.0)])
+    report = evaluate(m2, x, metrics=["active_units", "active_code_fraction"])
+    assert report["active_units"].value == 0
+    assert report["active_code_fraction"].value == 1.0
 
 
 def test_likelihoods_sum_over_classes(m2, x) -> None:
@@ -333,3 +348,7 @@ def test_accuracy_is_the_share_of_right_classes(m2, model, x) -> None:
 def test_wrong_arguments_of_semi_supervised_vae() -> None:
     with pytest.raises(ValueError, match="`classification_weight` must be a finite"):
         aezoo.create("semi_supervised_vae", classification_weight=-1.0)
+    with pytest.raises(ValueError, match=r"number or 'learned'.*'optimal'"):
+        aezoo.create(
+            "semi_supervised_vae", likelihood="gaussian", likelihood_scale="optimal"
+        )

@@ -291,6 +291,7 @@ class FakeModel:
 
     name = family = "fake"
     TASKS = ("reconstruction",)
+    CODES = "continuous"
 
     def __init__(self, codes: np.ndarray) -> None:
         self.codes = codes

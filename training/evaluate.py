@@ -32,6 +32,7 @@ from aezoo.evaluation.context import Evaluation, Settings
 from aezoo.evaluation.definition import METRICS, MetricDefinition, find_metric
 from aezoo.manifest import Metric, WeightsEntry
 from aezoo.models._base import Autoencoder
+from aezoo.registry import family_class
 from aezoo.samplers import KINDS
 from training.export import ROOT, edited_manifest
 from training.recipe import load_recipe
@@ -136,7 +137,12 @@ def _baselines(
 ) -> Iterator[Subject]:
     """What the models of a dataset are compared with, where it has any figure."""
     shape = entries[0].input_shape
-    flat = {entry.latent_dim for entry in entries if len(entry.latent_shape) == 1}
+    flat = {
+        entry.latent_dim
+        for entry in entries
+        if len(entry.latent_shape) == 1
+        and family_class(entry.family).CODES == "continuous"
+    }
     makers: dict[str, Callable[[], baselines.Baseline]] = {
         f"pca_z{units}": _pca_maker(dataset, shape, units, data_dir)
         for units in sorted(flat)

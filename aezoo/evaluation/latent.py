@@ -30,7 +30,7 @@ _CHEN = "https://arxiv.org/abs/1802.04942"
 )
 def active_units(evaluation: Evaluation) -> Result:
     """Units whose posterior mean varies over images (Burda et al., 2016)."""
-    variance = evaluation.codes.astype("float64").var(axis=0)
+    variance = _continuous_codes(evaluation).astype("float64").var(axis=0)
     protocol = None
     if not has_known_moments(evaluation.model):
         protocol = (
@@ -49,9 +49,16 @@ def active_units(evaluation: Evaluation) -> Result:
 )
 def active_code_fraction(evaluation: Evaluation) -> Result:
     """Share of units that are on for an image."""
-    codes = np.abs(evaluation.codes)
+    codes = np.abs(_continuous_codes(evaluation))
     share = np.mean(codes > 0.01 * codes.max(axis=0), axis=1)
     return mean_with_error(share)
+
+
+def _continuous_codes(evaluation: Evaluation) -> np.ndarray:
+    """Codes without the class that they may end in: `(n, units)`."""
+    model = evaluation.model
+    units = model.latent_dim if model.CODES == "mixed" else None
+    return evaluation.codes[:, :units]
 
 
 def is_diagonal(model: Autoencoder) -> bool:

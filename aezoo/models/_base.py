@@ -89,6 +89,9 @@ class Autoencoder(Steps, keras.Model):
     TINY_CONFIG: ClassVar[dict[str, Any]] = {}
     HEADS: ClassVar[tuple[str, ...]] = ("z",)
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features")
+    # Units of a code: "continuous"; "discrete", of finitely many values; or "mixed",
+    # `latent_dim` continuous ones and then a class as a one-hot row.
+    CODES: ClassVar[str] = "continuous"
     # What `sample` returns, for the protocols of metrics.
     SAMPLES: ClassVar[str] = "means of p(x|z), z from the prior"
     # Arguments of the bases that a family computes from its own, and does not take.
@@ -616,7 +619,7 @@ class Autoencoder(Steps, keras.Model):
         if "sampling" in self.TASKS:
             return self.sample_prior(n, generator)
         fitted = ", ".join(f"`sampler={kind!r}`" for kind in self.samplers)
-        has = f"It has {fitted}." if fitted else how_to_fit("gmm")
+        has = f"It has {fitted}." if fitted else how_to_fit(self)
         raise UnsupportedOperationError(
             f"{self.family!r} has no prior over its codes, so it cannot sample. {has} "
             "`aezoo.list_models(task='sampling')` lists the models that can."

@@ -24,6 +24,7 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
     """
 
     HEADS: ClassVar[tuple[str, ...]] = ("z_encoded",)
+    CODES: ClassVar[str] = "discrete"
     num_codes: int
 
     @property

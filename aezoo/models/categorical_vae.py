@@ -45,6 +45,7 @@ class CategoricalVAE(ConvVAE):
         "num_classes": 4,
     }
     HEADS: ClassVar[tuple[str, ...]] = ("z_logits",)
+    CODES: ClassVar[str] = "discrete"
     DERIVED_ARGUMENTS: ClassVar[frozenset[str]] = frozenset({"latent_dim"})
 
     def __init__(

@@ -145,7 +145,11 @@ class SemiSupervisedVAE(ConvNetwork, LabelledAutoencoder):
             `0.1 * images / labelled images` here. As the trunk is shared, most images
             then end in one class; `5 * images / labelled images` keeps them apart: the
             default for 100 labels among 60,000.
-        **kwargs: As in `ConvNetwork` and `VariationalAutoencoder`.
+        **kwargs: As in `ConvNetwork` and `VariationalAutoencoder`, but for
+            `likelihood_scale="optimal"`.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
 
     TINY_CONFIG: ClassVar[dict[str, Any]] = {
@@ -155,12 +159,19 @@ class SemiSupervisedVAE(ConvNetwork, LabelledAutoencoder):
     }
     # The others are wider than `latent_dim`.
     HEADS: ClassVar[tuple[str, ...]] = ("z_log_var",)
+    CODES: ClassVar[str] = "mixed"
     SAMPLES: ClassVar[str] = "means of p(x|y, z), y and z from the prior"
 
     def __init__(
         self, *args: Any, classification_weight: float = 3000.0, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
+        if self.has_optimal_scale:
+            raise ValueError(
+                "`likelihood_scale` must be a number or 'learned': the optimal one is "
+                "of a single image, and here each class has its own. Received: "
+                f"likelihood_scale={self.likelihood_scale!r}."
+            )
         self.classification_weight = check_number(
             "classification_weight", classification_weight, low=0.0
         )
@@ -290,8 +301,6 @@ class SemiSupervisedVAE(ConvNetwork, LabelledAutoencoder):
     ) -> dict[str, Tensor]:
         """The terms of the objective, unweighted, each of shape `(batch,)`."""
         terms = super().compute_terms(x, outputs, step)
-        if step is not None and self.has_optimal_scale:  # was just fitted
-            terms["reconstruction"] = self.reconstruction_term(x, outputs)
         return {**terms, "classification": outputs["label_nll"]}
 
     def reconstruction_term(self, x: Tensor, outputs: dict[str, Tensor]) -> Tensor:

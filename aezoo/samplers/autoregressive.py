@@ -56,7 +56,7 @@ class AutoregressiveSampler(Sampler):
     """
 
     kind: ClassVar[str] = "autoregressive"
-    IS_DISCRETE: ClassVar[bool] = True
+    CODES: ClassVar[str] = "discrete"
 
     codes: np.ndarray
     token: np.ndarray

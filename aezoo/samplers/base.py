@@ -24,7 +24,8 @@ class Sampler(abc.ABC):
     """
 
     kind: ClassVar[str] = ""
-    IS_DISCRETE: ClassVar[bool] = False
+    # Of the models that it can be fitted to; see `Autoencoder.CODES`.
+    CODES: ClassVar[str] = "continuous"
 
     latent_shape: tuple[int, ...]
     fit: Mapping[str, Any]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from aezoo.errors import UnsupportedOperationError
 from aezoo.samplers.base import Sampler
-from aezoo.samplers.kinds import KINDS
+from aezoo.samplers.kinds import CLASSES, KINDS
 
 if TYPE_CHECKING:
     from aezoo.models._base import Autoencoder
@@ -39,7 +39,7 @@ class Samplers(MutableMapping[str, Sampler]):
         has = ", ".join(map(repr, [*own, *self])) or "none"
         raise UnsupportedOperationError(
             f"The model {self._model.name!r} has no sampler {kind!r}. It has: {has}. "
-            f"{how_to_fit(kind)}"
+            f"{how_to_fit(self._model, kind)}"
         )
 
     def __getitem__(self, kind: str) -> Sampler:
@@ -79,11 +79,15 @@ class Samplers(MutableMapping[str, Sampler]):
         return f"<samplers: {', '.join(self) or 'none'}>"
 
 
-def how_to_fit(kind: str) -> str:
-    """What to do for a sampler that a model does not have."""
-    kinds = ", ".join(map(repr, KINDS))
-    wanted = kind if kind in KINDS else KINDS[0]
+def how_to_fit(model: "Autoencoder", kind: str | None = None) -> str:
+    """What to do for a sampler that a model does not have: one for its codes."""
+    kinds = [k for k, cls in CLASSES.items() if cls.CODES == model.CODES]
+    if not kinds:
+        return (
+            f"None can be fitted to {model.CODES} codes; `model.sample(n)` needs none."
+        )
+    wanted = kind if kind in kinds else kinds[0]
     return (
-        f"Fit one with `aezoo.samplers.fit_sampler(model, images, {wanted!r})`; kinds: "
-        f"{kinds}, the last for discrete codes."
+        f"Fit one with `aezoo.samplers.fit_sampler(model, images, {wanted!r})`; kinds "
+        f"for its {model.CODES} codes: {', '.join(map(repr, kinds))}."
     )

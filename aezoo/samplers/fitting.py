@@ -3,10 +3,11 @@
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from aezoo.distributions import Categorical, QuantizedCode, check_seed
+from aezoo.distributions import check_seed
 from aezoo.errors import UnsupportedOperationError
 from aezoo.registry import did_you_mean
 from aezoo.samplers.base import Sampler
+from aezoo.samplers.collection import how_to_fit
 from aezoo.samplers.kinds import CLASSES, FITTERS, KINDS
 from aezoo.validation import check_choice
 
@@ -68,17 +69,14 @@ def fit_sampler(
     checked_seed = check_seed(seed)
     if checked_seed is None:
         raise ValueError("`seed` must be a number, as a fit is kept. Received: None.")
+    if model.CODES != cls.CODES:
+        raise UnsupportedOperationError(
+            f"The sampler {kind!r} is for {cls.CODES} codes, and those of "
+            f"{model.family!r} are {model.CODES}. {how_to_fit(model)}"
+        )
     takes_labels = "labels" in inspect.signature(model.posterior).parameters
     given = {"labels": labels} if takes_labels else {}
     posterior = model.posterior(images, **given)
-    is_discrete = isinstance(posterior, QuantizedCode | Categorical)
-    if is_discrete != cls.IS_DISCRETE:
-        want, have = ("continuous", "discrete")[:: -1 if cls.IS_DISCRETE else 1]
-        raise UnsupportedOperationError(
-            f"The sampler {kind!r} is for {want} codes, and those of "
-            f"{model.family!r} are {have}. Fit "
-            f"{'autoregressive' if is_discrete else 'gmm'!r} instead."
-        )
     sampler = fitter(model, posterior, checked_seed, **options)
     model.samplers[kind] = sampler
     return sampler
