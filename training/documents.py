@@ -43,7 +43,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "fashion_mnist": (
         "Fashion-MNIST",
         (
-            *("mse", "ssim", "iwae_nll/binarised", "active_units"),
+            *("mse", "ssim", "elbo", "active_units"),
             *("codebook_perplexity", "frechet", "frechet/gmm"),
             *("frechet/autoregressive", "linear_probe"),
         ),
@@ -51,7 +51,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cifar10": (
         "CIFAR-10",
         (
-            *("mse", "psnr", "ssim", "bits_per_dim", "active_units"),
+            *("mse", "psnr", "ssim", "elbo", "active_units"),
             *("codebook_usage", "codebook_perplexity", "linear_probe"),
         ),
     ),
@@ -62,6 +62,8 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             *("dci_disentanglement", "dci_completeness", "factor_vae_score"),
         ),
     ),
+    "omniglot28": ("Omniglot", ("mse", "ssim", "elbo/binarised", "kl/binarised")),
+    "frey_faces": ("Frey faces", ("mse", "ssim", "elbo", "kl")),
 }
 OTHER_COLUMNS = (
     *("mse", "psnr", "ssim", "elbo", "iwae_nll", "iwae_nll/binarised", "kl"),
@@ -100,11 +102,9 @@ def grid_text() -> str:
         "MSE": _first_of(table, "mse"),
         "KL": _first_of(table, "kl/binarised", "kl"),
         "active units": _first_of(table, "active_units"),
-        "Frechet, prior": _first_of(table, *_variants(table, "frechet")),
-        "Frechet, mixture": _first_of(table, *_variants(table, "frechet/gmm")),
-        "Frechet, transformer": _first_of(
-            table, *_variants(table, "frechet/autoregressive")
-        ),
+        "Frechet, prior": _of_variants(table, "frechet"),
+        "Frechet, mixture": _of_variants(table, "frechet/gmm"),
+        "Frechet, transformer": _of_variants(table, "frechet/autoregressive"),
         "probe": _first_of(table, "linear_probe"),
         "seconds": [f"{entries[name].training.seconds:,.0f}" for name in names],
     }
@@ -197,13 +197,23 @@ def _present(table: Leaderboard, wanted: Sequence[str]) -> list[str]:
     return [name for name in wanted if name in known or _variants(table, name)]
 
 
-def _first_of(table: Leaderboard, *metrics: str) -> list[str]:
-    """Each row's figure of the first of these metrics that it has."""
-    columns = [table.column(metric) for metric in metrics]
-    return [
-        next((column[i] for column in columns if column[i]), "")
-        for i in range(len(table.rows))
-    ]
+def _first_of(table: Leaderboard, first: str, *others: str) -> list[str]:
+    """Each row's figure of the first of these metrics that it has.
+
+    The best of the first metric is bold; the others' figures compare with none of it.
+    """
+    plain = [[cell.strip("*") for cell in table.column(name)] for name in others]
+    return _merged([table.column(first), *plain])
+
+
+def _of_variants(table: Leaderboard, metric: str) -> list[str]:
+    """Each row's figure of the first variant that it has."""
+    return _merged([table.column(name) for name in _variants(table, metric)])
+
+
+def _merged(columns: Sequence[Sequence[str]]) -> list[str]:
+    """The first cell of each row that is not empty."""
+    return [next(filter(None, row), "") for row in zip(*columns, strict=True)]
 
 
 def _table(
