@@ -1,5 +1,6 @@
 """Adversarial autoencoder: a discriminator tells codes from codes of the prior."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from keras import ops
@@ -27,6 +28,7 @@ class AdversarialAE(CodeDiscriminator, ConvAE):
     Args:
         *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         adversarial_weight: Weight of the encoder's part against the discriminator.
+        discriminator_units: As in `CodeDiscriminator`.
         **kwargs: As in `CodeDiscriminator` and `ConvAE`.
     """
 
@@ -41,9 +43,10 @@ class AdversarialAE(CodeDiscriminator, ConvAE):
         self,
         *args: Any,
         adversarial_weight: float = 1.0,
+        discriminator_units: Sequence[int] = (256, 256),
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, discriminator_units=discriminator_units, **kwargs)
         self.adversarial_weight = check_number(
             "adversarial_weight", adversarial_weight, low=0.0
         )
