@@ -87,6 +87,8 @@ def test_published_sweeps_have_every_figure_and_a_picture() -> None:
         values = [point["value"] for point in document["points"]]
         assert tuple(values) == SWEEPS[document["argument"]].values
         for point in document["points"]:
+            names = {name.replace("/lenet_mnist_v1", "") for name in point["metrics"]}
+            assert names == set(METRICS)
             assert all(
                 "all 10,000 images" in m["protocol"] for m in point["metrics"].values()
             )
