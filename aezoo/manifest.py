@@ -81,12 +81,17 @@ class HubLocation:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsFile:
-    """The weights: file name in the weights folder, size, hash, place on the Hub."""
+    """The weights: file name in the weights folder, size, hash, place on the Hub.
+
+    `dtype` is `"float16"` where the file holds numbers in half precision, None where
+    in float32; the model computes in its own `dtype`.
+    """
 
     file: str
     bytes: int
     sha256: str
     hub: HubLocation
+    dtype: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,7 +257,8 @@ class WeightsEntry:
             f"{f', from {start}' if start else ''}",
             "recipe": self.recipe,
             "paper": self.paper,
-            "weights": f"{self.weights.file}, {self.weights.bytes / 1e6:.2f} MB, "
+            "weights": f"{self.weights.file}, {self.weights.bytes / 1e6:.2f} MB"
+            f"{f' of {self.weights.dtype}' if self.weights.dtype else ''}, "
             f"sha256 {self.weights.sha256[:12]}…, {self.license}",
         }
         if self.samplers:

@@ -21,6 +21,7 @@ from aezoo.golden import golden_inputs, golden_tensors
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
 from aezoo.registry import did_you_mean
+from training.half import halve_file, is_half
 from training.recipe import Recipe
 
 SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
@@ -43,7 +44,8 @@ def export(
 
     Args:
         name: Name of the weights.
-        model: The trained model; its optimiser is not written.
+        model: The trained model; its optimiser is not written. Stored as float16 if
+            that loses nothing (`training.half.round_weights`).
         recipe: What made it.
         data: The training split.
         metrics: Metrics by `dataset/split`, then by name.
@@ -67,6 +69,8 @@ def export(
     weights = folder / f"{name}.weights.h5"
     with atomic_path(weights) as path:
         copy.save_weights(path)
+        if is_half(copy):
+            halve_file(path)
     tensors = golden_tensors(copy, golden_inputs(copy))
     golden = folder / f"{name}.golden.npz"
     with atomic_path(golden) as path, path.open("wb") as file:
@@ -92,6 +96,7 @@ def export(
             "bytes": weights.stat().st_size,
             "sha256": sha256_of(weights),
             "hub": {"repo_id": None, "revision": None},
+            **({"dtype": "float16"} if is_half(copy) else {}),
         },
         "golden": {"file": golden.name, "sha256": sha256_of(golden)},
         "metrics": {
@@ -179,7 +184,7 @@ def check_bundle_size(name: str, model: Autoencoder) -> None:
     Raises:
         ManifestError: If the weights would exceed `MAX_BYTES`.
     """
-    size = 4 * model.count_params()
+    size = 2 * model.count_params()
     if size > MAX_BYTES:
         raise ManifestError(
             f"The weights {name!r} would take {size / 1e6:.1f} MB; at most "

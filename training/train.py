@@ -44,6 +44,7 @@ from training.export import (
     export,
     refuse_published,
 )
+from training.half import round_weights
 from training.recipe import Recipe, RecipeError, load_recipe
 
 # Images, and their labels if there are any.
@@ -116,6 +117,7 @@ def train(
                 start_from(model, hub.load(recipe.start_from))
             model.start_from_images(learnt[0], recipe.seed)
             seconds = fit(model, recipe, learnt, held_out, out)
+            round_weights(model)
     report = evaluate(model, test_data, metrics=recipe.metrics)
     metrics = {test_data.key: report.metrics}
     training = {

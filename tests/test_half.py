@@ -1,0 +1,74 @@
+"""Weights in half precision: rounded once, and then nothing is lost."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from aezoo import hub
+from aezoo.models.dense_vae import DenseVAE
+from training.half import halve_file, is_half, round_weights
+
+CONFIG = {"input_shape": (8, 8, 1), "hidden_units": (16,), "latent_dim": 3}
+
+
+def make_model(seed: int = 0) -> DenseVAE:
+    model = DenseVAE(**CONFIG)
+    model._ensure_built()
+    random = np.random.default_rng(seed)
+    model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def test_rounded_weights_are_close_and_rounding_twice_changes_nothing() -> None:
+    model = make_model()
+    before = model.get_weights()
+    assert not is_half(model)
+    round_weights(model)
+    assert is_half(model)
+    rounded = model.get_weights()
+    for old, new in zip(before, rounded, strict=True):
+        np.testing.assert_allclose(new, old, rtol=2.0**-11, atol=2.0**-25)
+        assert new.dtype == old.dtype == np.float32
+    round_weights(model)
+    for first, second in zip(rounded, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(second, first)
+
+
+def test_a_halved_file_has_half_the_bytes_and_reads_the_same(tmp_path: Path) -> None:
+    model = make_model()
+    round_weights(model)
+    path = tmp_path / "a.weights.h5"
+    model.save_weights(path)
+    size = path.stat().st_size
+    halve_file(path)
+    saved = 2 * model.count_params()
+    assert size - path.stat().st_size == pytest.approx(saved, rel=0.2)
+    other = make_model(1)
+    hub.read_weights(other, path, "the model")
+    for first, second in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(second, first)
+    first = path.read_bytes()
+    model.save_weights(path)
+    halve_file(path)
+    assert path.read_bytes() == first
+    with h5py.File(path) as file:
+        kinds: set[str] = set()
+        file.visititems(
+            lambda _, item: (
+                kinds.add(str(item.dtype)) if hasattr(item, "dtype") else None
+            )
+        )
+    assert "float32" not in kinds
+
+
+@pytest.mark.parametrize("value", [1e5, np.inf, np.nan])
+def test_numbers_beyond_half_precision_are_refused(value: float) -> None:
+    model = make_model()
+    weights = model.get_weights()
+    weights[1][2] = value
+    model.set_weights(weights)
+    with pytest.raises(ValueError, match=r"float16 cannot. Received: "):
+        round_weights(model)
+    assert not is_half(model)
