@@ -25,6 +25,7 @@ import dataclasses
 import fnmatch
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +57,7 @@ LEARNING_RATES = {"fine-tuned": 1e-4, "random": 1e-3}
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 COMPONENTS = 64
 NEIGHBOURS = 10
+SPREADING_ROUNDS = 100
 COLUMNS = (
     *("source", "target", "layer", "method", "labels_per_class", "seed"),
     *("accuracy", "steps", "seconds"),
@@ -169,14 +171,28 @@ class Features:
             values /= self.std
 
     @cached_property
-    def graph(self) -> tuple[np.ndarray, np.ndarray]:
+    def components(self) -> tuple[np.ndarray, np.ndarray]:
         """Principal components of unit length: neighbours are found among these."""
         from sklearn.decomposition import PCA
         from sklearn.preprocessing import normalize
 
-        components = PCA(COMPONENTS, svd_solver="randomized", random_state=0)
-        train = normalize(components.fit_transform(self.train))
-        return train, normalize(components.transform(self.test))
+        units = min(COMPONENTS, *self.train.shape)
+        model = PCA(units, svd_solver="randomized", random_state=0)
+        train = normalize(model.fit_transform(self.train))
+        return train, normalize(model.transform(self.test))
+
+    @cached_property
+    def graph(self) -> Any:
+        """Nearest neighbours of training images, either way; the nearer, the heavier.
+
+        Returns:
+            Sparse matrix of Gaussian weights, whose scale is the mean distance.
+        """
+        from sklearn.neighbors import kneighbors_graph
+
+        graph = kneighbors_graph(self.components[0], NEIGHBOURS, mode="distance")
+        graph.data = np.exp(-2 * np.square(graph.data / graph.data.mean()))
+        return graph.maximum(graph.T)
 
 
 def fit_probe(features: np.ndarray, labels: np.ndarray) -> Any:
@@ -211,7 +227,10 @@ def fit_probe(features: np.ndarray, labels: np.ndarray) -> Any:
 
 
 def spread_labels(features: Features, rows: np.ndarray, labels: np.ndarray) -> Any:
-    """Label spreading of Zhou et al. (2004) from a few training images to all.
+    """Label spreading from a few training images to all, and on to the test images.
+
+    Zhou et al. (2004), "Learning with local and global consistency", with the class
+    mass normalisation of Zhu et al. (2003): no class may take more than its share.
 
     Args:
         features: Of which the graph of nearest neighbours is made.
@@ -219,17 +238,26 @@ def spread_labels(features: Features, rows: np.ndarray, labels: np.ndarray) -> A
         labels: Their labels.
 
     Returns:
-        Labels of the test images, which take no part in the graph.
+        Labels of the test images, those of their nearest training images; they take no
+        part in the graph.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neighbors import KNeighborsClassifier
     from sklearn.semi_supervised import LabelSpreading
 
-    train, test = features.graph
+    train, test = features.components
     known = np.full(len(train), -1)
     known[rows] = labels
     model = LabelSpreading(
-        kernel="knn", n_neighbors=NEIGHBOURS, alpha=0.99, max_iter=200, tol=1e-4
+        kernel=lambda *_: features.graph, alpha=0.99, max_iter=SPREADING_ROUNDS
     )
-    return model.fit(train, known).predict(test)
+    with warnings.catch_warnings():  # so many rounds are enough to rank the classes
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        shares = model.fit(train, known).label_distributions_
+    shares = shares / np.maximum(shares.sum(axis=0), 1e-12)
+    spread = model.classes_[shares.argmax(axis=1)]
+    nearest = KNeighborsClassifier(NEIGHBOURS, weights="distance").fit(train, spread)
+    return nearest.predict(test)
 
 
 class Network:
@@ -337,6 +365,7 @@ class Laboratory:
     """What the runs of a pair share: data, features and networks."""
 
     def __init__(self, pair: Pair, data_dir: Path | None = None) -> None:
+        self.pair = pair
         self.train, self.labels = load_labelled(pair.target, "train", data_dir)
         self.test, self.test_labels = load_labelled(pair.target, "test", data_dir)
         self.backbone = aezoo.feature_extractor(

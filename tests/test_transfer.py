@@ -1,0 +1,235 @@
+"""Few-label transfer: what is compared, what is appended, what the table says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import aezoo
+from aezoo.datasets import DatasetError
+from tests.draws import exhaustive
+from training import transfer
+from training.transfer import (
+    ALL,
+    BUDGETS,
+    PAIRS,
+    Features,
+    Laboratory,
+    Network,
+    Pair,
+    Run,
+    Summary,
+    draw_labelled,
+    fit_probe,
+    measure,
+    read_results,
+    runs_of,
+    spread_labels,
+    summarise,
+)
+
+
+def blobs(count: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Three classes far apart in ten dimensions."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    return random.normal(size=(count, 10)) + 6 * np.eye(10)[labels], labels
+
+
+# --- Labels ----------------------------------------------------------------------
+
+
+def test_a_budget_holds_so_many_of_each_class_and_follows_the_seed() -> None:
+    labels = np.random.default_rng(0).integers(0, 4, 200)
+    rows = draw_labelled(labels, 7, seed=3)
+    assert len(set(rows)) == 28
+    assert (np.bincount(labels[rows]) == 7).all()
+    np.testing.assert_array_equal(rows, draw_labelled(labels, 7, seed=3))
+    assert set(rows) != set(draw_labelled(labels, 7, seed=4))
+    np.testing.assert_array_equal(draw_labelled(labels, ALL, seed=0), np.arange(200))
+
+
+def test_a_class_with_too_few_labels_is_named() -> None:
+    with pytest.raises(DatasetError, match="Class 1 has 2 labels; 3 were asked for"):
+        draw_labelled(np.array([0, 0, 0, 0, 1, 1]), 3, seed=0)
+
+
+# --- Methods ---------------------------------------------------------------------
+
+
+def test_features_are_standardised_by_the_training_images() -> None:
+    train, test = np.random.default_rng(0).normal(3, 5, (2, 50, 2, 2))
+    train[:, 0, 0] = 1.0  # a unit that never changes
+    features = Features(train, test)
+    np.testing.assert_allclose(features.train.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(features.train.std(axis=0), [0, 1, 1, 1], atol=1e-5)
+    assert features.test.shape == (50, 4)
+    assert np.isfinite(features.test).all()
+
+
+@pytest.mark.parametrize("count", [30, 1200])
+def test_a_probe_tells_blobs_apart(count: int) -> None:
+    x, labels = blobs(count)
+    x_test, labels_test = blobs(90, seed=1)
+    assert fit_probe(x, labels).score(x_test, labels_test) > 0.95
+
+
+def test_labels_spread_to_images_without() -> None:
+    x, labels = blobs()
+    x_test, labels_test = blobs(90, seed=1)
+    features = Features(x.repeat(8, axis=1), x_test.repeat(8, axis=1))
+    rows = draw_labelled(labels, 1, seed=0)
+    predicted = spread_labels(features, rows, labels[rows])
+    assert (predicted == labels_test).mean() > 0.95
+
+
+# --- Networks --------------------------------------------------------------------
+
+MODEL = "conv_ae_mnist"
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    backbone = aezoo.feature_extractor(
+        MODEL, trainable=True, layer="stage3", pooling="flatten"
+    )
+    return Network(backbone, 3)
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[np.ndarray, np.ndarray]:
+    x, labels = aezoo.digits.draw_digits(60, seed=0)
+    return x, labels % 3
+
+
+def test_a_pretrained_network_starts_with_the_answers_of_its_probe(
+    network: Network, images: tuple
+) -> None:
+    x, labels = images
+    features = network.backbone.predict(x, verbose=0)
+    scaled = Features(features, features)
+    probe = fit_probe(scaled.train, labels)
+    network.start_pretrained(probe, scaled, seed=0)
+    np.testing.assert_array_equal(network.predict(x), probe.predict(scaled.test))
+
+
+def test_training_starts_anew_and_follows_the_seed(
+    network: Network, images: tuple
+) -> None:
+    x, labels = images
+
+    def trained(seed: int) -> list[np.ndarray]:
+        network.start_random(seed)
+        network.train(x, labels, steps=3, rate=1e-3, seed=seed)
+        return network.model.get_weights()
+
+    first = trained(0)
+    other = trained(1)
+    again = trained(0)
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+    assert any(np.abs(a - b).max() > 1e-2 for a, b in zip(first, other, strict=True))
+    network.start_random(0)
+    pretrained = network.pretrained
+    fresh = network.backbone.get_weights()
+    assert any(
+        np.abs(a - b).max() > 1e-2 for a, b in zip(pretrained, fresh, strict=True)
+    )
+
+
+def test_as_many_steps_as_asked(network: Network, images: tuple) -> None:
+    x, labels = images
+    network.start_random(0)
+    network.train(x, labels, steps=5, rate=1e-3, seed=0)
+    assert int(network.model.optimizer.iterations) == 5
+
+
+# --- Runs ------------------------------------------------------------------------
+
+
+def test_pairs_name_weights_and_layers_that_there_are() -> None:
+    names = aezoo.list_models()
+    for pair in PAIRS:
+        assert pair.source in names
+        layers = [info.name for info in aezoo.feature_info(pair.source)]
+        assert pair.layer in layers
+
+
+def test_what_chance_does_not_touch_runs_once() -> None:
+    pair = Pair("a", "b", methods=("pca", "probe", "spread", "fine-tuned"))
+    runs = list(runs_of(pair, seeds=5))
+    assert len({run.key for run in runs}) == len(runs)
+    counts = {(m, b): 0 for m in pair.methods for b in BUDGETS}
+    for run in runs:
+        counts[run.method, run.labels_per_class] += 1
+    assert counts["probe", ALL] == counts["pca", ALL] == 1
+    assert counts["spread", ALL] == 0
+    assert counts["fine-tuned", ALL] == counts["probe", 1] == 5
+
+
+def test_results_are_appended_and_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = Pair("a", "b", methods=("probe", "pixels"))
+    results = tmp_path / "deep" / "r.csv"
+    asked: list[Run] = []
+
+    class Fake:
+        test_labels = np.array([0, 1, 1, 0])
+
+        def __init__(self, *_: object) -> None: ...
+
+        def predict(self, run: Run) -> np.ndarray:
+            asked.append(run)
+            if len(asked) == 5:
+                raise KeyboardInterrupt
+            return np.array([0, 1, 0, 0])
+
+    monkeypatch.setattr(transfer, "Laboratory", Fake)
+    with pytest.raises(KeyboardInterrupt):
+        measure(pair, 2, results, None)
+    assert len(read_results(results)) == 4
+    measure(pair, 2, results, None)
+    rows = read_results(results)
+    assert len(rows) == len(list(runs_of(pair, 2))) == len(asked) - 1
+    assert {row["accuracy"] for row in rows} == {"0.7500"}
+    measure(pair, 2, results, None)
+    assert read_results(results) == rows
+
+
+@exhaustive
+@pytest.mark.usefixtures("mnist")
+def test_frozen_features_beat_pixels_on_mnist() -> None:
+    laboratory = Laboratory(Pair(MODEL, "mnist", "stage3", "flatten"))
+    score = {
+        method: np.mean(
+            laboratory.predict(Run(laboratory.pair, method, 10, 0))
+            == laboratory.test_labels
+        )
+        for method in ("probe", "pixels")
+    }
+    assert score["probe"] > score["pixels"] + 0.03
+
+
+# --- Report ----------------------------------------------------------------------
+
+
+def test_the_interval_is_students() -> None:
+    summary = Summary.of([0.5, 0.6, 0.7])
+    assert summary.mean == pytest.approx(0.6)
+    assert summary.interval == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
+    assert str(summary) == "60.0 ± 24.8"
+    assert str(Summary.of([0.912])) == "91.2"
+
+
+def test_rows_become_means_in_the_order_of_budgets() -> None:
+    row = {"source": "a", "target": "b", "layer": "latent", "method": "probe"}
+    rows = [
+        {**row, "labels_per_class": str(n), "seed": str(seed), "accuracy": str(value)}
+        for n, seed, value in ((0, 0, 0.9), (1, 0, 0.2), (1, 1, 0.4))
+    ]
+    found = summarise(rows)["a", "b", "latent", "probe"]
+    assert list(found) == [1, 0]
+    assert found[1].mean == pytest.approx(0.3)
+    figure = transfer.draw("b", summarise(rows))
+    assert figure.axes[0].get_legend().get_texts()[0].get_text() == "a: probe"
