@@ -64,8 +64,22 @@ GRID: Mapping[str, tuple[Objective, ...]] = {
                 "alone, and well (6.7)."
             ),
         ),
-        Objective("conv_ae_mnist_denoising", "+ input noise of sigma 0.5"),
-        Objective("conv_ae_mnist_sparse", "+ L1 norm of rectified codes"),
+        Objective(
+            "conv_ae_mnist_denoising",
+            "+ input noise of sigma 0.5",
+            lesson=(
+                "Less than a seventh of the plain row's error from noisy images, "
+                "for 63% more from clean ones."
+            ),
+        ),
+        Objective(
+            "conv_ae_mnist_sparse",
+            "+ L1 norm of rectified codes",
+            lesson=(
+                "Of 16 units there are few to spare: 80% still fire, and the "
+                "penalty costs 79% more error."
+            ),
+        ),
         Objective(
             "contractive_conv_ae_mnist",
             "+ estimated Jacobian of the encoder",
@@ -196,9 +210,9 @@ GRID: Mapping[str, tuple[Objective, ...]] = {
             "conv_vae_mnist_ms_ssim",
             "MS-SSIM in place of a likelihood",
             lesson=(
-                "Structure in place of pixels: more squared error than any VAE "
-                "but the blurred ones, and yet the structure (MS-SSIM 0.967) of "
-                "codes that hold far more."
+                "Structure in place of pixels: the best MS-SSIM (0.967) of the "
+                "rows with 16 units, with a quarter more squared error than the "
+                "VAE's."
             ),
         ),
         Objective(

@@ -1,0 +1,52 @@
+"""The notebooks run from top to bottom, and show what they promise."""
+
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+# What each test run makes smaller.
+SMALL = {
+    "BUDGETS = (1, 3, 10)": "BUDGETS = (1, 10)",
+    "SEEDS = 3": "SEEDS = 1",
+    "TEST = 2_000": "TEST = 300",
+}
+
+
+@pytest.mark.timeout(300)
+def test_the_transfer_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = nbformat.read(EXAMPLES / "transfer.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    source = "\n".join(cell.source for cell in notebook.cells)
+    for large, small in SMALL.items():
+        assert large in source
+        for cell in notebook.cells:
+            cell.source = cell.source.replace(large, small)
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the notebook's own shows figures
+    nbclient.NotebookClient(notebook, timeout=250, kernel_name="python3").execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    text = "".join(output.get("text", "") for output in outputs)
+    accuracies = {
+        line.rpartition("  ")[0].split("  ")[0].strip(): float(line.split()[-2])
+        for line in text.splitlines()
+        if line.endswith("%")
+    }
+    assert set(accuracies) == {
+        *("pixels", "frozen features", "fine-tuned", "random weights"),
+    }
+    assert accuracies["frozen features"] > 60  # of ten digits, from 100 labels
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+def test_notebooks_carry_no_outputs() -> None:
+    """Pictures of single data items stay out of the repository."""
+    paths = sorted(EXAMPLES.glob("*.ipynb"))
+    assert paths
+    for path in paths:
+        for cell in nbformat.read(path, as_version=4).cells:
+            assert not cell.get("outputs"), path
+            assert cell.get("execution_count") is None, path
