@@ -20,6 +20,10 @@ _MODULE_OF = {
     "save": "folder",
     "fit_sampler": "samplers",
     "feature_extractor": "features",
+    "feature_info": "features",
+    "freeze_until": "features",
+    "enable_lora": "features",
+    "layerwise_learning_rates": "features",
     "evaluate": "evaluation",
     "leaderboard": "ranking",
     "verify": "verification",
@@ -44,11 +48,15 @@ __all__ = [
     "digits",
     "distributions",
     "download",
+    "enable_lora",
     "errors",
     "evaluate",
     "evaluation",
     "feature_extractor",
+    "feature_info",
     "fit_sampler",
+    "freeze_until",
+    "layerwise_learning_rates",
     "leaderboard",
     "list_families",
     "list_models",
@@ -76,7 +84,13 @@ if TYPE_CHECKING:
     )
     from aezoo.cache import download
     from aezoo.evaluation import evaluate
-    from aezoo.features import feature_extractor
+    from aezoo.features import (
+        enable_lora,
+        feature_extractor,
+        feature_info,
+        freeze_until,
+        layerwise_learning_rates,
+    )
     from aezoo.folder import save
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models
