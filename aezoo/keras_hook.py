@@ -1,4 +1,4 @@
-"""Families and extractors that Keras knows by name after `import aezoo`, in whatever order.
+"""Classes that Keras knows by name after `import aezoo`, in whatever order.
 
 `keras.saving.load_model` finds a class only if its module was imported. `import aezoo`
 stays light and imports no Keras, so the families are registered as soon as both are

@@ -114,14 +114,14 @@ def _check_channels(model: Autoencoder, channels: int, convert_channels: bool) -
         return
     if {channels, own} != {1, 3}:
         raise ValueError(
-            f"{model.name!r} takes images of {own} channels. Received: input_shape with "
-            f"{channels}. Only grey (1) and RGB (3) can be converted."
+            f"{model.name!r} takes images of {own} channels. Received: input_shape "
+            f"with {channels}. Only grey (1) and RGB (3) can be converted."
         )
     if not convert_channels:
         rule = "repeats grey as red, green and blue" if own == 3 else "makes RGB grey"
         raise ValueError(
-            f"{model.name!r} takes images of {own} channels. Received: input_shape with "
-            f"{channels}. Pass `convert_channels=True`, which {rule}."
+            f"{model.name!r} takes images of {own} channels. Received: input_shape "
+            f"with {channels}. Pass `convert_channels=True`, which {rule}."
         )
 
 

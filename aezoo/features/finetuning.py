@@ -113,8 +113,8 @@ def layerwise_learning_rates(
     extractor = find_extractor(model)
     if not model.built:
         raise ValueError(
-            f"{model.name!r} has no weights yet. Call it on images, or call its `build`, "
-            "and then `layerwise_learning_rates`."
+            f"{model.name!r} has no weights yet. Call it on images, or call its "
+            "`build`, and then `layerwise_learning_rates`."
         )
     groups = extractor.layer_groups()
     if isinstance(decay, Mapping):
