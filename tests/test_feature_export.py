@@ -83,7 +83,8 @@ def test_exports_to_a_saved_model(extractor, images, tmp_path) -> None:
     import tensorflow as tf
 
     extractor.export(str(tmp_path / "model"), verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "model")).serve(images)
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    served = loaded.serve(images)
     for name, value in extractor(images).items():
         np.testing.assert_allclose(served[name], value, atol=1e-5)
 

@@ -105,6 +105,7 @@ def feature_extractor(
     extractor.build((None, *extractor.image_shape))
     extractor.copy_weights(model.encoder)
     extractor.trainable = trainable
+    extractor(keras.Input(extractor.image_shape))  # `export` wants a call before it
     return extractor
 
 
