@@ -19,6 +19,7 @@ _MODULE_OF = {
     "push_to_hub": "publishing",
     "save": "folder",
     "fit_sampler": "samplers",
+    "encode_to_parquet": "features.streaming",
     "feature_extractor": "features",
     "evaluate": "evaluation",
     "leaderboard": "ranking",
@@ -44,6 +45,7 @@ __all__ = [
     "digits",
     "distributions",
     "download",
+    "encode_to_parquet",
     "errors",
     "evaluate",
     "evaluation",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from aezoo.cache import download
     from aezoo.evaluation import evaluate
     from aezoo.features import feature_extractor
+    from aezoo.features.streaming import encode_to_parquet
     from aezoo.folder import save
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models

@@ -1,6 +1,7 @@
 """Pretrained encoders as plain Keras models, for transfer learning."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -33,7 +34,9 @@ def feature_extractor(name: str, trainable: bool = False) -> "FeatureExtractor":
         >>> classifier = keras.Sequential([features, keras.layers.Dense(10)])
     """
     model = hub.load(name)
-    extractor = FeatureExtractor(model.family, model.config, name=f"{name}_features")
+    extractor = FeatureExtractor(
+        model.family, model.config, name=f"{Path(name).name}_features"
+    )
     extractor.build((None, *model.input_shape))
     extractor.encoder.set_weights(model.encoder.get_weights())
     extractor.trainable = trainable
