@@ -369,7 +369,7 @@ class EncodingRun:
                     yield part
                 else:
                     skipped.add(unreadable)
-                    bar.initial += part.stop - part.start  # the speed is this run's
+                    bar.initial = bar.n + part.stop - part.start  # speed is this run's
                     bar.update(part.stop - part.start)
 
         with (
@@ -383,7 +383,7 @@ class EncodingRun:
                     skipped.add(batch.unreadable)
                     if encoder is None:
                         encoder = load()
-                        self._check_space(encoder.dim, len(self.stream) - bar.n)
+                        self._check_space(encoder.dim, len(self.stream) - part.start)
                     rows.add(batch, encoder(batch.images))
                     _count_notes(notes, batch)
                     bar.update(len(batch))
