@@ -19,6 +19,7 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_ENABLE_METRICS_COLLECTION="0",
     RAY_memory_monitor_refresh_ms="0",
+    RAY_worker_niceness="0",
     # The name is Ray's; where it is off, a node's own address is the loopback's.
     RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
     # JAX starts faster than TensorFlow.
