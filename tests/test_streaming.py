@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import filelock
@@ -390,7 +391,7 @@ def test_a_folder_without_a_readable_image_gives_no_rows(
 def test_a_small_disk_is_told_before_or_meanwhile(
     folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = shutil._ntuple_diskusage(10, 9, 1)  # type: ignore[attr-defined]
+    usage = SimpleNamespace(total=10, used=9, free=1)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: usage)
         with pytest.raises(OSError, match=r"need about 0 MB in .*0 MB are free"):

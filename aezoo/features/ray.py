@@ -71,7 +71,7 @@ class Encoder:
                 f"`read_images(..., size=({height}, {width}), "
                 f"mode={'L' if channels == 1 else 'RGB'!r})`."
             )
-        pixels = np.stack([np.reshape(i, self._encode.input_shape) for i in images])
+        pixels = np.array(list(images)).reshape(-1, height, width, channels)
         kept = {
             column: values
             for column, values in batch.items()

@@ -755,7 +755,7 @@ def read_features(path: str | Path) -> Features:
     vectors = table["feature"].combine_chunks()
     return Features(
         np.array(table["path"].to_pylist()),
-        None if column.null_count else column.to_numpy(),
+        None if column.null_count else np.array(column.to_pylist()),
         vectors.flatten().to_numpy().reshape(-1, dim),
         metadata,
     )
