@@ -19,6 +19,7 @@ _MODULE_OF = {
     "push_to_hub": "publishing",
     "save": "folder",
     "fit_sampler": "samplers",
+    "encode_to_parquet": "features.streaming",
     "feature_extractor": "features",
     "feature_info": "features",
     "freeze_until": "features",
@@ -49,6 +50,7 @@ __all__ = [
     "distributions",
     "download",
     "enable_lora",
+    "encode_to_parquet",
     "errors",
     "evaluate",
     "evaluation",
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
         freeze_until,
         layerwise_learning_rates,
     )
+    from aezoo.features.streaming import encode_to_parquet
     from aezoo.folder import save
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models

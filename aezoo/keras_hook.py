@@ -56,7 +56,8 @@ def register_families() -> None:
     )
     if not is_busy and keras.config.backend() in BACKENDS:
         importlib.import_module("aezoo.models")
-        importlib.import_module("aezoo.features")
+        importlib.import_module("aezoo.features.extractor")
+        importlib.import_module("aezoo.features.finetuning")
 
 
 def watch() -> None:
