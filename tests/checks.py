@@ -37,7 +37,7 @@ Family = type[Autoencoder]
 # Outputs of `call` that are integers.
 INTEGERS = {"indices"}
 # Arguments that set the size of the code, in families that have them.
-CODE_SIZES = ("code_dim", "levels", "num_variables", "latent_dim")
+CODE_SIZES = ("code_dim", "levels", "num_variables", "latent_dim", "num_filters")
 
 # --- Models and data that the checks share -------------------------------------
 

@@ -22,7 +22,7 @@ from aezoo.ranking import (
     leaderboard,
     measured_datasets,
 )
-from training import sweeps
+from training import sweeps, transfer
 from training.export import ROOT
 from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES
 from training.sweeps import SWEEPS, Results
@@ -77,7 +77,12 @@ OTHER_COLUMNS = (
 def readme_text() -> str:
     """The README with what is generated between its markers."""
     text = README.read_text(encoding="utf-8")
-    regions = {"grid": grid_text(), "models": models_text(), "sweeps": sweeps_text()}
+    regions = {
+        "grid": grid_text(),
+        "models": models_text(),
+        "sweeps": sweeps_text(),
+        "transfer": transfer_text(),
+    }
     for name, content in regions.items():
         start, end = START.format(name), END.format(name)
         before, rest = text.split(start)
@@ -169,6 +174,31 @@ def sweeps_text() -> str:
         for sweep, results in found
         if results is not None
     )
+
+
+def transfer_text() -> str:
+    """A table and a picture of each dataset that features were carried over to."""
+    summaries = transfer.summarise(transfer.read_results())
+    sections = []
+    for target in dict.fromkeys(key[1] for key in summaries):
+        lines = [
+            [
+                f"`{source}`" if source else "",
+                layer,
+                method,
+                *(str(budgets.get(budget, "")) for budget in transfer.BUDGETS),
+            ]
+            for (source, of, layer, method), budgets in summaries.items()
+            if of == target
+        ]
+        counts = [str(budget or "all") for budget in transfer.BUDGETS]
+        headings = ["weights", "layer", "method", *counts]
+        sections.append(
+            f"Test accuracy on {target} in percent, by labels per class:\n\n"
+            f"{_table(headings, lines, text_columns=3)}\n\n"
+            f"![Accuracy over labels per class](docs/transfer/{target}.png)\n"
+        )
+    return "\n".join(sections)
 
 
 def _sweep_table(results: Results) -> str:

@@ -1,0 +1,578 @@
+"""Does pretraining help? Few labels, five seeds, and what else could have been done.
+
+    python -m training.transfer
+    python -m training.transfer --source 'patch_ae_*' --target mnist
+
+For each pair of pretrained weights and target dataset, and each number of labels per
+class, measures the accuracy on the whole test split of
+
+- `probe`: logistic regression on frozen features;
+- `spread`: label spreading over the nearest neighbours of frozen features, which also
+  uses the training images without a label;
+- `fine-tuned`: that probe and the encoder, trained on together (Kumar et al., 2022,
+  https://arxiv.org/abs/2202.10054);
+- `random`: the same network from random weights, for as many steps;
+- `pixels` and `pca`: logistic regression on pixels, and on principal components of the
+  training images.
+
+Appends to `results/transfer.csv`, a row per run: what is there is not run again.
+Then draws the curves, `docs/transfer/<target>.png`; `python -m training.documents` puts
+the table into the README.
+"""
+
+import csv
+import dataclasses
+import fnmatch
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import click
+import filelock
+import keras
+import numpy as np
+
+import aezoo
+from aezoo import datasets, plots
+from aezoo.datasets import DatasetError
+from aezoo.errors import AezooError
+from training.export import ROOT
+
+RESULTS = ROOT / "results" / "transfer.csv"
+FIGURES = ROOT / "docs" / "transfer"
+SEEDS = 5
+ALL = 0  # labels per class: all that there are
+BUDGETS = (1, 10, 100, ALL)
+# Steps of training by labels per class; the same for `fine-tuned` and `random`.
+STEPS = {1: 100, 10: 200, 100: 400, ALL: 800}
+BATCH_SIZE = 64
+LEARNING_RATES = {"fine-tuned": 1e-4, "random": 1e-3}
+# Penalties that the probe of all labels chooses from, by a tenth of them.
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+COMPONENTS = 64
+NEIGHBOURS = 10
+COLUMNS = (
+    *("source", "target", "layer", "method", "labels_per_class", "seed"),
+    *("accuracy", "steps", "seconds"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Pretrained weights, and the dataset that they are to serve.
+
+    Attributes:
+        source: Name of the weights.
+        target: Name of the dataset.
+        layer: Whose features are taken.
+        pooling: Of those features, as in `aezoo.feature_extractor`.
+        methods: What is compared.
+        trained_budgets: Labels per class for which the encoder is trained; 0 is all.
+    """
+
+    source: str
+    target: str
+    layer: str = "latent"
+    pooling: str | None = None
+    methods: tuple[str, ...] = ("probe", "fine-tuned")
+    trained_budgets: tuple[int, ...] = BUDGETS
+
+    @property
+    def where(self) -> str:
+        """The layer and how it is pooled."""
+        return f"{self.layer}/{self.pooling}" if self.pooling else self.layer
+
+
+ALL_METHODS = ("pixels", "pca", "probe", "spread", "fine-tuned", "random")
+# Small networks are trained on all labels, too.
+FEW = (1, 10, 100)
+FROM_RANDOM = ("probe", "fine-tuned", "random")
+
+
+def _conv(
+    source: str, target: str, methods: tuple[str, ...] = ("probe", "fine-tuned")
+) -> Pair:
+    """The last feature map of a convolutional encoder: 4x4 positions."""
+    return Pair(source, target, "stage3", "flatten", methods)
+
+
+PAIRS = (
+    Pair("patch_ae_mnist", "mnist", methods=ALL_METHODS, trained_budgets=FEW),
+    Pair("patch_ae_fashion_mnist", "fashion_mnist", "latent", None, ALL_METHODS, FEW),
+    # One network, many objectives.
+    _conv("conv_ae_mnist", "mnist", FROM_RANDOM),
+    _conv("conv_ae_mnist_denoising", "mnist"),
+    _conv("conv_ae_mnist_sparse", "mnist"),
+    _conv("contractive_conv_ae_mnist", "mnist"),
+    _conv("conv_vae_mnist", "mnist"),
+    _conv("beta_vae_mnist", "mnist"),
+    Pair("masked_ae_mnist", "mnist", methods=FROM_RANDOM, trained_budgets=FEW),
+    # From other images.
+    _conv("conv_vae_omniglot_z32", "mnist", FROM_RANDOM),
+    _conv("conv_ae_fashion_mnist", "mnist"),
+    _conv("conv_ae_fashion_mnist", "fashion_mnist", FROM_RANDOM),
+    _conv("conv_ae_mnist", "fashion_mnist"),
+    # A deep network with batch normalisation, and one wide layer.
+    Pair("resnet_ae_cifar10_r18", "cifar10", "pool", None, FROM_RANDOM, FEW),
+    Pair("resnet_ae_cifar10_r18", "mnist", "pool", None, FROM_RANDOM, FEW),
+    Pair("patch_ae_cifar10", "cifar10", "latent", None, ALL_METHODS, (10, 100)),
+)
+
+
+# --- Methods ---------------------------------------------------------------------
+
+
+def draw_labelled(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
+    """Rows of so many examples of each class, drawn by seed.
+
+    Args:
+        labels: Integers, `(n,)`.
+        per_class: How many of each; 0 is all.
+        seed: Of the draw.
+
+    Returns:
+        Rows, by class; `(classes * per_class,)`.
+
+    Raises:
+        DatasetError: If a class has fewer.
+    """
+    if per_class == ALL:
+        return np.arange(len(labels))
+    generator = np.random.default_rng(seed)
+    rows = []
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if count < per_class:
+            raise DatasetError(
+                f"Class {label} has {count} labels; {per_class} were asked for. Ask "
+                "for fewer."
+            )
+        of_class = np.flatnonzero(labels == label)
+        rows.append(generator.choice(of_class, per_class, replace=False))
+    return np.concatenate(rows)
+
+
+class Features:
+    """Features of training and test images, standardised by all training images."""
+
+    def __init__(self, train: np.ndarray, test: np.ndarray) -> None:
+        self.train = train.reshape(len(train), -1).astype("float32")
+        self.test = test.reshape(len(test), -1).astype("float32")
+        self.mean, self.std = self.train.mean(axis=0), self.train.std(axis=0)
+        self.std[self.std < 1e-6] = 1.0
+        for values in (self.train, self.test):
+            values -= self.mean
+            values /= self.std
+
+    @cached_property
+    def graph(self) -> tuple[np.ndarray, np.ndarray]:
+        """Principal components of unit length: neighbours are found among these."""
+        from sklearn.decomposition import PCA
+        from sklearn.preprocessing import normalize
+
+        components = PCA(COMPONENTS, svd_solver="randomized", random_state=0)
+        train = normalize(components.fit_transform(self.train))
+        return train, normalize(components.transform(self.test))
+
+
+def fit_probe(features: np.ndarray, labels: np.ndarray) -> Any:
+    """Logistic regression; from 1,000 labels on its penalty is chosen by some of them.
+
+    Args:
+        features: Standardised features, `(n, d)`.
+        labels: Integers, `(n,)`.
+
+    Returns:
+        The fitted `sklearn.linear_model.LogisticRegression`.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+
+    def fit(strength: float, x: np.ndarray, y: np.ndarray) -> Any:
+        return LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(x, y)
+
+    if len(labels) < 1_000:
+        return fit(1.0, features, labels)
+    x, x_held, y, y_held = train_test_split(
+        *(features, labels),
+        train_size=min(len(labels) * 9 // 10, 10_000),
+        test_size=min(len(labels) // 10, 5_000),
+        random_state=0,
+        stratify=labels,
+    )
+    scores = {
+        strength: fit(strength, x, y).score(x_held, y_held) for strength in STRENGTHS
+    }
+    return fit(max(scores, key=lambda strength: scores[strength]), features, labels)
+
+
+def spread_labels(features: Features, rows: np.ndarray, labels: np.ndarray) -> Any:
+    """Label spreading of Zhou et al. (2004) from a few training images to all.
+
+    Args:
+        features: Of which the graph of nearest neighbours is made.
+        rows: The training images with a label.
+        labels: Their labels.
+
+    Returns:
+        Labels of the test images, which take no part in the graph.
+    """
+    from sklearn.semi_supervised import LabelSpreading
+
+    train, test = features.graph
+    known = np.full(len(train), -1)
+    known[rows] = labels
+    model = LabelSpreading(
+        kernel="knn", n_neighbors=NEIGHBOURS, alpha=0.99, max_iter=200, tol=1e-4
+    )
+    return model.fit(train, known).predict(test)
+
+
+class Network:
+    """A classifier on an encoder, whose training starts anew as often as asked."""
+
+    def __init__(self, backbone: keras.Model, num_classes: int) -> None:
+        self.backbone = backbone
+        self.pretrained = backbone.get_weights()
+        self.head = keras.layers.Dense(num_classes)
+        self.model = keras.Sequential(
+            [
+                keras.Input(backbone.image_shape, dtype="uint8"),
+                *(backbone, keras.layers.Flatten(), self.head),
+            ]
+        )
+        self.model.compile(
+            keras.optimizers.Adam(),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    def start_pretrained(self, probe: Any, features: Features, seed: int) -> None:
+        """Start from the pretrained encoder, and a head that answers as a probe."""
+        self._start(self.pretrained, seed)
+        kernel = probe.coef_.T / features.std[:, None]
+        self.head.set_weights([kernel, probe.intercept_ - features.mean @ kernel])
+
+    def start_random(self, seed: int) -> None:
+        """Start from random weights, as the family's own training does."""
+        keras.utils.set_random_seed(seed)
+        fresh = type(self.backbone).from_config(self.backbone.get_config())
+        fresh.build((None, *fresh.image_shape))
+        self._start(fresh.get_weights(), seed)
+        shape = tuple(self.head.kernel.shape)
+        kernel = keras.initializers.GlorotUniform(seed)(shape)
+        self.head.set_weights([kernel, np.zeros(shape[-1])])
+
+    def _start(self, weights: Sequence[np.ndarray], seed: int) -> None:
+        keras.utils.set_random_seed(seed)
+        self.backbone.set_weights(weights)
+        for variable in self.model.optimizer.variables:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+
+    def train(
+        self, images: np.ndarray, labels: np.ndarray, steps: int, rate: float, seed: int
+    ) -> None:
+        """Adam on batches of labelled images, each pass over them in another order."""
+        batch = min(BATCH_SIZE, len(images))
+        generator = np.random.default_rng(seed)
+        passes = -(-steps * batch // len(images))
+        rows = np.concatenate(
+            [generator.permutation(len(images)) for _ in range(passes)]
+        )
+        rows = rows[: steps * batch]
+        self.model.optimizer.learning_rate = rate
+        self.model.fit(
+            images[rows], labels[rows], batch_size=batch, shuffle=False, verbose=0
+        )
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Classes of images, `(n,)`."""
+        logits = self.model.predict(images, batch_size=500, verbose=0)
+        return np.asarray(logits.argmax(axis=-1))
+
+
+# --- Runs ------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One row of the results, before it is measured."""
+
+    pair: Pair
+    method: str
+    labels_per_class: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of gradient descent through the encoder."""
+        return STEPS[self.labels_per_class] if self.method in LEARNING_RATES else 0
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify it."""
+        pair = self.pair
+        source = pair.source if self.method not in ("pixels", "pca") else ""
+        where = [source, pair.target, pair.where if source else "", self.method]
+        return (*where, str(self.labels_per_class), str(self.seed))
+
+
+def runs_of(pair: Pair, seeds: int) -> Iterator[Run]:
+    """All runs of a pair. What all labels decide without chance runs once."""
+    for method in pair.methods:
+        is_trained = method in LEARNING_RATES
+        for budget in pair.trained_budgets if is_trained else BUDGETS:
+            if budget == ALL and method == "spread":
+                continue
+            is_fixed = budget == ALL and not is_trained
+            for seed in range(1 if is_fixed else seeds):
+                yield Run(pair, method, budget, seed)
+
+
+class Laboratory:
+    """What the runs of a pair share: data, features and networks."""
+
+    def __init__(self, pair: Pair, data_dir: Path | None = None) -> None:
+        self.train, self.labels = load_labelled(pair.target, "train", data_dir)
+        self.test, self.test_labels = load_labelled(pair.target, "test", data_dir)
+        self.backbone = aezoo.feature_extractor(
+            pair.source,
+            trainable=True,
+            layer=pair.layer,
+            pooling=pair.pooling,
+            input_shape=self.train.shape[1:],
+            convert_channels=True,
+        )
+
+    @cached_property
+    def network(self) -> Network:
+        """The classifier."""
+        return Network(self.backbone, len(np.unique(self.labels)))
+
+    @cached_property
+    def features(self) -> Features:
+        """Of the pretrained encoder."""
+        return self._of(lambda x: self.backbone.predict(x, batch_size=500, verbose=0))
+
+    @cached_property
+    def pixels(self) -> Features:
+        """The images themselves."""
+        return self._of(lambda x: x)
+
+    @cached_property
+    def components(self) -> Features:
+        """Principal components of the training images."""
+        from sklearn.decomposition import PCA
+
+        model = PCA(COMPONENTS, svd_solver="randomized", random_state=0)
+        model.fit(self.train.reshape(len(self.train), -1))
+        return self._of(lambda x: model.transform(x.reshape(len(x), -1)))
+
+    def _of(self, function: Callable[[np.ndarray], np.ndarray]) -> Features:
+        return Features(function(self.train), function(self.test))
+
+    def predict(self, run: Run) -> np.ndarray:
+        """Classes of the test images, as a run's method learns to tell them."""
+        rows = draw_labelled(self.labels, run.labels_per_class, run.seed)
+        labels = self.labels[rows]
+        if run.method == "spread":
+            return spread_labels(self.features, rows, labels)
+        if run.method == "random":
+            self.network.start_random(run.seed)
+        else:
+            kinds = {"pixels": "pixels", "pca": "components"}
+            features: Features = getattr(self, kinds.get(run.method, "features"))
+            probe = fit_probe(features.train[rows], labels)
+            if run.method != "fine-tuned":
+                return np.asarray(probe.predict(features.test))
+            self.network.start_pretrained(probe, features, run.seed)
+        rate = LEARNING_RATES[run.method]
+        images = self.train[rows]
+        self.network.train(images, labels, run.steps, rate, run.seed)
+        return self.network.predict(self.test)
+
+
+def load_labelled(
+    name: str, split: str, data_dir: Path | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a dataset.
+
+    Raises:
+        DatasetError: If it has no labels.
+    """
+    data = datasets.load_dataset(name, split, data_dir)
+    if data.labels is None:
+        raise DatasetError(f"The dataset {data.key!r} has no labels to learn.")
+    return data.images, data.labels
+
+
+def measure(pair: Pair, seeds: int, results: Path, data_dir: Path | None) -> None:
+    """Run what a pair lacks, and append each figure as soon as it is there."""
+    done = {tuple(row[name] for name in COLUMNS[:6]) for row in read_results(results)}
+    missing = [run for run in runs_of(pair, seeds) if run.key not in done]
+    if not missing:
+        return
+    laboratory = Laboratory(pair, data_dir)
+    for run in missing:
+        start = time.monotonic()
+        accuracy = float(np.mean(laboratory.predict(run) == laboratory.test_labels))
+        seconds = time.monotonic() - start
+        append_result(
+            results, (*run.key, f"{accuracy:.4f}", run.steps, f"{seconds:.1f}")
+        )
+        click.echo(f"{' '.join(run.key)}: {accuracy:.4f} ({seconds:.0f} s)")
+
+
+def read_results(path: Path = RESULTS) -> list[dict[str, str]]:
+    """The rows that were measured; none where nothing was."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append_result(path: Path, row: Sequence[Any]) -> None:
+    """Add one row, whole, beside others that may be running."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        filelock.FileLock(f"{path}.lock"),
+        path.open("a", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        if file.tell() == 0:
+            writer.writerow(COLUMNS)
+        writer.writerow(row)
+
+
+# --- Report ----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """Accuracy of one method over its seeds.
+
+    Attributes:
+        mean: Over the seeds.
+        interval: Half the width of its 95 % interval, by Student's t; None of one run.
+    """
+
+    mean: float
+    interval: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Summary":
+        """From the accuracies of the seeds."""
+        from scipy import stats
+
+        if len(values) < 2:
+            return cls(float(np.mean(values)), None)
+        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+        return cls(float(np.mean(values)), float(half))
+
+    def __str__(self) -> str:
+        """In percent, as in the table: `91.2 ± 0.8`."""
+        if self.interval is None:
+            return f"{100 * self.mean:.1f}"
+        return f"{100 * self.mean:.1f} ± {100 * self.interval:.1f}"
+
+
+# What a row of the table is: source, target, layer, method.
+Row: TypeAlias = tuple[str, str, str, str]
+
+
+def summarise(
+    rows: Iterable[Mapping[str, str]],
+) -> dict[Row, dict[int, Summary]]:
+    """Means and intervals by source, target, layer and method, then by labels."""
+    found: dict[Row, dict[int, list[float]]] = {}
+    for row in rows:
+        key = (row["source"], row["target"], row["layer"], row["method"])
+        budgets = found.setdefault(key, {})
+        budgets.setdefault(int(row["labels_per_class"]), []).append(
+            float(row["accuracy"])
+        )
+    return {
+        key: {
+            budget: Summary.of(budgets[budget])
+            for budget in BUDGETS
+            if budget in budgets
+        }
+        for key, budgets in found.items()
+    }
+
+
+def draw(target: str, summaries: Mapping[Row, Mapping[int, Summary]]) -> Any:
+    """Accuracy over labels per class, a curve a row of the table.
+
+    Args:
+        target: The dataset whose rows are drawn.
+        summaries: As `summarise` returns them.
+
+    Returns:
+        The matplotlib figure.
+    """
+    figure = plots.new_figure(10.0, 5.0)
+    axes = figure.subplots()
+    styles = {"fine-tuned": "-", "probe": "--", "random": ":", "spread": "-."}
+    rows = {key: budgets for key, budgets in summaries.items() if key[1] == target}
+    sources = list(dict.fromkeys(key[0] for key in rows))
+    for (source, _, _, method), budgets in rows.items():
+        few = {budget: value for budget, value in budgets.items() if budget != ALL}
+        axes.errorbar(
+            list(few),
+            [100 * value.mean for value in few.values()],
+            [100 * (value.interval or 0.0) for value in few.values()],
+            label=f"{source or 'no network'}: {method}",
+            color=f"C{sources.index(source) % 10}",
+            linestyle=styles.get(method, (0, (1, 3))),
+            capsize=2.0,
+        )
+    axes.set(
+        xscale="log",
+        xlabel="labels per class",
+        ylabel="accuracy on the test split (%)",
+        title=f"Few labels of {target}: mean and 95 % interval of {SEEDS} seeds",
+    )
+    axes.set_xticks(FEW, [str(budget) for budget in FEW])
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
+    return figure
+
+
+# --- Command ---------------------------------------------------------------------
+
+
+@click.command(help=__doc__)
+@click.option("--source", default="*", help="Only weights that match a pattern.")
+@click.option("--target", default="*", help="Only datasets that match a pattern.")
+@click.option("--seeds", type=click.IntRange(1), default=SEEDS, show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Of TFDS.")
+def main(
+    source: str, target: str, seeds: int, results: Path, data_dir: Path | None
+) -> None:
+    """Command line of `measure`."""
+    chosen = [
+        pair
+        for pair in PAIRS
+        if fnmatch.fnmatch(pair.source, source) and fnmatch.fnmatch(pair.target, target)
+    ]
+    if not chosen:
+        raise click.ClickException(f"No pair is like {source!r} and {target!r}.")
+    try:
+        plots.require_matplotlib()  # before anything is measured
+        for pair in chosen:
+            measure(pair, seeds, results, data_dir)
+        if results == RESULTS:
+            summaries = summarise(read_results())
+            for name in sorted({pair.target for pair in chosen}):
+                plots.save_figure(draw(name, summaries), FIGURES / f"{name}.png")
+    except (AezooError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
