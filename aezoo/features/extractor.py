@@ -343,7 +343,7 @@ class FeatureExtractor(keras.Model):
         if not encoder.built and LATENT in self.layer_names:
             encoder.build(shape)
         elif not encoder.built:
-            encoder.build_stages(shape, self.layer_names)  # type: ignore[attr-defined]
+            encoder.build_stages(shape, self.layer_names)
             encoder.built = True
         if self.lora_rank is not None:
             self.add_lora(self.lora_rank)
@@ -357,7 +357,7 @@ class FeatureExtractor(keras.Model):
         own, others = self.encoder, encoder
         for stage, other in zip(
             own.stages_of(self.layer_names),
-            others.stages_of(self.layer_names),  # type: ignore[attr-defined]
+            others.stages_of(self.layer_names),
             strict=True,
         ):
             for layer, source in zip(stage.layers, other.layers, strict=True):

@@ -1,6 +1,7 @@
 """What families that learn from labels share: labels in every entry point."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -52,12 +53,14 @@ class LabelledEncoder(Encoder):
         """Parameters of the posterior, from the output of the last stage."""
         return self.encoder.outputs(x)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """Build the encoder for images `(batch, height, width, channels)`."""
         *shape, channels = input_shape
         self.encoder.build((*shape, channels + self.num_classes))  # type: ignore[operator]
 
-    def call(self, inputs: Tensor, classes: Tensor) -> dict[str, Tensor]:
+    def call(  # type: ignore[override]
+        self, inputs: Tensor, classes: Tensor
+    ) -> dict[str, Tensor]:
         """Parameters of the posterior, given classes `(batch, num_classes)`."""
         height, width = inputs.shape[1:3]
         planes = ops.cast(classes, inputs.dtype)[:, None, None, :]
