@@ -208,7 +208,8 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         if not self.built:
             self.build(variables)
         factors = [self.factors[self._get_variable_index(v)] for v in variables]
-        before = [ops.convert_to_tensor(v) for v in variables]
+        # copies: `convert_to_tensor` may give the variable itself, which will move
+        before = [ops.copy(v) for v in variables]
         self.optimizer.apply(grads, variables)
         for variable, start, factor in zip(variables, before, factors, strict=True):
             if factor != 1.0:

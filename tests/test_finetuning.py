@@ -51,11 +51,11 @@ def compile_(model: keras.Model, optimizer) -> None:
 
 
 def moves(model: keras.Model, images: np.ndarray) -> dict[str, float]:
-    """How far each weight goes in one step, by its path from the layer on."""
+    """How far each weight goes in one step, by its path inside encoder or model."""
     before = [np.array(w) for w in model.weights]
     model.fit(images, np.ones((len(images), 2)), verbose=0)
     return {
-        "/".join(w.path.split("/")[-3:]): float(np.abs(np.asarray(w) - old).max())
+        without_models(w.path): float(np.abs(np.asarray(w) - old).max())
         for w, old in zip(model.weights, before, strict=True)
     }
 
@@ -64,14 +64,18 @@ def moved(model: keras.Model, images: np.ndarray) -> set[str]:
     return {path for path, move in moves(model, images).items() if move > 0.0}
 
 
+def without_models(path: str) -> str:
+    """A weight's path without the names of models and encoders, which count up."""
+    return re.sub(r"\b(sequential|\w+_encoder|\w+_features)(_\d+)?/", "", path)
+
+
 def stage_of(path: str) -> str:
     """The layer that a weight is of: `block_1_2/conv_1/kernel` is of `stage1`."""
-    found = re.search(r"(?:conv|block)_(\d)", path)
+    layer = path.split("/")[0]
+    found = re.match(r"(?:conv|block)_(\d)", layer)
     if found:
         return f"stage{found[1]}"
-    if "/dense_1/" in path:
-        return "hidden1"
-    return "latent" if "/z/" in f"/{path}" else "new"
+    return {"dense_1": "hidden1", "z": "latent", "new": "new"}[layer]
 
 
 # --- Batch normalisation ----------------------------------------------------------
@@ -131,7 +135,7 @@ def test_statistics_of_frozen_layers_are_frozen(images) -> None:
     extractor = aezoo.feature_extractor(network(), trainable=True)
     aezoo.freeze_until(extractor, "stage1")
     paths = moved(classifier(extractor), images)
-    means = {path.split("/")[-3] for path in paths if "moving_mean" in path}
+    means = {path.split("/")[0] for path in paths if "moving_mean" in path}
     assert means == {"block_2_1"}
 
 
@@ -217,7 +221,7 @@ def test_lora_is_enabled_once_and_of_a_rank() -> None:
 # --- Learning rates by layer ------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_lower_layers_learn_slower(images, name) -> None:
     """Each step is the optimiser's, times the factor of its layer."""
     source = network(None)
@@ -249,9 +253,10 @@ def test_factors_by_layer(images) -> None:
 
 
 def test_learning_rates_are_saved_and_resumed(images, tmp_path) -> None:
-    model = classifier(aezoo.feature_extractor(network(None), trainable=True))
+    source = aezoo.create("dense_ae", input_shape=SHAPE, hidden_units=(4,))
+    model = classifier(aezoo.feature_extractor(source, trainable=True))
     adam = keras.optimizers.Adam(0.01)
-    model.compile(aezoo.layerwise_learning_rates(model, adam, 0.5), "mse")
+    model.compile(aezoo.layerwise_learning_rates(model, adam, 0.5), "mse")  # a graph
     y = np.ones((len(images), 2))
     model.fit(images, y, verbose=0)
     model.save(tmp_path / "model.keras")

@@ -302,7 +302,7 @@ class FeatureExtractor(keras.Model):
                 _freeze_variables(inner, but="lora_kernel")
         for layer in self._frozen_layers(groups):
             layer.trainable = False
-        if self.freeze_batch_norm:
+        if self.freeze_batch_norm or self.lora_rank is not None:
             for inner in _flat([self.encoder]):
                 if isinstance(inner, keras.layers.BatchNormalization):
                     inner.trainable = False
