@@ -44,7 +44,8 @@ def enable_lora(model: keras.Model, rank: int) -> None:
     (https://arxiv.org/abs/2106.09685), by the `enable_lora` of Keras's own dense and
     convolutional layers: each kernel stays, and a product of two matrices of this rank
     is added to it. All other weights of the extractor are frozen, batch-norm
-    statistics included. Layers that `freeze_until` froze get none. The features are the same until something is trained.
+    statistics included. Layers that `freeze_until` froze get none. The features are
+    the same until something is trained.
 
     Compile the model afterwards. Saving it merges the product into the kernels.
 
