@@ -580,10 +580,14 @@ _SOURCE = (
     "mnist/test, or an .npz file with `images` and, if any, `labels`."
 )
 _layer = click.option(
-    "--layer", help="Layer whose output the features are. [default: the code]"
+    "--layer",
+    help="Layer whose output the features are, e.g. pool; `aezoo.feature_info(NAME)` "
+    "lists them. [default: the code]",
 )
 _pooling = click.option(
-    "--pooling", help="How features of several positions become one row, e.g. avg."
+    "--pooling",
+    type=click.Choice(["avg", "max"]),
+    help="Mean or maximum over positions. [default: all positions, in one row]",
 )
 _batch_size = click.option(
     "--batch-size",

@@ -3,7 +3,8 @@
 `python -m tests.kill_everywhere FOLDER SCRATCH` forks one process after the other. The
 i-th dies by SIGKILL at its i-th step: before or after anything that it does to a file,
 or between two batches. The next one must finish its work. Prints JSON. Keras is not
-involved, so that a fork is safe and cheap.
+involved, so that a fork is safe and cheap; nor is the disk waited for, whose caches
+outlive a process.
 """
 
 import json
@@ -56,6 +57,7 @@ def encode(folder: str, output: Path, dies_at: int | None) -> None:
 
         return call
 
+    os.fsync = lambda _: None
     for name in CALLS:
         setattr(os, name, watched(getattr(os, name)))
     run = EncodingRun("conv_ae_mnist_z32", folder, output, batch_size=4, part_size=8)
