@@ -16,8 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock  # noqa: F401  # what every fork would import anew
 import numpy as np
+import pandas as pd  # noqa: F401
 import pyarrow.parquet as pq
+from PIL import PngImagePlugin  # noqa: F401
 
 from aezoo.features.streaming import EncodingRun
 
