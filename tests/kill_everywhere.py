@@ -3,7 +3,8 @@
 `python -m tests.kill_everywhere FOLDER SCRATCH` forks one process after the other. The
 i-th dies by SIGKILL at its i-th step: before or after anything that it does to a file,
 or between two batches. The next one must finish its work. Prints JSON. Keras is not
-involved, so that a fork is safe and cheap.
+involved, so that a fork is safe and cheap; nor is the disk waited for, whose caches
+outlive a process.
 """
 
 import json
@@ -15,8 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock  # noqa: F401  # what every fork would import anew
 import numpy as np
+import pandas as pd  # noqa: F401
 import pyarrow.parquet as pq
+from PIL import PngImagePlugin  # noqa: F401
 
 from aezoo.features.streaming import EncodingRun
 
@@ -56,6 +60,7 @@ def encode(folder: str, output: Path, dies_at: int | None) -> None:
 
         return call
 
+    os.fsync = lambda _: None
     for name in CALLS:
         setattr(os, name, watched(getattr(os, name)))
     run = EncodingRun("conv_ae_mnist_z32", folder, output, batch_size=4, part_size=8)

@@ -15,6 +15,7 @@ import aezoo
 from aezoo.digits import draw_digits
 from aezoo.errors import UnsupportedOperationError
 from aezoo.features.ray import Encoder
+from tests.draws import exhaustive
 
 ROOT = Path(__file__).parent.parent
 NAME = "conv_ae_mnist_z32"
@@ -47,6 +48,7 @@ def test_what_is_no_batch_of_images_is_refused(encoder: Encoder) -> None:
 
 
 @pytest.mark.slow
+@exhaustive  # about a minute: two nodes and four workers start
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
     reason='needs Ray: `pip install "aezoo[ray]"`',

@@ -226,7 +226,7 @@ def test_encode_tells_parquet_and_archives_apart(folder: Path, tmp_path: Path) -
         *("encode", NAME, image, image, "-o", f"{out}.parquet"), code=2
     )
     assert "--layer belongs to .parquet files" in fail(
-        *("encode", NAME, image, "-o", f"{out}.npz", "--layer", "conv_0"), code=2
+        *("encode", NAME, image, "-o", f"{out}.npz", "--layer", "stage1"), code=2
     )
     assert "There is no folder" in fail(
         *("encode", NAME, tmp_path / "no", "-o", f"{out}.parquet")
@@ -257,6 +257,20 @@ def test_nearest_finds_the_image_itself(
         np.testing.assert_array_equal(shown, np.asarray(Image.open(path)))
 
 
+def test_commands_take_features_of_a_layer(folder: Path, tmp_path: Path) -> None:
+    output, layer = tmp_path / "out.parquet", ("--layer", "stage1", "--pooling", "avg")
+    told = succeed("encode", NAME, folder, "-o", output, *layer)
+    stage = next(info for info in aezoo.feature_info(NAME) if info.name == "stage1")
+    assert f"12 rows of {stage.num_channels} numbers" in told
+    query = folder / "class1" / "05.png"
+    for source in (folder, output):
+        rows = json.loads(succeed("nearest", NAME, query, source, *layer, "--json"))
+        assert rows[0]["path"] == str(query)
+    assert "Did you mean 'stage1'" in fail(
+        "nearest", NAME, query, folder, "--layer", "stage11"
+    )
+
+
 def test_cluster_writes_a_table_and_a_picture(folder: Path, tmp_path: Path) -> None:
     table, picture = tmp_path / "out.csv", tmp_path / "out.png"
     told = succeed(
@@ -278,22 +292,33 @@ def test_cluster_writes_a_table_and_a_picture(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("method", ["mahalanobis", "knn", "reconstruction"])
-def test_outliers_ranks_what_is_strange(
-    folder: Path, tmp_path: Path, method: str
+def test_outliers_ranks_images_by_their_scores(
+    folder: Path, tmp_path: Path, parquet: Path, method: str
 ) -> None:
-    strange = folder / "class0" / "strange.png"
-    noise = np.random.default_rng(0).integers(0, 256, (28, 28)).astype("uint8")
-    Image.fromarray(noise).save(strange)
-    table, picture = tmp_path / "out.parquet", tmp_path / "out.png"
+    table, picture = tmp_path / "out.csv", tmp_path / "out.png"
     told = succeed(
         *("outliers", NAME, folder, "--method", method, "-k", 2, "-n", 4),
         *("-o", table, "--picture", picture),
     )
-    assert told.splitlines()[1].split()[:2] == ["1", str(strange)]
-    scores = pq.read_table(table)["score"].to_pylist()
-    assert len(scores) == 13
-    assert scores == sorted(scores, reverse=True)
-    assert picture.is_file()
+    if method == "reconstruction":
+        model = aezoo.load(NAME)
+        found = reconstruction_errors(model, open_stream(folder, model.input_shape))
+        scores = dict(zip(found.paths, found.errors, strict=True))
+    else:
+        encoded = read_features(parquet)
+        found = outlier_scores(encoded.features, None, method, k=2)
+        scores = dict(zip(encoded.paths, found, strict=True))
+    ranked = sorted(scores, key=lambda path: -scores[path])
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == ranked
+    written = [float(row["score"]) for row in rows]
+    assert written == pytest.approx([scores[path] for path in ranked], rel=1e-4)
+    lines = told.splitlines()
+    assert lines[0].split() == ["rank", "path", "score"]
+    assert [line.split()[1] for line in lines[1:5]] == ranked[:4]
+    with Image.open(picture) as image:
+        assert image.width == image.height, "four images, two by two"
 
 
 def test_outliers_with_a_reference(folder: Path, parquet: Path) -> None:
@@ -324,7 +349,7 @@ def test_commands_refuse_what_cannot_work(
     )
     assert "does not exist" in fail("nearest", NAME, tmp_path / "no.png", folder)
     assert "weights_sha256 is not that of conv_vae" in fail("cluster", VAE, parquet)
-    assert "layer is not that" in fail("cluster", NAME, parquet, "--layer", "conv_0")
+    assert "layer is not that" in fail("cluster", NAME, parquet, "--layer", "stage1")
     assert "There is no file" in fail("cluster", NAME, tmp_path / "no.parquet")
     assert "must end in .csv, .parquet" in fail(
         "cluster", NAME, folder, "-o", tmp_path / "out.txt"

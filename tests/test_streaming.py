@@ -21,7 +21,12 @@ from PIL import Image
 
 import aezoo
 from aezoo.digits import draw_digits
-from aezoo.errors import ImageFileError, MissingDependencyError, UnknownModelError
+from aezoo.errors import (
+    ImageFileError,
+    MissingDependencyError,
+    UnknownLayerError,
+    UnknownModelError,
+)
 from aezoo.features import streaming
 from aezoo.features.streaming import (
     EncodingRun,
@@ -160,29 +165,34 @@ def test_models_in_folders_have_features_too(tmp_path: Path, output: Path) -> No
     assert read_metadata(output)["weights_sha256"] == find_entry(name).weights.sha256
 
 
-def test_layer_and_pooling_reach_the_extractor(
-    output: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("layer", "pooling"),
+    [("stage1", None), ("stage1", "max"), ("hidden1", None)],
+)
+def test_features_are_those_of_the_extractor(
+    output: Path, layer: str, pooling: str | None
 ) -> None:
-    import keras
-
-    received = {}
-
-    def feature_extractor(name: str, **options: Any) -> keras.Model:
-        received.update(options, name=name)
-        inputs = keras.Input((28, 28, 1))
-        pooled = keras.layers.AveragePooling2D(14)(inputs)
-        return keras.Model(inputs, keras.layers.Concatenate()([pooled, pooled]))
-
-    monkeypatch.setattr("aezoo.features.extractor.feature_extractor", feature_extractor)
     images, _ = draw_digits(3, seed=0)
-    done = encode_to_parquet(NAME, images, output, layer="conv_1", pooling="none")
-    assert received == {"name": NAME, "layer": "conv_1", "pooling": "none"}
-    assert done.metadata["feature_shape"] == [2, 2, 2]
-    means = images.reshape(3, 2, 14, 2, 14).mean(axis=(2, 4)) / 255.0
-    expected = np.repeat(means[..., None], 2, axis=-1).reshape(3, 8)
-    np.testing.assert_allclose(read_features(output).features, expected, atol=1e-5)
-    FeatureEncoder(NAME)
-    assert received["layer"] == "conv_1", "and nothing is passed that is not given"
+    done = encode_to_parquet(NAME, images, output, layer=layer, pooling=pooling)
+    extractor = aezoo.feature_extractor(NAME, layer=layer, pooling=pooling)
+    expected = np.asarray(extractor(images))
+    assert done.metadata["feature_shape"] == list(expected.shape[1:])
+    assert (done.metadata["layer"], done.metadata["pooling"]) == (layer, pooling)
+    found = read_features(output).features
+    np.testing.assert_allclose(found, expected.reshape(3, -1), atol=1e-5)
+
+
+def test_wrong_layers_and_poolings_leave_nothing_behind(output: Path) -> None:
+    images, _ = draw_digits(3, seed=0)
+    with pytest.raises(UnknownLayerError, match=r"Did you mean 'stage1'"):
+        encode_to_parquet(NAME, images, output, layer="stage11")
+    with pytest.raises(ValueError, match="`pooling` must be one of None, 'avg'"):
+        encode_to_parquet(NAME, images, output, layer="stage1", pooling="mean")
+    with pytest.raises(
+        ValueError, match="`pooling` is over positions, and the layer 'latent'"
+    ):
+        encode_to_parquet(NAME, images, output, pooling="avg")
+    assert not list(output.parent.iterdir())
 
 
 def test_the_encoder_refuses_other_images() -> None:
@@ -316,7 +326,7 @@ def test_another_run_is_not_gone_on_with(folder: Path, output: Path) -> None:
     with pytest.raises(ValueError, match=r"model='conv_ae_mnist_z32'.*Received: model"):
         encode_to_parquet("conv_vae_mnist_z16", folder, output, **SMALL)
     with pytest.raises(ValueError, match=r"unfinished run with layer='latent'"):
-        encode_to_parquet(NAME, folder, output, layer="conv_0", **SMALL)
+        encode_to_parquet(NAME, folder, output, layer="stage1", **SMALL)
     with pytest.raises(ValueError, match=r"source=.*discard it with `resume=False`"):
         encode_to_parquet(NAME, folder / "class0", output, **SMALL)
     done = encode_to_parquet(

@@ -120,13 +120,10 @@ class FeatureEncoder:
         return self._run(images).reshape(len(images), -1)
 
     def _run(self, images: np.ndarray) -> np.ndarray:
-        from keras import ops
-
         from aezoo.backend import compile_inference
 
         def extract(x: Any) -> Any:
-            x = ops.cast(x, "float32")
-            return self._extractor(x / 255.0 if dtype == "uint8" else x, training=False)
+            return self._extractor(x, training=False)
 
         dtype = images.dtype.name
         if dtype not in self._compiled:
