@@ -19,7 +19,12 @@ _MODULE_OF = {
     "push_to_hub": "publishing",
     "save": "folder",
     "fit_sampler": "samplers",
+    "encode_to_parquet": "features.streaming",
     "feature_extractor": "features",
+    "feature_info": "features",
+    "freeze_until": "features",
+    "enable_lora": "features",
+    "layerwise_learning_rates": "features",
     "evaluate": "evaluation",
     "leaderboard": "ranking",
     "verify": "verification",
@@ -44,11 +49,16 @@ __all__ = [
     "digits",
     "distributions",
     "download",
+    "enable_lora",
+    "encode_to_parquet",
     "errors",
     "evaluate",
     "evaluation",
     "feature_extractor",
+    "feature_info",
     "fit_sampler",
+    "freeze_until",
+    "layerwise_learning_rates",
     "leaderboard",
     "list_families",
     "list_models",
@@ -76,7 +86,14 @@ if TYPE_CHECKING:
     )
     from aezoo.cache import download
     from aezoo.evaluation import evaluate
-    from aezoo.features import feature_extractor
+    from aezoo.features import (
+        enable_lora,
+        feature_extractor,
+        feature_info,
+        freeze_until,
+        layerwise_learning_rates,
+    )
+    from aezoo.features.streaming import encode_to_parquet
     from aezoo.folder import save
     from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models

@@ -122,7 +122,7 @@ def open_dataset(
         return source
     if isinstance(source, tuple) and len(source) == 2:
         images, labels = (np.asarray(part) for part in source)
-        return Dataset("images", "array", split, images, _as_labels(labels))
+        return Dataset("images", "array", split, images, as_labels(labels))
     if not isinstance(source, str | Path):
         return Dataset("images", "array", split, np.asarray(source))
     path = Path(source)
@@ -155,31 +155,10 @@ def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> D
         file = Path(data_dir) / name / f"{split}.npz"
         if file.is_file():
             return _read_npz(file, name, split)
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise DatasetError(
-            f"Dataset {name!r} cannot be read: TensorFlow Datasets is not installed "
-            f"and there is no {Path(data_dir or '.') / name / f'{split}.npz'}. Install "
-            "`aezoo[evaluation]`, or pass `--data-dir` with .npz files that hold "
-            "`images` and `labels`."
-        ) from error
-    try:
-        if name in _OWN_BUILDERS:
-            importlib.import_module(_OWN_BUILDERS[name])
-            builder = tfds.builder(name, data_dir=data_dir)
-            builder.download_and_prepare()
-        else:
-            builder = tfds.builder(name, data_dir=data_dir)
-        dataset = builder.as_dataset(split=split, batch_size=1000)
-    except (ValueError, AssertionError, tfds.core.DatasetNotFoundError) as error:
-        raise DatasetError(
-            f"Dataset {name!r}, split {split!r}, is not prepared in "
-            f"{data_dir or 'the TFDS data directory'}. Prepare it once with "
-            f"`python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"`, "
-            f"or pass `--data-dir` with a folder that holds {name}/{split}.npz: "
-            "`images` and, if there are any, `labels`."
-        ) from error
+    builder = open_builder(name, split, data_dir)
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(split=split, batch_size=1000)
     batches = list(tfds.as_numpy(dataset))
     columns = {
         key: np.concatenate([batch[key] for batch in batches])
@@ -200,6 +179,45 @@ def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> D
     )
 
 
+def open_builder(name: str, split: str, data_dir: str | Path | None = None) -> Any:
+    """The TFDS builder of a dataset that is prepared and has a split.
+
+    Args:
+        name: As in `load_dataset`.
+        split: As in `load_dataset`.
+        data_dir: As in `load_dataset`.
+
+    Raises:
+        DatasetError: If TFDS, dataset or split is not there; says how to get it.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DatasetError(
+            f"Dataset {name!r} cannot be read: TensorFlow Datasets is not installed "
+            f"and there is no {Path(data_dir or '.') / name / f'{split}.npz'}. Install "
+            "`aezoo[evaluation]`, or pass `--data-dir` with .npz files that hold "
+            "`images` and `labels`."
+        ) from error
+    try:
+        if name in _OWN_BUILDERS:
+            importlib.import_module(_OWN_BUILDERS[name])
+            builder = tfds.builder(name, data_dir=data_dir)
+            builder.download_and_prepare()
+        else:
+            builder = tfds.builder(name, data_dir=data_dir)
+        _ = builder.info.splits[split].num_examples
+    except (ValueError, KeyError, tfds.core.DatasetNotFoundError) as error:
+        raise DatasetError(
+            f"Dataset {name!r}, split {split!r}, is not prepared in "
+            f"{data_dir or 'the TFDS data directory'}. Prepare it once with "
+            f"`python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"`, "
+            f"or pass `--data-dir` with a folder that holds {name}/{split}.npz: "
+            "`images` and, if there are any, `labels`."
+        ) from error
+    return builder
+
+
 def _read_npz(path: Path, name: str, split: str) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -215,11 +233,16 @@ def _read_npz(path: Path, name: str, split: str) -> Dataset:
             f"The file {path} holds no array `images`. Write it with "
             "`np.savez(path, images=..., labels=...)`."
         )
-    labels = _as_labels(arrays["labels"]) if "labels" in arrays else None
+    labels = as_labels(arrays["labels"]) if "labels" in arrays else None
     return Dataset(name, "npz", split, arrays["images"], labels)
 
 
-def _as_labels(labels: np.ndarray) -> np.ndarray:
+def as_labels(labels: np.ndarray) -> np.ndarray:
+    """Labels as int64.
+
+    Raises:
+        DatasetError: If they are no integers of shape `(n,)`.
+    """
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DatasetError(
             "`labels` must be integers of shape (n,). Received: "

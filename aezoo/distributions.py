@@ -632,8 +632,13 @@ class Categorical(SampledThenMeasured):
         return ops.cast(ops.argmax(self.z_logits, axis=-1), "int32")
 
     def mode(self) -> Tensor:
-        """The most probable classes, one-hot: the lowest class of several."""
-        return _largest(self.z_logits)
+        """The most probable classes, one-hot: the lowest class of several.
+
+        Its gradient is straight-through: that of the probabilities.
+        """
+        # the difference is 0, and so the code exact
+        difference = self.mean - ops.stop_gradient(self.mean)
+        return _largest(self.z_logits) + difference
 
     def sample(self, seed: Any = None) -> Tensor:
         """One-hot classes, by the largest of logits with Gumbel noise."""

@@ -13,6 +13,10 @@ class UnknownModelError(AezooError, ValueError):
     """No model, family or dataset of that name."""
 
 
+class UnknownLayerError(AezooError, ValueError):
+    """The encoder of a model has no layer of that name."""
+
+
 class ManifestError(AezooError, ValueError):
     """The manifest is malformed, or an entry does not fit its file."""
 

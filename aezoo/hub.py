@@ -278,6 +278,37 @@ def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:
     return model
 
 
+def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
+    """The model of a name, folder or address as configured, without any weights.
+
+    Args:
+        name: As in `load`. Of a repository, only its `aezoo.json` is fetched.
+        **options: `revision`, `cache_dir`, `local_files_only` and `token` of `load`,
+            for an address.
+
+    Raises:
+        UnknownModelError: As in `load`; and so for the other errors of an entry.
+        TypeError: If an option is none of the above.
+    """
+    entry: WeightsEntry | FolderEntry
+    path = as_folder(name)
+    if path is not None:
+        _refuse_hub_options(options, f"name={str(name)!r}")
+        entry = folder.read_entry(path)
+    elif is_address(name):
+        place = remote.parse_address(str(name), **options)
+        file = remote.fetch(place, folder.ENTRY, max_bytes=folder.MAX_ENTRY_BYTES)
+        entry = folder.read_entry(file.parent, file.parents[2])
+    else:
+        _refuse_hub_options(options, f"name={str(name)!r}")
+        entry = manifest.describe(str(name))
+    cls = entry_class(entry)
+    try:
+        return cls(**entry.config, name=entry.name)
+    except (TypeError, ValueError) as error:
+        raise _invalid(entry, error) from error
+
+
 def read_weights(model: keras.Model, path: Path, owner: str) -> None:
     """Read a verified weights file into a model that is built.
 

@@ -1,4 +1,4 @@
-"""Families that Keras knows by name after `import aezoo`, in whatever order.
+"""Classes that Keras knows by name after `import aezoo`, in whatever order.
 
 `keras.saving.load_model` finds a class only if its module was imported. `import aezoo`
 stays light and imports no Keras, so the families are registered as soon as both are
@@ -56,6 +56,8 @@ def register_families() -> None:
     )
     if not is_busy and keras.config.backend() in BACKENDS:
         importlib.import_module("aezoo.models")
+        importlib.import_module("aezoo.features.extractor")
+        importlib.import_module("aezoo.features.finetuning")
 
 
 def watch() -> None:

@@ -1,8 +1,9 @@
 """Networks that more than one family uses: dense and convolutional halves."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -11,6 +12,8 @@ from keras import ops
 Tensor = Any
 UPSAMPLING = ("resize_conv", "transposed_conv", "subpixel")
 NORMALIZATIONS = ("batch", "group")
+# Layers of an encoder that are no stage: the mean over positions, and the code.
+POOL, LATENT = "pool", "latent"
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -220,6 +223,10 @@ class ResidualBlock(keras.layers.Layer):
             x = conv(self.activation(x))
         return inputs + x
 
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple:
+        """That of the input."""
+        return tuple(input_shape)
+
 
 def _normalizations(kind: str | None, channels: int) -> list[keras.layers.Layer]:
     names = ("norm_1", "norm_2")
@@ -231,8 +238,167 @@ def _normalizations(kind: str | None, channels: int) -> list[keras.layers.Layer]
     return []
 
 
-class DenseEncoder(keras.layers.Layer):
+# --- Encoders ----------------------------------------------------------------------
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A named part of an encoder: layers that run one after the other.
+
+    Encoders make their stages anew when asked, and own the layers: a stage holds
+    nothing that Keras should know of.
+
+    Args:
+        name: Its name, for those who want its output.
+        layers: Its layers, in order.
+        stride: Factor by which it shrinks height and width; None if it mixes all
+            positions, so that its weights fit one size of image only.
+        is_pooled: Whether the layer `pool` is the mean of its output over positions.
+        before: What happens to its input before the first layer.
+        shape_before: What `before` does to a shape `(batch, ...)`.
+        after: What happens to the output of the last layer, without changing its shape.
+    """
+
+    name: str
+    layers: tuple[keras.layers.Layer, ...]
+    stride: int | None = 1
+    is_pooled: bool = False
+    before: Callable[[Tensor], Tensor] = _same
+    shape_before: Callable[[tuple], tuple] = _same
+    after: Callable[[Tensor], Tensor] = _same
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """Names of what it gives: its own, and `pool` where that is its mean."""
+        return (self.name, POOL) if self.is_pooled else (self.name,)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Run the layers."""
+        x = self.before(x)
+        for layer in self.layers:
+            x = layer(x)
+        return self.after(x)
+
+    def build(self, input_shape: tuple) -> tuple:
+        """Build the layers for inputs `(batch, ...)`; returns the output's shape."""
+        shape = self.shape_before(input_shape)
+        for layer in self.layers:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    def output_shape(self, input_shape: tuple) -> tuple:
+        """Shape of the output, `(batch, ...)`; the layers need not be built."""
+        shape = self.shape_before(input_shape)
+        for layer in self.layers:
+            shape = tuple(layer.compute_output_shape(shape))
+        return shape
+
+
+class Encoder(keras.layers.Layer):
+    """A chain of stages, and the parameters of the posterior at its end.
+
+    An encoder lists its `stages`, and says in `outputs` what follows the last one.
+    This class builds them, runs them, and gives what is in between by name.
+    """
+
+    # Whether a code has a vector for each position of the last stage.
+    KEEPS_POSITIONS: ClassVar[bool] = False
+    heads: dict[str, keras.layers.Layer]
+
+    def stages(self) -> list[Stage]:
+        """Its stages, from the image to the code."""
+        raise NotImplementedError
+
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Parameters of the posterior, from the output of the last stage."""
+        return {name: head(x) for name, head in self.heads.items()}
+
+    def build_outputs(self, shape: tuple) -> None:
+        """Build what `outputs` needs, for outputs of the last stage `(batch, ...)`."""
+        for head in self.heads.values():
+            head.build(shape)
+
+    def code_layers(self, head: str) -> tuple[keras.layers.Layer, ...]:
+        """What a code's gradient passes after the last stage: here the code's head."""
+        return (self.heads[head],)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Build all layers for images `(batch, height, width, channels)`."""
+        self.build_outputs(self.build_stages(input_shape))
+
+    def build_stages(
+        self, input_shape: Sequence[int | None], names: Collection[str] = (LATENT,)
+    ) -> tuple:
+        """Build the stages that some layers need; returns the last one's shape."""
+        shape = tuple(input_shape)
+        for stage in self.stages_of(names):
+            shape = stage.build(shape)
+        return shape
+
+    def stages_of(self, names: Collection[str]) -> list[Stage]:
+        """The stages that layers of these names need: up to the deepest of them."""
+        stages = self.stages()
+        if LATENT in names:
+            return stages
+        depths = [
+            depth
+            for depth, stage in enumerate(stages, start=1)
+            if set(stage.offers) & set(names)
+        ]
+        return stages[: max(depths, default=0)]
+
+    def call(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Map images to the parameters of the posterior."""
+        outputs: dict[str, Tensor] = self.features(inputs, (LATENT,))[LATENT]
+        return outputs
+
+    def features(self, inputs: Tensor, names: Collection[str]) -> dict[str, Any]:
+        """Outputs of layers by name, in one pass that ends at the deepest of them.
+
+        Args:
+            inputs: Images `(batch, height, width, channels)`.
+            names: Of stages, `"pool"` or `"latent"`.
+
+        Returns:
+            Tensors; of `"latent"`, the parameters of the posterior.
+        """
+        x, found = inputs, {}
+        for stage in self.stages_of(names):
+            x = stage(x)
+            if stage.name in names:
+                found[stage.name] = x
+            if stage.is_pooled and POOL in names:
+                found[POOL] = mean_over_positions(x)
+        if LATENT in names:
+            found[LATENT] = self.outputs(x)
+        return found
+
+
+def mean_over_positions(x: Tensor) -> Tensor:
+    """`(batch, ..., channels)` to float32 `(batch, channels)`."""
+    x = ops.cast(x, "float32")  # half precision would round the sum
+    return ops.mean(x, axis=tuple(range(1, x.ndim - 1)))
+
+
+def _dense_stages(
+    hidden: Sequence[keras.layers.Dense], flatten: keras.layers.Layer
+) -> list[Stage]:
+    """`hidden1`, `hidden2` and so on; the first one flattens what it is given."""
+    return [
+        Stage(f"hidden{i}", (flatten, layer) if i == 1 else (layer,), stride=None)
+        for i, layer in enumerate(hidden, start=1)
+    ]
+
+
+class DenseEncoder(Encoder):
     """Flatten, then dense layers, then one linear head per output.
+
+    Layers by name: `hidden1`, `hidden2`, and so on, and `latent`.
 
     Args:
         hidden_units: Width of each hidden layer.
@@ -259,17 +425,17 @@ class DenseEncoder(keras.layers.Layer):
         ]
         self.heads = _heads(heads, latent_dim, code_activation)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Build all layers for images `(batch, height, width, channels)`."""
-        width = math.prod(input_shape[1:])  # type: ignore[arg-type]
-        _build_dense([*self.hidden], [*self.heads.values()], width)
+    def stages(self) -> list[Stage]:
+        """The hidden layers."""
+        return _dense_stages(self.hidden, self.flatten)
 
-    def call(self, inputs: Tensor) -> dict[str, Tensor]:
-        """Map images to one `(batch, latent_dim)` tensor per head."""
-        x = self.flatten(inputs)
-        for layer in self.hidden:
-            x = layer(x)
-        return {name: head(x) for name, head in self.heads.items()}
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """One `(batch, latent_dim)` tensor per head."""
+        return super().outputs(x if self.hidden else self.flatten(x))
+
+    def build_outputs(self, shape: tuple) -> None:
+        """Build the heads."""
+        super().build_outputs(self.flatten.compute_output_shape(shape))
 
 
 class DenseDecoder(keras.layers.Layer):
@@ -337,8 +503,11 @@ class Discriminator(keras.layers.Layer):
         return ops.cast(self.logit(x)[:, 0], "float32")
 
 
-class _Convolutions(keras.layers.Layer):
-    """Strided convolutions, each followed by its residual blocks."""
+class _Convolutions(Encoder):
+    """Strided convolutions, each followed by its residual blocks: `stage1` and so on.
+
+    The last stage ends with the activation that follows all of them, if there is one.
+    """
 
     def _add_convolutions(
         self,
@@ -373,29 +542,28 @@ class _Convolutions(keras.layers.Layer):
         ]
         self.final_activation = keras.activations.get(None if is_plain else activation)
 
-    def _build_convolutions(self, input_shape: Sequence[int | None]) -> tuple:
-        """Build for images of this shape; returns the feature map's shape."""
-        shape = tuple(input_shape)
-        for conv, blocks in zip(self.convs, self.blocks, strict=True):
-            conv.build(shape)
-            shape = conv.compute_output_shape(shape)
-            for block in blocks:
-                block.build(shape)
-        return shape
-
-    def _feature_map(self, inputs: Tensor) -> Tensor:
-        x = inputs
-        for conv, blocks in zip(self.convs, self.blocks, strict=True):
-            x = conv(x)
-            for block in blocks:
-                x = block(x)
-        return self.final_activation(x)
+    def stages(self) -> list[Stage]:
+        """A stage per convolution."""
+        last = len(self.convs)
+        return [
+            Stage(
+                f"stage{i}",
+                (conv, *blocks),
+                stride=conv.strides[0],
+                is_pooled=i == last,
+                after=self.final_activation if i == last else _same,
+            )
+            for i, (conv, blocks) in enumerate(
+                zip(self.convs, self.blocks, strict=True), start=1
+            )
+        ]
 
 
 class ConvEncoder(_Convolutions):
     """Strided convolutions, dense layers, then one linear head per output.
 
-    With residual blocks, the convolutions are linear and the blocks activate.
+    Layers by name: `stage1` and so on, `pool`, `hidden1` and so on, and `latent`. With
+    residual blocks, the convolutions are linear and the blocks activate.
 
     Args:
         filters: Channels of each convolution.
@@ -434,21 +602,24 @@ class ConvEncoder(_Convolutions):
         ]
         self.heads = _heads(heads, latent_dim, code_activation)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Build all layers for images `(batch, height, width, channels)`."""
-        width = math.prod(self._build_convolutions(input_shape)[1:])
-        _build_dense([*self.hidden], [*self.heads.values()], width)
+    def stages(self) -> list[Stage]:
+        """The convolutions, then the dense layers."""
+        return [*super().stages(), *_dense_stages(self.hidden, self.flatten)]
 
-    def call(self, inputs: Tensor) -> dict[str, Tensor]:
-        """Map images to one `(batch, latent_dim)` tensor per head."""
-        x = self.flatten(self._feature_map(inputs))
-        for layer in self.hidden:
-            x = layer(x)
-        return {name: head(x) for name, head in self.heads.items()}
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """One `(batch, latent_dim)` tensor per head."""
+        return super().outputs(x if self.hidden else self.flatten(x))
+
+    def build_outputs(self, shape: tuple) -> None:
+        """Build the heads."""
+        super().build_outputs(self.flatten.compute_output_shape(shape))
 
 
 class ConvMapEncoder(_Convolutions):
     """Strided convolutions to a map of vectors, each of which is then quantised.
+
+    Layers by name: `stage1` and so on, `pool`, `encoded` (the vectors before they are
+    quantised) and `latent`.
 
     Args:
         filters: Channels of each convolution.
@@ -459,6 +630,8 @@ class ConvMapEncoder(_Convolutions):
         residual_blocks: Residual blocks after each convolution.
         normalization: Of the residual blocks.
     """
+
+    KEEPS_POSITIONS: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -479,16 +652,25 @@ class ConvMapEncoder(_Convolutions):
         self.to_code = keras.layers.Conv2D(code_dim, 1, name="to_code")
         self.quantizer = quantizer
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Build all layers for images `(batch, height, width, channels)`."""
-        self.to_code.build(self._build_convolutions(input_shape))
-        self.quantizer.build((None, self.to_code.filters))
+    def stages(self) -> list[Stage]:
+        """The convolutions, then the vectors, `(batch, h, w, code_dim)`."""
+        encoded = Stage("encoded", (self.to_code,), after=self._bound)
+        return [*super().stages(), encoded]
 
-    def call(self, inputs: Tensor) -> dict[str, Tensor]:
+    def _bound(self, z: Tensor) -> Tensor:
+        return self.quantizer.bound(ops.cast(z, "float32"))
+
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
         """Vectors `z_encoded` and the `indices` of their codes, `(batch, h, w)`."""
-        z = ops.cast(self.to_code(self._feature_map(inputs)), "float32")
-        z = self.quantizer.bound(z)  # (batch, h, w, code_dim)
-        return {"z_encoded": z, "indices": self.quantizer.nearest(z)}
+        return {"z_encoded": x, "indices": self.quantizer.nearest(x)}
+
+    def build_outputs(self, shape: tuple) -> None:
+        """Build the quantiser."""
+        self.quantizer.build((None, shape[-1]))
+
+    def code_layers(self, head: str) -> tuple[keras.layers.Layer, ...]:  # noqa: ARG002
+        """None: a code's gradient goes straight to the vector that was quantised."""
+        return ()
 
 
 class _Upsampling(keras.layers.Layer):

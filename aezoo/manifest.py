@@ -464,7 +464,7 @@ def _plain(value: Any) -> Any:
         fields = {
             f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)
         }
-        if isinstance(value, Metric | TrainingInfo):
+        if isinstance(value, Metric | TrainingInfo | WeightsFile):
             return {key: part for key, part in fields.items() if part is not None}
         return fields
     if isinstance(value, Mapping):

@@ -1,11 +1,13 @@
-"""Optimisers: a fused Adam, and a pair of optimisers for a model and its adversary."""
+"""Optimisers: a fused Adam, one for a model and its adversary, one by layers."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from aezoo.backend import fused_adam_update
+from aezoo.validation import check_number
 
 Tensor = Any
 
@@ -137,3 +139,98 @@ class OptimizerPair(keras.optimizers.Optimizer):
             for part in ("main", "adversary")
         }
         return cls(**parts, name=config["name"])
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class LayerwiseOptimizer(keras.optimizers.Optimizer):
+    """Another optimiser, whose steps are shorter for some weights than for others.
+
+    Howard & Ruder (2018), "Universal language model fine-tuning for text
+    classification" (https://arxiv.org/abs/1801.06146), section 3.2: layers near the
+    image learn slower. A weight of factor 0.1 moves by a tenth of what the optimiser
+    would move it, weight decay included: for every optimiser of Keras, what a tenth
+    of the learning rate would do. `aezoo.layerwise_learning_rates` makes one for a
+    model.
+
+    It saves, restores and serialises with the model. Not for `tf.distribute`, nor for
+    an optimiser with `use_ema`, whose averages would be of full steps.
+
+    Args:
+        optimizer: Makes the steps; has the learning rate, its schedule and clipping.
+        factors: Of the model's trainable weights, in their order; in [0, 1].
+    """
+
+    def __init__(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        factors: Sequence[float],
+        name: str = "layerwise_optimizer",
+    ) -> None:
+        super().__init__(learning_rate=0.0, name=name)  # the other has its own
+        self.optimizer = optimizer
+        self.factors = tuple(
+            check_number(f"factors[{i}]", factor, low=0.0, high=1.0)
+            for i, factor in enumerate(factors)
+        )
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create the state of the optimiser."""
+        if len(variables) != len(self.factors):
+            raise ValueError(
+                f"`factors` are of {len(self.factors)} weights, and the model trains "
+                f"{len(variables)}. After a change of what it trains, call "
+                "`aezoo.layerwise_learning_rates(model, ...)` and `compile` again."
+            )
+        if not self.optimizer.built:
+            self.optimizer.build(variables)
+        super().build(variables)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The state of both."""
+        return [*self._variables, *self.optimizer.variables]
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate where the factor is 1."""
+        return self.optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self.optimizer.learning_rate = value
+
+    def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
+        """Let the optimiser move all weights, and take some of them part of the way."""
+        variables = trainable_variables
+        if variables is None:
+            variables = self._trainable_variables
+        variables = list(variables)
+        if not self.built:
+            self.build(variables)
+        factors = [self.factors[self._get_variable_index(v)] for v in variables]
+        # copies: `convert_to_tensor` may give the variable itself, which will move
+        before = [ops.copy(v) for v in variables]
+        self.optimizer.apply(grads, variables)
+        for variable, start, factor in zip(variables, before, factors, strict=True):
+            if factor != 1.0:
+                step = ops.convert_to_tensor(variable) - start
+                variable.assign(start + factor * step)
+        self.iterations.assign_add(1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The optimiser's configuration, and the factors."""
+        return {
+            "name": self.name,
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "factors": list(self.factors),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "LayerwiseOptimizer":
+        """The optimiser that `get_config` describes."""
+        optimizer = keras.saving.deserialize_keras_object(
+            config["optimizer"], custom_objects
+        )
+        return cls(optimizer, config["factors"], name=config["name"])

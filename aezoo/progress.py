@@ -1,7 +1,7 @@
 """Progress bars for whatever turns out to take longer than two seconds."""
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
 
@@ -13,16 +13,24 @@ def with_progress(
     total: int | None = None,
 ) -> Iterator[_Item]:
     """Iterate over `items`; a bar appears on a terminal after two seconds."""
+    return iter(progress_bar(description, unit, total, items))
+
+
+def progress_bar(
+    description: str = "",
+    unit: str = "batch",
+    total: int | None = None,
+    items: Iterable[Any] | None = None,
+) -> Any:
+    """Such a bar of tqdm, a context manager to `update` by more than one at a time."""
     from tqdm.auto import tqdm
 
-    return iter(
-        tqdm(
-            items,
-            desc=description,
-            unit=unit,
-            total=total,
-            delay=2,
-            leave=False,
-            disable=None,
-        )
+    return tqdm(
+        items,
+        desc=description,
+        unit=unit,
+        total=total,
+        delay=2,
+        leave=False,
+        disable=None,
     )

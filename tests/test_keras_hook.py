@@ -8,7 +8,10 @@ import pytest
 
 from aezoo.manifest import entries
 
-KNOWN = "import keras; print(keras.saving.get_registered_object('aezoo>ConvVAE'))"
+KNOWN = (
+    "import keras; print(keras.saving.get_registered_object('aezoo>ConvVAE'), "
+    "keras.saving.get_registered_object('aezoo>FeatureExtractor'))"
+)
 
 
 def run(code: str, **env: str) -> subprocess.CompletedProcess:
@@ -43,6 +46,7 @@ def test_families_are_registered_with_keras(imports: str) -> None:
         imports += "; aezoo.create"  # a module of aezoo alone registers nothing
     result = run(f"{imports}\n{KNOWN}")
     assert "aezoo.models.conv_vae.ConvVAE" in result.stdout, result.stderr
+    assert "aezoo.features.extractor.FeatureExtractor" in result.stdout
 
 
 def test_keras_is_imported_once_and_the_finder_is_gone() -> None:

@@ -54,9 +54,9 @@ def test_filters_start_as_what_patches_cluster_around() -> None:
     model = PatchAE(**CONFIG)
     before = striped_images(8, seed=1)
     model._ensure_built()
-    random_kernel = ops.convert_to_numpy(model.encoder.kernel)
+    random_kernel = ops.convert_to_numpy(model.encoder.patches.kernel)
     model.start_from_images(striped_images(), seed=0)
-    kernel = ops.convert_to_numpy(model.encoder.kernel)
+    kernel = ops.convert_to_numpy(model.encoder.patches.kernel)
     assert np.abs(kernel - random_kernel).max() > 0.1
     # Stripes are grey: so are the filters, and each is along one axis.
     np.testing.assert_allclose(

@@ -152,6 +152,11 @@ class Autoencoder(Steps, keras.Model):
         return (self.latent_dim,)
 
     @property
+    def code_head(self) -> str:
+        """The head on which codes depend; feature extractors train no other."""
+        return self.HEADS[0]
+
+    @property
     def loss_weights(self) -> dict[str, float]:
         """Weight of each term in `loss`, by the term's name.
 
@@ -321,8 +326,11 @@ class Autoencoder(Steps, keras.Model):
 
     def encode_parameters(self, x: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Parameters of the posterior for images in [0, 1]; float32."""
-        parameters = self.encoder(x, training=training)
-        return {name: ops.cast(p, "float32") for name, p in parameters.items()}
+        return self.to_parameters(self.encoder(x, training=training))
+
+    def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters of the posterior from the encoder's outputs; float32."""
+        return {name: ops.cast(output, "float32") for name, output in outputs.items()}
 
     def decode_parameters(self, z: Tensor, training: bool = False) -> Tensor:
         """Decoder output for codes, before the output activation; float32."""
@@ -796,38 +804,7 @@ class Autoencoder(Steps, keras.Model):
                 f"`{name}` is symbolic. Inside a functional model call the model "
                 "itself, or use `aezoo.feature_extractor`."
             )
-        images = np.asarray(x)
-        h, w, c = self.input_shape
-        expected = f"`{name}` must have shape (n, {h}, {w}, {c})"
-        if images.shape[1:] != self.input_shape:
-            raise ValueError(
-                f"{expected}. Received: {name}.shape={images.shape}."
-                + shape_hint(name, images.shape, self.input_shape)
-            )
-        if len(images) == 0:
-            raise ValueError(f"`{name}` is empty. Received: shape={images.shape}.")
-        if images.dtype == np.uint8:
-            return np.ascontiguousarray(images)
-        if images.dtype.kind not in "fb":
-            raise ValueError(
-                f"`{name}` must be uint8, or float with values in [0, 1]. "
-                f"Received: dtype={images.dtype}. Call `{name}.astype('uint8')` for "
-                "values of 0 to 255."
-            )
-        images = np.ascontiguousarray(images, "float32")
-        low, high = images.min(), images.max()
-        if not (low >= 0.0 and high <= 1.0):  # also false for NaN
-            if not np.isfinite(images).all():
-                raise ValueError(
-                    f"`{name}` holds NaN or infinity. Received: min={low}, max={high}. "
-                    f"Find them with `np.isfinite({name})`."
-                )
-            raise ValueError(
-                f"{expected} with values in [0, 1]. Received: shape={images.shape}, "
-                f"min={low:.3g}, max={high:.3g}. Divide values of 0 to 255 by 255, "
-                "or pass uint8."
-            )
-        return images
+        return check_images(x, self.input_shape, name)
 
     def _check_codes(self, z: Any, name: str = "z") -> np.ndarray:
         codes = np.asarray(z)
@@ -865,6 +842,53 @@ class Autoencoder(Steps, keras.Model):
         images = self.decode(codes.reshape(-1, *self.latent_shape))
         images = images.reshape(*codes.shape[:2], *self.input_shape)
         return np.round(255.0 * images).astype("uint8") if is_uint8 else images
+
+
+def check_images(
+    x: Any, input_shape: tuple[int, int, int], name: str = "x"
+) -> np.ndarray:
+    """Images that a model can take, as they are: uint8, or else as float32.
+
+    Args:
+        x: Images.
+        input_shape: What the shape of each must be.
+        name: What to call them in a message.
+
+    Raises:
+        ValueError: If the shape, dtype or range is wrong, or a value not finite.
+    """
+    images = np.asarray(x)
+    h, w, c = input_shape
+    expected = f"`{name}` must have shape (n, {h}, {w}, {c})"
+    if images.shape[1:] != input_shape:
+        raise ValueError(
+            f"{expected}. Received: {name}.shape={images.shape}."
+            + shape_hint(name, images.shape, input_shape)
+        )
+    if len(images) == 0:
+        raise ValueError(f"`{name}` is empty. Received: shape={images.shape}.")
+    if images.dtype == np.uint8:
+        return np.ascontiguousarray(images)
+    if images.dtype.kind not in "fb":
+        raise ValueError(
+            f"`{name}` must be uint8, or float with values in [0, 1]. "
+            f"Received: dtype={images.dtype}. Call `{name}.astype('uint8')` for "
+            "values of 0 to 255."
+        )
+    images = np.ascontiguousarray(images, "float32")
+    low, high = images.min(), images.max()
+    if not (low >= 0.0 and high <= 1.0):  # also false for NaN
+        if not np.isfinite(images).all():
+            raise ValueError(
+                f"`{name}` holds NaN or infinity. Received: min={low}, max={high}. "
+                f"Find them with `np.isfinite({name})`."
+            )
+        raise ValueError(
+            f"{expected} with values in [0, 1]. Received: shape={images.shape}, "
+            f"min={low:.3g}, max={high:.3g}. Divide values of 0 to 255 by 255, "
+            "or pass uint8."
+        )
+    return images
 
 
 def _get_optimizer(optimizer: Any) -> keras.optimizers.Optimizer:

@@ -32,10 +32,9 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
         """The layer that knows the codes; part of the encoder."""
         return self.encoder.quantizer
 
-    def encode_parameters(self, x: Tensor, training: bool = False) -> dict[str, Tensor]:
+    def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """`z_encoded`, float32, and the `indices` of its codes, int32."""
-        parameters: dict[str, Tensor] = self.encoder(x, training=training)
-        return parameters
+        return outputs
 
     def make_posterior(self, parameters: dict[str, Tensor]) -> QuantizedCode:
         """A point mass on the codes, with their indices."""

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from aezoo.layers import Encoder, Stage
+
 Tensor = Any
 # Halvings of an interval; float32 has no more digits.
 _BISECTIONS = 40
@@ -190,18 +192,18 @@ class NormalizingFlow(keras.layers.Layer):
         return z, total
 
 
-class FlowEncoder(keras.layers.Layer):
+class FlowEncoder(Encoder):
     """An encoder, and the flow that its codes go through.
 
     Args:
-        network: Maps images to the posterior's parameters; has `heads`.
+        network: Maps images to the posterior's parameters.
         flow: The flow.
         widths: Of a code and of a context.
     """
 
     def __init__(
         self,
-        network: keras.layers.Layer,
+        network: Encoder,
         flow: NormalizingFlow,
         widths: tuple[int, int],
         **kwargs: Any,
@@ -212,10 +214,21 @@ class FlowEncoder(keras.layers.Layer):
         self.widths = widths
 
     @property
-    def heads(self) -> dict[str, keras.layers.Layer]:
+    def heads(self) -> dict[str, keras.layers.Layer]:  # type: ignore[override]
         """Heads of the network, by name."""
-        heads: dict[str, keras.layers.Layer] = self.network.heads
-        return heads
+        return self.network.heads
+
+    def stages(self) -> list[Stage]:
+        """Those of the network."""
+        return self.network.stages()
+
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Parameters of the posterior: the flow's base and its context."""
+        return self.network.outputs(x)
+
+    def code_layers(self, head: str) -> tuple[keras.layers.Layer, ...]:
+        """The code's head and the flow of it, in the context."""
+        return (self.heads[head], self.heads["context"], self.flow)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Build both, for images `(batch, height, width, channels)`."""

@@ -1,5 +1,7 @@
 """What families that learn from labels share: labels in every entry point."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -7,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from aezoo.distributions import Posterior, check_seed
+from aezoo.layers import Encoder, Stage
 from aezoo.models._base import VariationalAutoencoder
 from aezoo.validation import check_positive_int
 
@@ -15,33 +18,49 @@ Tensor = Any
 UNLABELLED = -1
 
 
-class LabelledEncoder(keras.layers.Layer):
+class LabelledEncoder(Encoder):
     """An encoder that sees the class as further channels, constant over the image.
+
+    Its features are those of images of unknown class.
 
     Args:
         encoder: Maps images with `num_classes` channels more.
         num_classes: Number of classes.
     """
 
-    def __init__(
-        self, encoder: keras.layers.Layer, num_classes: int, **kwargs: Any
-    ) -> None:
+    def __init__(self, encoder: Encoder, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.encoder = encoder
         self.num_classes = num_classes
 
     @property
-    def heads(self) -> dict[str, keras.layers.Layer]:
+    def heads(self) -> dict[str, keras.layers.Layer]:  # type: ignore[override]
         """The encoder's heads."""
-        heads: dict[str, keras.layers.Layer] = self.encoder.heads
-        return heads
+        return self.encoder.heads
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def stages(self) -> list[Stage]:
+        """Those of the encoder; the first adds channels of zeros: no class."""
+        first, *rest = self.encoder.stages()
+        zeros = ((0, 0), (0, 0), (0, 0), (0, self.num_classes))
+        first = dataclasses.replace(
+            first,
+            before=lambda images: ops.pad(images, zeros),
+            shape_before=lambda shape: (*shape[:-1], shape[-1] + self.num_classes),
+        )
+        return [first, *rest]
+
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Parameters of the posterior, from the output of the last stage."""
+        return self.encoder.outputs(x)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """Build the encoder for images `(batch, height, width, channels)`."""
         *shape, channels = input_shape
         self.encoder.build((*shape, channels + self.num_classes))  # type: ignore[operator]
 
-    def call(self, inputs: Tensor, classes: Tensor) -> dict[str, Tensor]:
+    def call(  # type: ignore[override]
+        self, inputs: Tensor, classes: Tensor
+    ) -> dict[str, Tensor]:
         """Parameters of the posterior, given classes `(batch, num_classes)`."""
         height, width = inputs.shape[1:3]
         planes = ops.cast(classes, inputs.dtype)[:, None, None, :]

@@ -87,9 +87,9 @@ class CategoricalVAE(ConvVAE):
             self.decoder.build((None, self.latent_dim))
         super().build(input_shape)
 
-    def encode_parameters(self, x: Tensor, training: bool = False) -> dict[str, Tensor]:
-        """`z_logits` of images in [0, 1]; float32."""
-        flat = super().encode_parameters(x, training)["z_logits"]
+    def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`z_logits`, `(batch, *latent_shape)`; float32."""
+        flat = super().to_parameters(outputs)["z_logits"]
         return {"z_logits": ops.reshape(flat, (-1, *self.latent_shape))}
 
     def decode_parameters(self, z: Tensor, training: bool = False) -> Tensor:

@@ -73,8 +73,8 @@ class ConditionalVAE(ConvNetwork, LabelledAutoencoder):
         self, x: Tensor, training: bool = False, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Parameters of q(z|x, y) for images in [0, 1] and labels; float32."""
-        parameters = self.encoder(x, self.one_hot(labels, x), training=training)
-        return {name: ops.cast(p, "float32") for name, p in parameters.items()}
+        classes = self.one_hot(labels, x)
+        return self.to_parameters(self.encoder(x, classes, training=training))
 
     def decode_parameters(
         self, z: Tensor, training: bool = False, labels: Tensor | None = None

@@ -42,9 +42,9 @@ class HypersphericalVAE(ConvVAE):
         name = "z_concentration"
         self.encoder.heads[name] = keras.layers.Dense(1, name=name)
 
-    def encode_parameters(self, x: Tensor, training: bool = False) -> dict[str, Tensor]:
+    def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Directions of length 1 and concentrations above 1; float32."""
-        parameters = super().encode_parameters(x, training=training)
+        parameters = super().to_parameters(outputs)
         direction = parameters["z_direction"]
         square = ops.sum(ops.square(direction), axis=-1, keepdims=True)
         return {

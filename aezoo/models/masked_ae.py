@@ -1,5 +1,6 @@
 """Masked autoencoder: a transformer that completes images from some patches."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from aezoo.corruption import apply_corruption
+from aezoo.layers import Encoder, Stage
 from aezoo.models._base import DeterministicAutoencoder
 from aezoo.registry import register_family
 from aezoo.validation import check_number, check_positive_int
@@ -333,9 +335,16 @@ class TransformerBlock(keras.layers.Layer):
         x = inputs + self.merge(ops.reshape(mixed, (-1, inputs.shape[1], width)))
         return x + self.narrow(self.widen(self.norms[1](x)))
 
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple:
+        """That of the input."""
+        return tuple(input_shape)
 
-class PatchEncoder(keras.layers.Layer):
+
+class PatchEncoder(Encoder):
     """Patches of an image to one vector each, through a transformer.
+
+    Layers by name: `tokens` (embedded patches with their positions), `block1` and so
+    on (the last one normalised, as it is the code), `pool` and `latent`.
 
     Args:
         grid: Rows and columns of patches.
@@ -344,6 +353,8 @@ class PatchEncoder(keras.layers.Layer):
         num_layers: Transformer blocks.
         num_heads: Attention heads of each block.
     """
+
+    KEEPS_POSITIONS: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -365,14 +376,43 @@ class PatchEncoder(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
         self.mask_initializer = keras.initializers.RandomNormal(stddev=0.02)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Build all layers for images `(batch, height, width, channels)`."""
-        self.embed.build((None, None, self.patch_size**2 * input_shape[-1]))  # type: ignore[operator]
-        for layer in (*self.blocks, self.norm):
-            layer.build((None, None, self.dim))
+    def stages(self) -> list[Stage]:
+        """The embedding of patches, then the blocks."""
+        embedding = Stage(
+            "tokens",
+            (self.embed,),
+            stride=self.patch_size,
+            before=lambda images: to_patches(images, self.patch_size),
+            shape_before=self._shape_of_patches,
+            after=lambda x: x + ops.cast(self.positions, x.dtype),
+        )
+        blocks = [
+            Stage(f"block{i}", (block,)) for i, block in enumerate(self.blocks, start=1)
+        ]
+        blocks[-1] = dataclasses.replace(
+            blocks[-1], layers=(self.blocks[-1], self.norm), is_pooled=True
+        )
+        return [embedding, *blocks]
+
+    def _shape_of_patches(self, shape: tuple) -> tuple:
+        batch, height, width, channels = shape
+        size = self.patch_size
+        grid = -(-height // size), -(-width // size)
+        return batch, math.prod(grid), size**2 * channels
+
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """`z`, `(batch, patches, dim)`."""
+        return {"z": x}
+
+    def build_outputs(self, shape: tuple) -> None:  # noqa: ARG002
+        """Create the mask token."""
         self.mask_token = self.add_weight(
             shape=(self.dim,), initializer=self.mask_initializer, name="mask_token"
         )
+
+    def code_layers(self, head: str) -> tuple[keras.layers.Layer, ...]:  # noqa: ARG002
+        """None: the last stage is the code."""
+        return ()
 
     def call(
         self, inputs: Tensor, rank: Tensor | None = None, num_visible: int = 0
@@ -385,17 +425,16 @@ class PatchEncoder(keras.layers.Layer):
                 `num_visible` are seen, and the mask token stands for the others.
             num_visible: Number of patches to see.
         """
-        patches = to_patches(inputs, self.patch_size)
-        tokens = self.embed(patches)
-        tokens = tokens + ops.cast(self.positions, tokens.dtype)
+        embedding, *blocks = self.stages()
+        tokens = embedding(inputs)
+        num_patches = tokens.shape[1]
         if rank is not None:
             order = ops.argsort(rank, axis=1)[:, :num_visible, None]
             tokens = ops.take_along_axis(tokens, order, axis=1)
-        for block in self.blocks:
+        for block in blocks:
             tokens = block(tokens)
-        tokens = self.norm(tokens)
         if rank is not None:
-            shape = (ops.shape(tokens)[0], patches.shape[1] - num_visible, self.dim)
+            shape = (ops.shape(tokens)[0], num_patches - num_visible, self.dim)
             mask = ops.broadcast_to(ops.cast(self.mask_token, tokens.dtype), shape)
             tokens = ops.concatenate([tokens, mask], axis=1)
             tokens = ops.take_along_axis(tokens, rank[:, :, None], axis=1)

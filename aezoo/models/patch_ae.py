@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from aezoo.corruption import apply_corruption
+from aezoo.layers import Encoder, Stage
 from aezoo.models._base import DeterministicAutoencoder
 from aezoo.registry import register_family
 from aezoo.validation import check_number
@@ -74,18 +75,22 @@ class PatchAE(DeterministicAutoencoder):
         self.patch_size = int(check_number("patch_size", patch_size, low=1))
         self.grid = int(check_number("grid", grid, low=1))
         height, width, channels = self.input_shape
-        for size in (height, width):
-            places = size - self.patch_size + 1
-            cell = -(-places // self.grid)
-            if places < 1 or -(-places // cell) != self.grid:
-                raise ValueError(
-                    f"The {max(places, 0)} places of a patch along {size} pixels must "
-                    f"fill `grid` cells of {max(cell, 0)}. Received: grid={grid}, "
-                    f"patch_size={patch_size}."
-                )
+        cell = (self._cell(height), self._cell(width))
         self.latent_dim = self.grid**2 * (self.num_filters + 1 + channels)
-        self.encoder = PatchEncoder(self.num_filters, self.patch_size, self.grid)
+        self.encoder = GridEncoder(self.num_filters, self.patch_size, cell)
         self.decoder = PatchDecoder(self.num_filters, self.grid, self.input_shape)
+
+    def _cell(self, size: int) -> int:
+        """Places of a patch in a cell, along so many pixels."""
+        places = size - self.patch_size + 1
+        cell = -(-places // self.grid)
+        if places < 1 or -(-places // cell) != self.grid:
+            raise ValueError(
+                f"The {max(places, 0)} places of a patch along {size} pixels must "
+                f"fill `grid` cells of {max(cell, 0)}. Received: grid={self.grid}, "
+                f"patch_size={self.patch_size}."
+            )
+        return cell
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -111,10 +116,10 @@ class PatchAE(DeterministicAutoencoder):
         filters = whitening @ centres.T  # (size * size * channels, num_filters)
         self._ensure_built()
         size, channels = self.patch_size, self.input_shape[-1]
-        self.encoder.kernel.assign(
+        self.encoder.patches.kernel.assign(
             filters.reshape(size, size, channels, self.num_filters)
         )
-        self.encoder.bias.assign(-mean @ filters - THRESHOLD)
+        self.encoder.patches.bias.assign(-mean @ filters - THRESHOLD)
 
     def fit_closed_form(self, images: np.ndarray, seed: int = 0) -> "PatchAE":
         """Set the filters by `start_from_images`, and the decoder by ridge regression.
@@ -209,40 +214,74 @@ def _spherical_kmeans(points: np.ndarray, count: int) -> np.ndarray:
     return centres
 
 
-class PatchEncoder(keras.layers.Layer):
+class GridEncoder(Encoder):
     """Compare each normalised patch with filters, and pool over a grid.
+
+    Layers by name: `stage1` (features, contrast and colour of each patch), `pool` and
+    `latent`.
 
     Args:
         num_filters: Number of filters.
         patch_size: Height and width of a patch.
-        grid: Cells along each axis.
+        cell: Height and width of a cell of the grid, in places of a patch.
     """
 
     def __init__(
-        self, num_filters: int, patch_size: int, grid: int, **kwargs: Any
+        self, num_filters: int, patch_size: int, cell: tuple[int, int], **kwargs: Any
     ) -> None:
+        super().__init__(**kwargs)
+        self.patches = PatchFeatures(num_filters, patch_size, name="patches")
+        self.cell = cell
+
+    def stages(self) -> list[Stage]:
+        """The patches."""
+        return [Stage("stage1", (self.patches,), is_pooled=True)]
+
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Codes `z`: the means of each cell."""
+        return {"z": ops.average_pool(x, self.cell, self.cell, padding="same")}
+
+    def build_outputs(self, shape: tuple) -> None:
+        """Nothing: means have no weights."""
+
+    def code_layers(self, head: str) -> tuple[keras.layers.Layer, ...]:  # noqa: ARG002
+        """None: means have no weights."""
+        return ()
+
+
+class PatchFeatures(keras.layers.Layer):
+    """Features, contrast and mean colour of the patch at each place.
+
+    Args:
+        num_filters: Number of filters.
+        patch_size: Height and width of a patch.
+    """
+
+    def __init__(self, num_filters: int, patch_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_filters = num_filters
         self.patch_size = patch_size
-        self.grid = grid
 
-    def build(self, input_shape: Sequence[int]) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """Create the filters for images `(batch, height, width, channels)`."""
-        _, height, width, channels = input_shape
-        size = self.patch_size
-        self.kernel = self.add_weight(
-            name="kernel", shape=(size, size, channels, self.num_filters)
-        )
+        shape = (self.patch_size, self.patch_size, input_shape[-1], self.num_filters)
+        self.kernel = self.add_weight(name="kernel", shape=shape)
         self.bias = self.add_weight(
             name="bias", shape=(self.num_filters,), initializer="zeros"
         )
-        self.cell = tuple(-(-(n - size + 1) // self.grid) for n in (height, width))
 
-    def call(self, inputs: Tensor) -> dict[str, Tensor]:
-        """Codes `z`: features, contrast and mean colour of each cell."""
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """`(batch, height', width', num_filters + 1 + channels)`."""
+        batch, height, width, channels = input_shape
+        less = self.patch_size - 1
+        width_of_code = self.num_filters + 1 + channels
+        return (batch, height - less, width - less, width_of_code)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """What each patch holds, `(batch, height', width', num_filters + 1 + c)`."""
         # Sums of squares of many pixels: half precision would lose the contrast.
         x = ops.cast(inputs, "float32")
-        colour = self._mean(x)  # (batch, h', w', channels)
+        colour = self._mean(x)  # (batch, height', width', channels)
         mean = ops.mean(colour, axis=-1, keepdims=True)
         square = ops.mean(self._mean(ops.square(x)), axis=-1, keepdims=True)
         variance = ops.maximum(square - ops.square(mean), 0.0)
@@ -252,8 +291,7 @@ class PatchEncoder(keras.layers.Layer):
         of_mean = ops.cast(ops.sum(self.kernel, axis=(0, 1, 2)), "float32")
         response = (response - mean * of_mean) / contrast
         features = ops.relu(response + ops.cast(self.bias, "float32"))
-        maps = ops.concatenate([features, contrast, colour], axis=-1)
-        return {"z": ops.average_pool(maps, self.cell, self.cell, padding="same")}
+        return ops.concatenate([features, contrast, colour], axis=-1)
 
     def _mean(self, x: Tensor) -> Tensor:
         return ops.average_pool(x, self.patch_size, 1, padding="valid")

@@ -9,6 +9,7 @@ from keras import ops
 
 from aezoo import losses
 from aezoo.distributions import FullGaussian, Gaussian, Posterior
+from aezoo.layers import Encoder, Stage
 from aezoo.models._base import Autoencoder
 from aezoo.pca import principal_components
 from aezoo.registry import register_family
@@ -139,7 +140,7 @@ class PPCA(Autoencoder):
         return self
 
 
-class _LinearGaussian(keras.layers.Layer):
+class _LinearGaussian(Encoder):
     """Parameters of PPCA, and images to their posterior."""
 
     def __init__(self, input_shape: Sequence[int], latent_dim: int) -> None:
@@ -165,7 +166,16 @@ class _LinearGaussian(keras.layers.Layer):
             shape=(), initializer="zeros", name="log_noise_var", **exact
         )
 
-    def call(self, inputs: Tensor) -> dict[str, Tensor]:
+    def stages(self) -> list[Stage]:
+        """None: one linear map to the code."""
+        return []
+
+    def code_layers(self, head: str) -> tuple[keras.layers.Layer, ...]:  # noqa: ARG002
+        """Itself."""
+        return (self,)
+
+    def outputs(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Mean and scale of the posterior."""
         x = ops.cast(ops.reshape(inputs, (-1, self.pixels)), "float32")
         weight = ops.convert_to_tensor(self.weight)
         eye = ops.eye(self.latent_dim)

@@ -186,6 +186,11 @@ class SemiSupervisedVAE(ConvNetwork, LabelledAutoencoder):
         """Shape of one code, `(latent_dim + num_classes,)`."""
         return (self.latent_dim + self.num_classes,)
 
+    @property
+    def code_head(self) -> str:
+        """The head on which codes depend; feature extractors train no other."""
+        return "z_mean"
+
     # --- Graph ----------------------------------------------------------------
 
     def call(
@@ -242,12 +247,17 @@ class SemiSupervisedVAE(ConvNetwork, LabelledAutoencoder):
         self, x: Tensor, training: bool = False, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Parameters of q(y|x) q(z|x, y) for images in [0, 1] and labels; float32."""
-        parameters = self.encoder(x, training=training)
-        parameters = {name: ops.cast(p, "float32") for name, p in parameters.items()}
+        posterior = self.make_posterior(
+            self.to_parameters(self.encoder(x, training=training))
+        )
+        return posterior.given(self.one_hot(labels, x)).parameters()
+
+    def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters of q(y|x) q(z|x, y) without labels; float32."""
+        parameters = super().to_parameters(outputs)
         by_class = (-1, self.num_classes, self.latent_dim)
         parameters["z_mean"] = ops.reshape(parameters["z_mean"], by_class)
-        posterior = self.make_posterior(parameters)
-        return posterior.given(self.one_hot(labels, x)).parameters()
+        return parameters
 
     def decode_parameters(
         self, z: Tensor, training: bool = False, labels: Tensor | None = None

@@ -1,0 +1,346 @@
+"""What all commands share: the group, parameters, models, output."""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+import aezoo
+from aezoo.errors import AezooError
+from aezoo.progress import with_progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from click.shell_completion import CompletionItem
+
+    from aezoo.folder import FolderEntry
+    from aezoo.models._base import Autoencoder
+
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+# Conversions of single files that are printed before the rest is counted.
+MAX_NOTES = 5
+
+
+class _FriendlyGroup(click.Group):
+    """Ends every error that a user can provoke as one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `aezoo list | head`; click ends it quietly
+            raise
+        except MemoryError as error:
+            raise click.ClickException("Not enough memory. Ask for less.") from error
+        except OSError as error:
+            message = str(error)
+            if error.errno is not None and error.strerror:
+                place = f": {error.filename}" if error.filename else ""
+                message = f"{error.strerror}{place}"
+            if error.errno == errno.ENOSPC:
+                message += " (the disk is full; nothing was written)"
+            raise click.ClickException(one_line(message)) from error
+        except (AezooError, ValueError) as error:
+            raise click.ClickException(one_line(str(error))) from error
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@click.group(
+    cls=_FriendlyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"TensorFlow's own messages are hidden; {_LOG_LEVEL}=0 shows them.",
+)
+@click.version_option(aezoo.__version__, message="aezoo %(version)s")
+def main() -> None:
+    """Pretrained autoencoders: list, reconstruct, sample, interpolate, measure.
+
+    Start with `aezoo demo`, which needs no images, or with `aezoo list`.
+    """
+
+
+class Names(click.ParamType):
+    """Names separated by commas."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> list[str]:
+        if isinstance(value, list):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        if not all(names):
+            self.fail(f"{value!r} is not like mse,psnr.", param, ctx)
+        return names
+
+
+class Numbers(click.ParamType):
+    """Numbers separated by commas."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> list[float]:
+        if isinstance(value, list):
+            return value
+        try:
+            return [float(number) for number in str(value).split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not like -3,-1.5,0,1.5,3.", param, ctx)
+
+
+def complete_name(
+    ctx: click.Context,  # noqa: ARG001
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem
+
+    if "/" in incomplete or incomplete.startswith((".", "~")):
+        return [CompletionItem(incomplete, type="dir")]
+    names = aezoo.list_models()
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+Command = Callable[..., Any]
+name_argument = click.argument("name", shell_complete=complete_name)
+NAMES = (
+    "NAME is a model that `aezoo list` shows, a folder that `aezoo.save` wrote, e.g. "
+    "./my_vae, or a model on the Hub, hf://organisation/name or "
+    "hf://organisation/name@revision."
+)
+cache_dir_option = click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path),
+    help="Cache of the Hub's client. [default: as HF_HUB_CACHE and HF_HOME say]",
+)
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="TFDS data directory, or folder of <name>/<split>.npz. [default: TFDS's own]",
+)
+invert_option = click.option(
+    "--invert", is_flag=True, help="For dark ink on light paper: swap dark and bright."
+)
+
+
+def seed_option(help: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        help=help,
+    )
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def images_argument(name: str, nargs: int = 1) -> Callable[[Command], Command]:
+    return click.argument(
+        name, type=click.Path(path_type=Path), nargs=nargs, required=True
+    )
+
+
+def output_option(what: str, **options: Any) -> Callable[[Command], Command]:
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        help=f"{what} to write.",
+        **options,
+    )
+
+
+READING = (
+    "Images of another size or mode are converted, and each conversion is printed: "
+    "upright as EXIF says, 16 bits to 8, transparency on black (on white with "
+    "--invert), grey or RGB, Lanczos to the model's size with the aspect ratio kept, "
+    "centred on black."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What is known of a model before it is loaded, and how to load it."""
+
+    name: str
+    family: str
+    input_shape: tuple[int, ...]
+    latent_dim: int
+    tasks: Collection[str]
+    dataset: str | None
+    samplers: Collection[str]
+    load: Callable[[], "Autoencoder"]
+
+
+def find_model(name: str) -> Model:
+    """A model by its name, folder or address."""
+    if not is_own(name):
+        entry = aezoo.describe(name)
+        return Model(
+            name,
+            entry.family,
+            entry.input_shape,
+            entry.latent_dim,
+            entry.tasks,
+            entry.data.name,
+            tuple(entry.samplers),
+            lambda: aezoo.load(name),
+        )
+    own, path, root = open_own(name)
+    from aezoo import hub
+
+    return Model(
+        name,
+        own.family,
+        own.input_shape,
+        math.prod(own.latent_shape),
+        hub.entry_class(own).TASKS,
+        None,
+        tuple(own.samplers),
+        lambda: hub.load_folder(path, root),
+    )
+
+
+def is_own(name: str) -> bool:
+    """Whether a name means a folder or a repository, not a model of the zoo."""
+    from aezoo import sources
+
+    return sources.is_address(name) or sources.as_folder(name) is not None
+
+
+def open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
+    """The entry of a folder or repository; the folder, and what links may lead into."""
+    with quiet_loading("TensorFlow"):
+        from aezoo import folder, hub
+    found = hub.find_folder(name)
+    path, root, entry = cast("tuple[Path, Path | None, Any]", found)  # see `is_own`
+    return entry or folder.read_entry(path, root), path, root
+
+
+def read_images(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarray":
+    """Images in the model's shape, uint8; prints what was converted."""
+    import numpy as np
+
+    from aezoo.images import read_image
+
+    images, notes = [], {}
+    for path in with_progress(paths, "Reading", unit="image"):
+        pixels, note = read_image(path, model.input_shape, invert)
+        images.append(pixels)
+        if note:
+            notes[path] = note
+    if len(notes) <= MAX_NOTES:
+        for path, note in notes.items():
+            click.echo(f"{path}: {note}")
+    else:
+        print_notes(Counter(notes.values()))
+    return np.stack(images)
+
+
+def print_notes(notes: Mapping[str, int]) -> None:
+    """The most frequent conversions, and how many others there were."""
+    named = Counter({note: times for note, times in notes.items() if note})
+    common = named.most_common(MAX_NOTES)
+    for note, times in common:
+        click.echo(f"{count_of(times, 'image')}: {note}")
+    rest = sum(notes.values()) - sum(times for _, times in common)
+    if rest:
+        click.echo(f"{count_of(rest, 'more image')} converted by the same rule.")
+
+
+def load_model(model: Model) -> "Autoencoder":
+    with quiet_loading(model.name):
+        return model.load()
+
+
+@contextlib.contextmanager
+def quiet_loading(what: str) -> Iterator[None]:
+    """Hide what TensorFlow prints while it is imported; show a spinner instead.
+
+    Some of its lines come before its logging is set up and obey no setting, so the
+    process's stderr itself is put aside. A user who sets TF_CPP_MIN_LOG_LEVEL sees
+    everything.
+    """
+    if "keras" in sys.modules or _LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = "3"
+    sys.stderr.flush()
+    with contextlib.ExitStack() as stack:
+        terminal = stack.enter_context(os.fdopen(os.dup(2), "w", encoding="utf-8"))
+        if terminal.isatty():
+            from rich.console import Console
+
+            stack.enter_context(Console(file=terminal).status(f"Loading {what} …"))
+        sink = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        os.dup2(sink.fileno(), 2)
+        stack.callback(os.dup2, terminal.fileno(), 2)
+        yield
+
+
+def write_grid(
+    path: Path, images: Any, columns: int | None = None, quiet: bool = False
+) -> None:
+    from aezoo.images import grid_image, write_image
+
+    picture = grid_image(images, columns)
+    write_image(path, picture)
+    if not quiet:
+        report_file(path, f"{picture.shape[1]} x {picture.shape[0]} pixels")
+
+
+def report_file(path: Path, detail: str) -> None:
+    click.echo(f"Wrote {path} ({detail}, {size_of(path.stat().st_size)}).")
+
+
+def size_of(n: int) -> str:
+    """Bytes, readably."""
+    if n >= 1e6:
+        return f"{n / 1e6:.1f} MB"
+    return f"{max(1, n // 1000)} kB" if n else "0 kB"
+
+
+def count_of(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def joined(lists: tuple[list[str], ...]) -> list[str] | None:
+    """The names of a repeated option; None if it was not given."""
+    return [name for names in lists for name in names] or None
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table_lines(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[int]
+) -> list[str]:
+    """Plain aligned columns: rich's table costs more time than everything else."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if j in numeric else cell.ljust(width)
+            for j, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *rows)
+    ]
+    return [click.style(lines[0], bold=True), *lines[1:]]
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[int]
+) -> None:
+    for line in table_lines(header, rows, numeric):
+        click.echo(line)

@@ -1,0 +1,629 @@
+"""Commands on features: `encode`, `nearest`, `cluster`, `outliers`."""
+
+import contextlib
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aezoo.cli._common import (
+    MAX_NOTES,
+    NAMES,
+    READING,
+    Command,
+    Model,
+    count_of,
+    data_dir_option,
+    find_model,
+    images_argument,
+    invert_option,
+    json_option,
+    load_model,
+    main,
+    name_argument,
+    one_line,
+    output_option,
+    print_json,
+    print_notes,
+    print_table,
+    quiet_loading,
+    read_images,
+    report_file,
+    seed_option,
+    write_grid,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from aezoo.features.streaming import FeatureEncoder, Features
+    from aezoo.streams import Stream
+
+_SOURCE = (
+    "A folder of images (its subfolders are classes), a dataset and its split, e.g. "
+    "mnist/test, or an .npz file with `images` and, if any, `labels`."
+)
+_layer = click.option(
+    "--layer",
+    help="Layer whose output the features are, e.g. pool; `aezoo.feature_info(NAME)` "
+    "lists them. [default: the code]",
+)
+_pooling = click.option(
+    "--pooling",
+    type=click.Choice(["avg", "max"]),
+    help="Mean or maximum over positions. [default: all positions, in one row]",
+)
+_batch_size = click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Images per step.",
+)
+_on_error = click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What to do with files that are no readable images.",
+)
+
+
+def _encoding_options(command: Command) -> Command:
+    """Options of all commands that encode many images."""
+    options = (_layer, _pooling, _batch_size, _on_error, data_dir_option, invert_option)
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command(epilog=f"{NAMES} {READING}")
+@name_argument
+@images_argument("images", nargs=-1)
+@output_option(
+    "NumPy archive (.npz), or Parquet file (.parquet) for any number of images",
+    required=True,
+)
+@_encoding_options
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on with what an interrupted run has encoded, or discard it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing .parquet file.")
+def encode(
+    name: str,
+    images: tuple[Path, ...],
+    output: Path,
+    invert: bool,
+    **options: Any,
+) -> None:
+    """Write the codes of IMAGES from model NAME.
+
+    An .npz archive holds `z` (one row per image: the posterior's mode), the parameters
+    of the posterior where the family has them (`z_mean`, `z_log_var`), and `paths`.
+
+    A .parquet file holds `path`, `label` and `feature` of all images of one source,
+    which may have any size: a folder, a dataset and its split, e.g. mnist/test, or an
+    .npz file. A run that was interrupted goes on where it stopped when it is started
+    again. The other options belong to .parquet.
+    """
+    from aezoo.images import check_output
+
+    known = find_model(name)
+    if check_output(output, (".npz", ".parquet")).suffix.lower() == ".parquet":
+        if len(images) != 1:
+            raise click.UsageError(
+                "A .parquet file takes one folder or dataset in place of IMAGES."
+            )
+        _encode_source(name, str(images[0]), output, invert=invert, **options)
+        return
+    context = click.get_current_context()
+    for option in options:
+        source = context.get_parameter_source(option)
+        if source is not None and source.name != "DEFAULT":
+            flag = option.replace("_", "-")
+            raise click.UsageError(f"--{flag} belongs to .parquet files.")
+    _encode_images(known, images, output, invert)
+
+
+def _encode_images(
+    known: "Model", images: tuple[Path, ...], output: Path, invert: bool
+) -> None:
+    from aezoo.files import atomic_path
+
+    x = read_images(images, known, invert)
+    model = load_model(known)
+
+    import numpy as np
+
+    posterior = model.posterior(x)
+    arrays: dict[str, Any] = {
+        **posterior.parameters(),
+        "z": posterior.mode(),
+        "paths": [str(path) for path in images],
+    }
+    arrays = {key: np.asarray(value) for key, value in arrays.items()}
+    with atomic_path(output) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    shapes = ", ".join(f"{key} {value.shape}" for key, value in arrays.items())
+    report_file(output, shapes)
+
+
+def _encode_source(name: str, source: str, output: Path, **options: Any) -> None:
+    from aezoo.features.streaming import EncodingRun
+
+    with _quiet_datasets(source):
+        run = EncodingRun(name, source, output, **options)
+
+    def load() -> "FeatureEncoder":
+        with quiet_loading(name):
+            return run.load()
+
+    done = run.write(load)
+    print_notes(done.notes)
+    _print_skipped(done.skipped)
+    if done.num_resumed:
+        click.echo(f"{count_of(done.num_resumed, 'image')} had been encoded before.")
+    width = math.prod(done.metadata["feature_shape"])
+    report_file(output, f"{count_of(done.num_rows, 'row')} of {width} numbers")
+
+
+def _quiet_datasets(source: str) -> contextlib.AbstractContextManager[None]:
+    """Named datasets import TensorFlow; files do not."""
+    if Path(source).exists():
+        return contextlib.nullcontext()
+    return quiet_loading("the dataset")
+
+
+def _print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
+    for _, reason in skipped[:MAX_NOTES]:
+        click.echo(f"Skipped: {one_line(reason)}", err=True)
+    if skipped:
+        total = count_of(len(skipped), "file")
+        click.echo(f"{total} skipped: no readable images.", err=True)
+
+
+def _open_stream(
+    known: "Model", source: Path, invert: bool, data_dir: Path | None
+) -> "Stream":
+    from aezoo.streams import open_stream
+
+    with _quiet_datasets(str(source)):
+        return open_stream(
+            str(source), known.input_shape, invert=invert, data_dir=data_dir
+        )
+
+
+def _is_features(source: Path) -> bool:
+    return source.suffix.lower() == ".parquet"
+
+
+@dataclasses.dataclass
+class _Encoder:
+    """An encoder that is loaded when it is first needed, and what it has encoded."""
+
+    known: "Model"
+    layer: str | None
+    pooling: str | None
+    batch_size: int
+    on_error: str
+    data_dir: Path | None
+    invert: bool
+    loaded: "FeatureEncoder | None" = None
+
+    def encoder(self) -> "FeatureEncoder":
+        from aezoo.features.streaming import FeatureEncoder
+
+        if self.loaded is None:
+            with quiet_loading(self.known.name):
+                self.loaded = FeatureEncoder(self.known.name, self.layer, self.pooling)
+        return self.loaded
+
+    def open(self, source: Path) -> "Features | Stream":
+        """What is checked before a model is loaded."""
+        if not _is_features(source):
+            return _open_stream(self.known, source, self.invert, self.data_dir)
+        from aezoo.features.streaming import LATENT, find_entry, read_features
+
+        found = read_features(source)
+        sha256 = find_entry(self.known.name).weights.sha256
+        expected = {
+            "weights_sha256": sha256,
+            "layer": self.layer or LATENT,
+            "pooling": self.pooling,
+        }
+        for key, value in expected.items():
+            if found.metadata.get(key) != value:
+                raise click.ClickException(
+                    f"{source} holds features of model {found.metadata['model']}, "
+                    f"layer {found.metadata['layer']}, pooling "
+                    f"{found.metadata['pooling']}; {key} is not that of "
+                    f"{self.known.name} here. Encode the images again, or pass the "
+                    "model and options that it was made with."
+                )
+        return found
+
+    def features(self, opened: "Features | Stream") -> "Features":
+        from aezoo.features.streaming import Features, encode_to_memory
+
+        if isinstance(opened, Features):
+            return opened
+        found = encode_to_memory(
+            self.encoder(), opened, batch_size=self.batch_size, on_error=self.on_error
+        )
+        _print_skipped(found.metadata["skipped"])
+        return found
+
+    def draw(self, features: "Features", rows: Sequence[int]) -> "np.ndarray":
+        """The images of rows of features."""
+        from aezoo.features.search import read_pictures
+
+        return read_pictures(
+            [str(features.paths[row]) for row in rows],
+            features.metadata,
+            self.known.input_shape,
+            invert=self.invert,
+            data_dir=self.data_dir,
+        )
+
+
+def _require_sklearn(purpose: str) -> None:
+    from aezoo.extras import check_installed
+
+    check_installed("sklearn", "features", purpose)
+
+
+def _check_enough(wanted: int, available: int, what: str) -> None:
+    if wanted > available:
+        raise click.ClickException(
+            f"{count_of(wanted, what)} need at least as many images. Received: "
+            f"{available}."
+        )
+
+
+@main.command(epilog=f"FOLDER: {_SOURCE} {NAMES} {READING}")
+@name_argument
+@images_argument("query")
+@images_argument("folder")
+@click.option(
+    "-k", type=click.IntRange(1), default=8, show_default=True, help="How many."
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["cosine", "euclidean"]),
+    default="cosine",
+    show_default=True,
+    help="Distance between features.",
+)
+@output_option("Picture (.png, .jpg, .webp, .bmp or .tif)")
+@_encoding_options
+@json_option
+def nearest(
+    name: str,
+    query: Path,
+    folder: Path,
+    k: int,
+    metric: str,
+    output: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Find the images of FOLDER that are most like the image QUERY to model NAME.
+
+    FOLDER may be a .parquet file that `aezoo encode` wrote; then nothing but QUERY is
+    encoded.
+    """
+    from aezoo.images import check_output, read_image
+
+    known = find_model(name)
+    if output is not None:
+        check_output(output)
+    _require_sklearn("`aezoo nearest`")
+    encoder = _Encoder(known, **options)
+    x, _ = read_image(query, known.input_shape, encoder.invert)
+    opened = encoder.open(folder)
+    _check_enough(k, len(opened), "neighbour")
+    features = encoder.features(opened)
+    queries = encoder.encoder()(x[None])
+
+    from aezoo.features import search
+
+    found = search.nearest(queries, features.features, k, metric)
+    indices = found.indices[0].tolist()
+    rows = [
+        {
+            "rank": rank,
+            "path": str(features.paths[i]),
+            "label": _label(features, i),
+            "distance": float(distance),
+        }
+        for rank, (i, distance) in enumerate(
+            zip(indices, found.distances[0], strict=True), 1
+        )
+    ]
+    _print_records(rows, as_json, {"rank", "distance"})
+    if output is not None:
+        import numpy as np
+
+        images = np.concatenate([x[None], _as_uint8(encoder.draw(features, indices))])
+        write_grid(output, images, columns=None if k > 12 else k + 1, quiet=as_json)
+
+
+def _label(features: "Features", row: int) -> Any:
+    if features.labels is None:
+        return None
+    label = features.labels[row]
+    return label.item() if hasattr(label, "item") else label
+
+
+def _as_uint8(images: "np.ndarray") -> "np.ndarray":
+    from aezoo.tiling import to_uint8
+
+    return to_uint8(images)
+
+
+def _print_records(
+    rows: Sequence[Mapping[str, Any]], as_json: bool, numeric: Collection[str]
+) -> None:
+    """Rows of a table, or JSON; columns without a value are left out of the table."""
+    if as_json:
+        print_json(list(rows))
+        return
+    columns = [c for c in rows[0] if any(row[c] is not None for row in rows)]
+    cells = [
+        [f"{row[c]:.4g}" if isinstance(row[c], float) else str(row[c]) for c in columns]
+        for row in rows
+    ]
+    places = {i for i, column in enumerate(columns) if column in numeric}
+    print_table(columns, cells, numeric=places)
+
+
+_picture_option = click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    help="Picture (.png, .jpg, .webp, .bmp or .tif) to write.",
+)
+_table = output_option("Table (.csv or .parquet)")
+
+
+def _check_outputs(output: Path | None, picture: Path | None) -> None:
+    from aezoo.features.search import TABLE_SUFFIXES
+    from aezoo.images import check_output
+
+    if output is not None:
+        check_output(output, TABLE_SUFFIXES)
+    if picture is not None:
+        check_output(picture)
+
+
+@main.command(epilog=f"FOLDER: {_SOURCE} {NAMES} {READING}")
+@name_argument
+@images_argument("folder")
+@click.option(
+    "-k", type=click.IntRange(2), default=10, show_default=True, help="Clusters."
+)
+@_table
+@_picture_option
+@click.option(
+    "--members",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Images of each cluster in the picture, the most typical first.",
+)
+@seed_option("Of the starts; same seed, same clusters.")
+@_encoding_options
+@json_option
+def cluster(
+    name: str,
+    folder: Path,
+    k: int,
+    output: Path | None,
+    picture: Path | None,
+    members: int,
+    seed: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Partition the images of FOLDER by k-means on the features of model NAME.
+
+    The table has path, cluster and distance to its centre; cluster 0 is the largest.
+    Where images have labels, their agreement with the clusters is printed: the adjusted
+    Rand index (1: the same, 0: chance) and the normalised mutual information. FOLDER
+    may be a .parquet file that `aezoo encode` wrote.
+    """
+    known = find_model(name)
+    _check_outputs(output, picture)
+    _require_sklearn("`aezoo cluster`")
+    encoder = _Encoder(known, **options)
+    opened = encoder.open(folder)
+    _check_enough(k, len(opened), "cluster")
+    features = encoder.features(opened)
+
+    import numpy as np
+
+    from aezoo.features import search
+
+    found = search.cluster(features.features, k, labels=features.labels, seed=seed)
+    typical = [
+        sorted(
+            np.flatnonzero(found.clusters == c).tolist(),
+            key=lambda i: found.distances[i],
+        )
+        for c in range(k)
+    ]
+    rows = [
+        {
+            "cluster": c,
+            "images": len(rows),
+            "mean_distance": float(found.distances[rows].mean()),
+            "common_label": _common_label(features, rows),
+            "most_typical": str(features.paths[rows[0]]),
+        }
+        for c, rows in enumerate(typical)
+        if rows  # k-means can leave a cluster empty where images are the same
+    ]
+    if as_json:
+        print_json({"clusters": rows, "ari": found.ari, "nmi": found.nmi})
+    else:
+        _print_records(rows, False, {"cluster", "images", "mean_distance"})
+    if found.ari is not None and not as_json:
+        click.echo(f"Agreement with labels: ARI {found.ari:.3f}, NMI {found.nmi:.3f}.")
+    if output is not None:
+        columns = {
+            "path": features.paths,
+            "cluster": found.clusters,
+            "distance": found.distances,
+        }
+        _write_table(output, columns, as_json)
+    if picture is not None:
+        shown = [rows[:members] for rows in typical if rows]
+        width = max(map(len, shown))
+        images = _as_uint8(encoder.draw(features, [i for rows in shown for i in rows]))
+        sheet = np.zeros((len(shown), width, *images.shape[1:]), "uint8")
+        places = [(r, c) for r, rows in enumerate(shown) for c in range(len(rows))]
+        for image, place in zip(images, places, strict=True):
+            sheet[place] = image
+        grid = sheet.reshape(-1, *images.shape[1:])
+        write_grid(picture, grid, columns=width, quiet=as_json)
+
+
+def _common_label(features: "Features", rows: Sequence[int]) -> str | None:
+    if features.labels is None:
+        return None
+    label, times = Counter(features.labels[i] for i in rows).most_common(1)[0]
+    return f"{label} ({times / len(rows):.0%})"
+
+
+def _write_table(path: Path, columns: Mapping[str, Any], quiet: bool) -> None:
+    from aezoo.features.search import write_table
+
+    write_table(path, columns)
+    if not quiet:
+        rows = len(next(iter(columns.values())))
+        report_file(path, count_of(rows, "row"))
+
+
+@main.command(epilog=f"FOLDER: {_SOURCE} {NAMES} {READING}")
+@name_argument
+@images_argument("folder")
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    help="Images that are usual, given as FOLDER is. [default: FOLDER itself]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["mahalanobis", "knn", "reconstruction"]),
+    default="mahalanobis",
+    show_default=True,
+    help="Score: distance to the mean, distance to the k-th neighbour, or error of the "
+    "reconstruction.",
+)
+@click.option(
+    "-k", type=click.IntRange(1), default=10, show_default=True, help="Of knn."
+)
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Images to print and draw, the strangest first.",
+)
+@_table
+@_picture_option
+@_encoding_options
+@json_option
+def outliers(
+    name: str,
+    folder: Path,
+    reference: Path | None,
+    method: str,
+    k: int,
+    number: int,
+    output: Path | None,
+    picture: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Rank the images of FOLDER by how strange they are to model NAME.
+
+    The table has path and score of all images, the strangest first. FOLDER and the
+    reference may be .parquet files that `aezoo encode` wrote.
+    """
+    known = find_model(name)
+    _check_outputs(output, picture)
+    encoder = _Encoder(known, **options)
+    if method == "reconstruction":
+        if reference is not None:
+            raise click.UsageError(
+                "--reference belongs to mahalanobis and knn: the reconstruction needs "
+                "no other images."
+            )
+        if _is_features(folder):
+            raise click.UsageError(
+                "--method reconstruction needs the images: name their folder."
+            )
+        paths, scores, metadata = _reconstruction_scores(encoder, folder)
+    else:
+        paths, scores, metadata = _feature_scores(encoder, folder, reference, method, k)
+
+    import numpy as np
+
+    order = np.argsort(-scores, kind="stable")
+    rows = [
+        {"rank": rank, "path": str(paths[i]), "score": float(scores[i])}
+        for rank, i in enumerate(order[:number], 1)
+    ]
+    _print_records(rows, as_json, {"rank", "score"})
+    if output is not None:
+        _write_table(output, {"path": paths[order], "score": scores[order]}, as_json)
+    if picture is not None:
+        from aezoo.features.search import read_pictures
+
+        images = read_pictures(
+            [str(row["path"]) for row in rows],
+            metadata,
+            known.input_shape,
+            invert=encoder.invert,
+            data_dir=encoder.data_dir,
+        )
+        write_grid(picture, images, quiet=as_json)
+
+
+def _feature_scores(
+    encoder: _Encoder, folder: Path, reference: Path | None, method: str, k: int
+) -> tuple["np.ndarray", "np.ndarray", Mapping[str, Any]]:
+    _require_sklearn("`aezoo outliers`")
+    opened = encoder.open(folder)
+    usual = opened if reference is None else encoder.open(reference)
+    if method == "knn":
+        _check_enough(k + (reference is None), len(usual), "neighbour")
+    features = encoder.features(opened)
+    known = None if reference is None else encoder.features(usual).features
+
+    from aezoo.features import search
+
+    scores = search.outlier_scores(features.features, known, method, k=k)
+    return features.paths, scores, features.metadata
+
+
+def _reconstruction_scores(
+    encoder: _Encoder, folder: Path
+) -> tuple["np.ndarray", "np.ndarray", Mapping[str, Any]]:
+    from aezoo.features.search import reconstruction_errors
+
+    stream = _open_stream(encoder.known, folder, encoder.invert, encoder.data_dir)
+    model = load_model(encoder.known)
+    found = reconstruction_errors(
+        model, stream, encoder.batch_size, on_error=encoder.on_error
+    )
+    _print_skipped(found.skipped)
+    return found.paths, found.errors, {"kind": stream.kind, "source": stream.name}

@@ -1,0 +1,190 @@
+"""Commands that look models up: `list`, `describe`, `leaderboard`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import aezoo
+from aezoo.cli._common import (
+    NAMES,
+    Names,
+    is_own,
+    joined,
+    json_option,
+    main,
+    name_argument,
+    print_json,
+    print_table,
+    quiet_loading,
+    size_of,
+)
+
+if TYPE_CHECKING:
+    from aezoo.manifest import WeightsEntry
+
+
+_metrics = click.option(
+    "--metrics",
+    type=Names(),
+    multiple=True,
+    help="Metrics, separated by commas; may be repeated.",
+)
+
+
+@main.command("list")
+@click.argument("pattern", required=False)
+@click.option("--family", help='Shell pattern for the family, e.g. "*vae*".')
+@click.option("--dataset", help="Shell pattern for the training data, e.g. mnist.")
+@click.option("--task", help="reconstruction, features or sampling.")
+@click.option("--latent-dim", type=int, help="Number of code units.")
+@click.option("--max-params", type=int, help="Largest number of weights.")
+@click.option("--sort", help="Metric; best first, e.g. mse.")
+@json_option
+def list_command(as_json: bool, sort: str | None, **filters: Any) -> None:
+    """List the pretrained models.
+
+    PATTERN is a shell pattern for the name, e.g. "conv_*".
+    """
+    names = aezoo.list_models(sort=sort, **filters)
+    entries = [aezoo.describe(name) for name in names]
+    if as_json:
+        print_json([{"name": entry.name, **entry.to_dict()} for entry in entries])
+        return
+    if not entries:
+        click.echo("No model meets these filters. `aezoo list` shows all.", err=True)
+        return
+    print_table(*_models_table(entries, sort), numeric={2, 3, 6})
+
+
+def _models_table(
+    entries: Sequence["WeightsEntry"], sort: str | None
+) -> tuple[Sequence[str], list[Sequence[str]]]:
+    header = ("name", "family", "latent", "params", "data", "metric", "value")
+    rows: list[Sequence[str]] = []
+    for entry in entries:
+        metrics = {k: m for values in entry.metrics.values() for k, m in values.items()}
+        # The recipe names the most telling metric first.
+        metric = sort if sort in metrics else next(iter(metrics), "")
+        rows.append(
+            (
+                entry.name,
+                entry.family,
+                "x".join(map(str, entry.latent_shape)),
+                f"{entry.num_params:,}",
+                entry.data.name,
+                metric,
+                f"{metrics[metric].value:.4g}" if metric else "",
+            )
+        )
+    return header, rows
+
+
+@main.command(epilog=NAMES)
+@name_argument
+@json_option
+def describe(name: str, as_json: bool) -> None:
+    """Show all that is known about one model."""
+    if is_own(name):
+        _describe_own(name, as_json)
+        return
+    found = aezoo.describe(name)
+    if as_json:
+        print_json({"name": found.name, **found.to_dict()})
+    else:
+        click.echo(repr(found))
+
+
+def _describe_own(name: str, as_json: bool) -> None:
+    """Print what a folder or repository says; of the latter, fetch no weights."""
+    with quiet_loading("TensorFlow"):
+        from aezoo import folder, remote, sources
+    path, root = Path(name), None
+    if sources.is_address(name):
+        place = remote.parse_address(name)
+        file = remote.fetch(place, folder.ENTRY, max_bytes=folder.MAX_ENTRY_BYTES)
+        path, root = file.parent, file.parents[2]
+    entry = folder.read_entry(path, root)
+    fields = json.loads((path / folder.ENTRY).read_text(encoding="utf-8"))
+    if as_json:
+        click.echo(json.dumps(fields, indent=2))  # in ASCII: others wrote the texts
+        return
+    rows = {
+        "family": entry.family,
+        "tasks": fields.get("tasks"),
+        "input": " x ".join(map(str, entry.input_shape)),
+        "latent": " x ".join(map(str, entry.latent_shape)),
+        "parameters": f"{entry.num_params:,}",
+        "license": fields.get("license"),
+        "weights": f"{entry.weights.file}, {size_of(entry.weights.bytes)}, "
+        f"sha256 {entry.weights.sha256[:12]}…",
+        "folder": path,
+    }
+    lines = [entry.name, f"  {fields.get('description') or 'No description.'}"]
+    for key, value in rows.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        lines.append(f"  {key:<11} {text or 'not stated'}")
+    for key, metrics in _as_mapping(fields.get("metrics")).items():
+        lines.append(f"  metrics on {key}")
+        for metric, record in _as_mapping(metrics).items():
+            stated = _as_mapping(record)
+            value, unit = stated.get("value"), stated.get("unit")
+            lines.append(f"    {metric:<22} {value} {unit}  ({stated.get('protocol')})")
+    for line in lines:
+        click.echo("".join(c if c.isprintable() else "\ufffd" for c in line))
+
+
+def _as_mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+@main.command()
+@click.option(
+    "--dataset",
+    default="mnist",
+    show_default=True,
+    help="Measured on; all for one table each.",
+)
+@click.option("--split", default="test", show_default=True, help="Its split.")
+@click.option("--sort", help="Metric to sort by, best first, e.g. mse. [default: name]")
+@click.option(
+    "--models", multiple=True, help="Names or patterns, e.g. '*_vae_*'; repeatable."
+)
+@click.option("--baselines/--no-baselines", default=True, help="With PCA and the like?")
+@_metrics
+@json_option
+def leaderboard(
+    dataset: str,
+    split: str,
+    sort: str | None,
+    models: tuple[str, ...],
+    baselines: bool,
+    metrics: tuple[list[str], ...],
+    as_json: bool,
+) -> None:
+    """Show the published figures of models as Markdown tables.
+
+    They come from the manifest, as those of the README. The best model's figure in
+    each column is **bold**; those with a dagger are in another unit and cannot be
+    compared. `aezoo describe` says how each was measured.
+    """
+    from aezoo import ranking
+
+    chosen, is_all = models or None, dataset == "all"
+    datasets = ranking.measured_datasets(split, chosen) if is_all else [dataset]
+    tables = [
+        ranking.leaderboard(name, split, sort, joined(metrics), baselines, chosen)
+        for name in datasets
+    ]
+    if as_json:
+        found = [table.to_dict() for table in tables]
+        print_json(found if is_all else found[0])
+    elif is_all:
+        texts = [
+            f"{table.dataset}/{split}\n\n{table.to_markdown()}" for table in tables
+        ]
+        click.echo("\n\n".join(texts))
+    else:
+        click.echo(tables[0].to_markdown())

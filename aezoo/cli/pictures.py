@@ -1,0 +1,220 @@
+"""Commands that run a model and draw: `reconstruct`, `sample`, `demo` and so on."""
+
+from pathlib import Path
+
+import click
+
+from aezoo.cli._common import (
+    NAMES,
+    READING,
+    Numbers,
+    count_of,
+    find_model,
+    images_argument,
+    invert_option,
+    load_model,
+    main,
+    name_argument,
+    output_option,
+    quiet_loading,
+    read_images,
+    report_file,
+    seed_option,
+    write_grid,
+)
+from aezoo.errors import UnsupportedOperationError
+
+_MAX_TRAVERSED_UNITS = 12
+_picture = output_option("Picture (.png, .jpg, .webp, .bmp or .tif)", required=True)
+_seed = seed_option("Same seed, same picture.")
+
+
+@main.command(epilog=f"{NAMES} {READING}")
+@name_argument
+@images_argument("images", nargs=-1)
+@_picture
+@invert_option
+def reconstruct(
+    name: str, images: tuple[Path, ...], output: Path, invert: bool
+) -> None:
+    """Draw IMAGES beside what model NAME makes of them."""
+    from aezoo.images import check_output
+
+    known = find_model(name)
+    check_output(output)
+    x = read_images(images, known, invert)
+    x_hat = load_model(known).reconstruct(x)
+
+    import numpy as np
+
+    error = np.mean(np.square((x.astype("float32") - x_hat) / 255.0))
+    pairs = np.concatenate([x, x_hat], axis=2)  # (n, height, 2 * width, channels)
+    write_grid(output, pairs)
+    click.echo(
+        f"{count_of(len(x), 'image')}, each beside its reconstruction; "
+        f"mean squared error per pixel {error:.4f} (levels from 0 to 1)."
+    )
+
+
+@main.command(epilog=NAMES)
+@name_argument
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    show_default=True,
+    help="How many images.",
+)
+@click.option(
+    "--sampler",
+    default="prior",
+    show_default=True,
+    help="Where codes come from: prior, or a fitted sampler, e.g. gmm.",
+)
+@_seed
+@_picture
+def sample(name: str, number: int, sampler: str, seed: int, output: Path) -> None:
+    """Draw new images from model NAME."""
+    from aezoo.images import check_output
+
+    known = find_model(name)
+    if sampler == "prior" and "sampling" not in known.tasks:
+        fitted = "".join(f" Pass `--sampler {kind}`." for kind in known.samplers)
+        raise UnsupportedOperationError(
+            f"{name!r} ({known.family}) has no prior over its codes, so it cannot "
+            f"sample.{fitted} `aezoo list --task sampling` lists the models that can."
+        )
+    if sampler not in ("prior", *known.samplers):
+        has = ", ".join(["prior"] * ("sampling" in known.tasks) + [*known.samplers])
+        raise UnsupportedOperationError(
+            f"{name!r} has no sampler {sampler!r}. It has: {has or 'none'}."
+        )
+    check_output(output)
+    write_grid(output, load_model(known).sample(number, seed, sampler=sampler))
+    source = "prior" if sampler == "prior" else f"sampler {sampler}"
+    click.echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
+
+
+@main.command(epilog=f"{NAMES} {READING}")
+@name_argument
+@images_argument("a")
+@images_argument("b")
+@_picture
+@click.option(
+    "--steps",
+    type=click.IntRange(2, 1000),
+    default=9,
+    show_default=True,
+    help="Images on the path, both ends included.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["spherical", "linear"]),
+    default="spherical",
+    show_default=True,
+    help="Path in code space.",
+)
+@invert_option
+def interpolate(
+    name: str,
+    a: Path,
+    b: Path,
+    output: Path,
+    steps: int,
+    method: str,
+    invert: bool,
+) -> None:
+    """Draw the path from image A to image B in model NAME's code space."""
+    from aezoo.images import check_output
+
+    known = find_model(name)
+    check_output(output)
+    x = read_images((a, b), known, invert)
+    path = load_model(known).interpolate(x[0], x[1], steps=steps, method=method)
+
+    import numpy as np
+
+    strip = np.concatenate([x[:1], path, x[1:]])
+    write_grid(output, strip, columns=len(strip) if len(strip) <= 24 else None)
+    click.echo(
+        f"{a}, {count_of(steps, 'image')} on the {method} path, {b}; the path begins "
+        "and ends with the reconstructions."
+    )
+
+
+@main.command(epilog=f"{NAMES} {READING}")
+@name_argument
+@images_argument("image")
+@_picture
+@click.option(
+    "--dim",
+    "dims",
+    type=int,
+    multiple=True,
+    help="Code unit to move, from 0; may be repeated. [default: all, or the "
+    f"{_MAX_TRAVERSED_UNITS} that change the picture most]",
+)
+@click.option(
+    "--values",
+    type=Numbers(),
+    help="What the unit is set to. [default: -3,-1.5,0,1.5,3; as far as the code "
+    "itself reaches where there is no prior]",
+)
+@invert_option
+def traverse(
+    name: str,
+    image: Path,
+    output: Path,
+    dims: tuple[int, ...],
+    values: list[float] | None,
+    invert: bool,
+) -> None:
+    """Draw what happens to IMAGE as single code units of model NAME move."""
+    from aezoo.images import check_output
+
+    known = find_model(name)
+    units = known.latent_dim
+    for dim in dims:
+        if not -units <= dim < units:
+            raise click.BadParameter(
+                f"{name} has {units} code units: {-units} to {units - 1}. "
+                f"Received: {dim}.",
+                param_hint="--dim",
+            )
+    check_output(output)
+    x = read_images((image,), known, invert)
+    model = load_model(known)
+
+    import numpy as np
+
+    from aezoo.plots import most_visible_units
+
+    if values is None and "sampling" in known.tasks:
+        values = [-3.0, -1.5, 0.0, 1.5, 3.0]
+    elif values is None:
+        reach = max(float(np.abs(model.encode(x)).max()), 1e-6)
+        values = [float(f"{share * reach:.3g}") for share in (-1, -0.5, 0, 0.5, 1)]
+    chosen = list(dims) or most_visible_units(model, x, values, _MAX_TRAVERSED_UNITS)
+    rows = [np.concatenate([x, model.traverse(x[0], dim, values)]) for dim in chosen]
+    write_grid(output, np.concatenate(rows), columns=1 + len(values))
+    click.echo(
+        f"One row per code unit, from above: {', '.join(map(str, chosen))}. "
+        f"Columns: the input, then the unit at {', '.join(f'{v:g}' for v in values)}."
+    )
+
+
+@main.command()
+@output_option("Picture (.png, .pdf or .svg)", default="demo.png", show_default=True)
+@_seed
+def demo(output: Path, seed: int) -> None:
+    """Draw a tour of the zoo. Needs no download and no dataset."""
+    from aezoo.images import check_output
+    from aezoo.plots import require_matplotlib
+
+    check_output(output, (".png", ".pdf", ".svg"))
+    require_matplotlib()
+    with quiet_loading("TensorFlow"):
+        from aezoo.demo import run
+    run(output, seed, report=click.echo)
+    report_file(output, "poster")
