@@ -119,9 +119,7 @@ PAIRS = (
     _conv("conv_ae_fashion_mnist", "mnist"),
     _conv("conv_ae_fashion_mnist", "fashion_mnist", FROM_RANDOM),
     _conv("conv_ae_mnist", "fashion_mnist"),
-    # A deep network with batch normalisation, and one wide layer.
-    Pair("resnet_ae_cifar10_r18", "cifar10", "pool", None, FROM_RANDOM, FEW),
-    Pair("resnet_ae_cifar10_r18", "mnist", "pool", None, FROM_RANDOM, FEW),
+    # Images in colour.
     Pair("patch_ae_cifar10", "cifar10", "latent", None, ALL_METHODS, (10, 100)),
 )
 

@@ -1,0 +1,20 @@
+"""Snell et al. (2017), https://arxiv.org/abs/1511.06409.
+
+    python -m training.train conv_vae_mnist_ms_ssim --bundle
+
+Measured: 237 s on 2 CPU cores (AMD EPYC).
+Test split: mse 0.0101.
+"""
+
+from training.grid import BUDGET, NETWORK
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="conv_vae",
+    config={**NETWORK, "likelihood": "ms_ssim"},
+    description="VAE of the grid with an MS-SSIM loss.",
+    metrics=("mse", "mae"),
+    paper="https://arxiv.org/abs/1511.06409",
+    has_importance_samples=False,
+    **BUDGET,
+)

@@ -1,0 +1,20 @@
+"""Davidson et al. (2018), https://arxiv.org/abs/1804.00891.
+
+    python -m training.train hyperspherical_vae_mnist --bundle
+
+Measured: 123 s on 2 CPU cores (AMD EPYC).
+Test split: elbo/binarised -96.9.
+"""
+
+from training.grid import BUDGET, NETWORK
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="hyperspherical_vae",
+    config={**NETWORK, "binarize": True},
+    description="VAE of the grid on the hypersphere.",
+    metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
+    paper="https://arxiv.org/abs/1804.00891",
+    has_importance_samples=False,
+    **BUDGET,
+)
