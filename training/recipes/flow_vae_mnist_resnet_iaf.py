@@ -25,5 +25,4 @@ RECIPE = Recipe(
     epochs=5,
     batch_size=128,
     learning_rate=1e-3,
-    has_importance_samples=False,
 )
