@@ -115,7 +115,8 @@ class Metric:
         unit: Its unit.
         protocol: How it was measured, in words.
         standard_error: Of a mean over images or seeds; None where there is none.
-        values: The figure's parts, e.g. one per code unit; None where there are none.
+        values: The figure's parts, e.g. one per code unit; None where there are none,
+            or too many for the manifest.
     """
 
     value: float

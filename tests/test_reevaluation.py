@@ -13,8 +13,17 @@ from click.testing import CliRunner, Result
 from aezoo import hub, manifest
 from aezoo.digits import draw_digits
 from aezoo.evaluation.definition import find_metric
+from aezoo.manifest import Metric
 from training import evaluate as script
-from training.evaluate import PUBLISHED, main, published, sample_figures, tolerance
+from training.evaluate import (
+    MOST_PARTS,
+    PUBLISHED,
+    main,
+    published,
+    sample_figures,
+    stored,
+    tolerance,
+)
 
 # Of the zoo: a few models of one dataset.
 MODELS = (
@@ -308,3 +317,11 @@ def test_pca_has_the_sizes_of_continuous_codes_alone(zoo: Path) -> None:
     path.write_text(json.dumps(document))
     found = [s.name for s in script.subjects() if s.dataset == "mnist"]
     assert found == ["conv_vae_mnist_z16", "pixels", "training_images"]
+
+
+@pytest.mark.parametrize("count", [3, MOST_PARTS, MOST_PARTS + 1])
+def test_the_manifest_keeps_parts_unless_they_are_too_many(count: int) -> None:
+    metric = Metric(0.5, "unit", "protocol", values=(0.5,) * count)
+    fields = stored(metric)
+    assert ("values" in fields) == (count <= MOST_PARTS)
+    assert fields["value"] == 0.5

@@ -18,6 +18,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -40,6 +41,8 @@ from training.recipe import load_recipe
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 SPLIT = "test"
 # What is measured, as far as `published` finds it possible and telling.
+# Parts of a figure, e.g. one per code unit, that the manifest keeps at most.
+MOST_PARTS = 1_000
 PUBLISHED: tuple[str, ...] = (
     *("mse", "mae", "psnr", "ssim", "ms_ssim", "denoising_mse"),
     *("elbo", "elbo/binarised", "reconstruction_nll", "reconstruction_nll/binarised"),
@@ -260,10 +263,18 @@ def write(subject: Subject, measured: Mapping[str, Metric]) -> None:
             place, name = rows, subject.name
         else:
             place, name = document["models"][subject.name]["metrics"], key
-        known = {**place.get(name, {}), **{k: m.to_dict() for k, m in measured.items()}}
+        new = {k: stored(metric) for k, metric in measured.items()}
+        known = {**place.get(name, {}), **new}
         kept = [k for k in known if published_name(k) in subject.metrics]
         kept.sort(key=lambda k: subject.metrics.index(published_name(k)))
         place[name] = {k: known[k] for k in kept}
+
+
+def stored(metric: Metric) -> dict[str, Any]:
+    """A figure as the manifest states it: with its parts, unless they are too many."""
+    if len(metric.values or ()) > MOST_PARTS:
+        metric = dataclasses.replace(metric, values=None)
+    return metric.to_dict()
 
 
 def published_name(stated: str) -> str:
