@@ -383,6 +383,7 @@ def test_pseudo_inputs_come_from_images_and_stay_in_their_range(x) -> None:
         model.init_pseudo_inputs(x[:, :4])
 
 
+@pytest.mark.exhaustive
 def test_one_standard_component_is_the_plain_vae(x) -> None:
     """KL by sampling has the mean of the closed form, to the standard normal."""
     model, vae = make("mixture_vae", num_components=1), make("conv_vae")

@@ -356,6 +356,7 @@ def test_addresses_of_the_hub(shell: Shell, server, tmp_path: Path) -> None:
     assert "sha256 of the weights: The file model.weights.h5 of hf://org" in lines[1]
 
 
+@pytest.mark.exhaustive
 def test_a_package_without_files_verifies_those_of_the_hub(zoo, shell, server) -> None:
     for path in (zoo / "weights").glob(f"{NAME}.*"):
         path.unlink()

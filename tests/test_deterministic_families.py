@@ -230,6 +230,7 @@ def test_waes_prior_codes_are_standard_normal_and_independent(x) -> None:
     assert np.any(draws[0] != draws[1])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("divergence", ["mmd", "sliced_wasserstein"])
 def test_waes_codes_come_to_be_distributed_as_the_prior(rng, divergence) -> None:
     """From far away: the divergence falls and the codes' mean and spread follow."""

@@ -245,6 +245,7 @@ def test_a_body_that_breaks_off(hub, table) -> None:
     table("body cut in half, once", within=15)
 
 
+@pytest.mark.exhaustive
 def test_bodies_that_always_break_off(hub, table) -> None:
     hub.fault(WEIGHTS, method="GET", cut=True, times=None)
     message = r"could not be reached for model.weights.h5 .*closed connection"
@@ -290,6 +291,7 @@ def test_a_server_that_does_not_answer(hub, child, table) -> None:
     )
 
 
+@pytest.mark.exhaustive
 def test_a_server_that_sends_no_bytes(hub, child, table) -> None:
     hub.fault(WEIGHTS, method="GET", delay=60, times=None)
     table(

@@ -202,6 +202,7 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.exhaustive
 def test_the_command_survives_being_killed(hub, zoo: Path) -> None:
     command = [sys.executable, "-m", "training.publish", NAME]
     command += ["--repo-id", REPO, "--export", str(zoo)]

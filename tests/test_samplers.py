@@ -212,6 +212,7 @@ def test_units_of_a_flow_depend_on_those_before_them_alone() -> None:
         assert unit == 3 or len(changed) > 1, "and on those they do"
 
 
+@pytest.mark.exhaustive
 def test_training_a_flow_brings_it_near_the_density_of_the_codes() -> None:
     """Better than one Gaussian, near the truth, and the same for the same seed."""
     codes = mixture().sample_codes(3000, np.random.default_rng(0))

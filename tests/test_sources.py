@@ -202,6 +202,7 @@ def test_a_repository_names_its_files_as_a_folder_does() -> None:
 # --- In a process of its own, where the environment names the Hub --------------------
 
 
+@pytest.mark.exhaustive
 def test_three_sources_one_model(zoo: Path, server, tmp_path: Path) -> None:
     """Hub, then cache, then package; then no package, then no network, then nothing."""
     code = f"""

@@ -219,6 +219,7 @@ def test_features_in_memory_are_those_in_the_file(folder: Path, output: Path) ->
 # --- Interruptions ------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_no_kill_at_any_moment_loses_or_doubles_a_row(
     folder: Path, tmp_path: Path
 ) -> None:
