@@ -171,6 +171,7 @@ def test_vectors_that_are_no_codes_have_no_probability(change: float) -> None:
 # --- Fitting -------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_it_learns_a_markov_chain() -> None:
     """Nearly the likelihood of the chain itself on other codes, and its steps."""
     model, fresh = MarkovModel(3000), MarkovModel(2000, seed=1)

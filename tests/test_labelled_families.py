@@ -298,6 +298,7 @@ def test_likelihoods_sum_over_classes(m2, x) -> None:
     assert report["elbo"].value < exact
 
 
+@pytest.mark.exhaustive
 def test_few_labels_name_the_classes_of_all_images() -> None:
     x, truth = bars()
     labels = np.where(np.arange(90) < 9, truth, -1)

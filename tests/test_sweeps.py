@@ -33,6 +33,7 @@ def run(folder: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["beta", *options, *arguments])
 
 
+@pytest.mark.exhaustive
 def test_a_sweep_is_trained_measured_drawn_and_repeatable(folder: Path) -> None:
     result = run(folder, "--epochs", "1")
     assert result.exit_code == 0, result.output

@@ -87,6 +87,7 @@ def metrics_of(out: Path) -> dict[str, float]:
     return {name: metric["value"] for name, metric in metrics.items()}
 
 
+@pytest.mark.exhaustive
 def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(
     data_dir: Path, tmp_path: Path
 ) -> None:
@@ -437,6 +438,7 @@ def test_pseudo_inputs_start_from_blends_that_are_no_image_of_the_data() -> None
     assert np.any(blends != np.array(model.pseudo_inputs))
 
 
+@pytest.mark.exhaustive
 def test_manifest_edits_side_by_side_are_all_kept(tmp_path: Path) -> None:
     path = tmp_path / "weights_manifest.json"
     code = (

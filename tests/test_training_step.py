@@ -306,6 +306,7 @@ TWO_DEVICES = """
 """
 
 
+@pytest.mark.exhaustive
 @tensorflow_only
 def test_two_devices_train_as_one() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
