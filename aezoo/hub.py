@@ -278,8 +278,10 @@ def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:
     return model
 
 
-def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
-    """The model of a name, folder or address as configured, without any weights.
+def find_entry(
+    name: str | os.PathLike[str], **options: Any
+) -> WeightsEntry | FolderEntry:
+    """What is known of a model before it is loaded.
 
     Args:
         name: As in `load`. Of a repository, only its `aezoo.json` is fetched.
@@ -290,18 +292,27 @@ def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
         UnknownModelError: As in `load`; and so for the other errors of an entry.
         TypeError: If an option is none of the above.
     """
-    entry: WeightsEntry | FolderEntry
     path = as_folder(name)
-    if path is not None:
-        _refuse_hub_options(options, f"name={str(name)!r}")
-        entry = folder.read_entry(path)
-    elif is_address(name):
+    if path is None and is_address(name):
         place = remote.parse_address(str(name), **options)
         file = remote.fetch(place, folder.ENTRY, max_bytes=folder.MAX_ENTRY_BYTES)
-        entry = folder.read_entry(file.parent, file.parents[2])
-    else:
-        _refuse_hub_options(options, f"name={str(name)!r}")
-        entry = manifest.describe(str(name))
+        return folder.read_entry(file.parent, file.parents[2])
+    _refuse_hub_options(options, f"name={str(name)!r}")
+    return manifest.describe(str(name)) if path is None else folder.read_entry(path)
+
+
+def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
+    """The model of a name, folder or address as configured, without any weights.
+
+    Args:
+        name: As in `find_entry`.
+        **options: As in `find_entry`.
+
+    Raises:
+        UnknownModelError: As in `load`; and so for the other errors of an entry.
+        TypeError: If an option is none of the above.
+    """
+    entry = find_entry(name, **options)
     cls = entry_class(entry)
     try:
         return cls(**entry.config, name=entry.name)

@@ -79,8 +79,9 @@ def test_labels_spread_to_images_without() -> None:
     x_test, labels_test = blobs(90, seed=1)
     features = Features(x.repeat(8, axis=1), x_test.repeat(8, axis=1))
     rows = draw_labelled(labels, 1, seed=0)
-    predicted = spread_labels(features, rows, labels[rows])
-    assert (predicted == labels_test).mean() > 0.95
+    spread = spread_labels(features, rows, labels[rows])
+    assert (spread.train == labels).mean() > 0.95
+    assert (spread.test == labels_test).mean() > 0.95
 
 
 # --- Networks --------------------------------------------------------------------
@@ -120,7 +121,7 @@ def test_training_starts_anew_and_follows_the_seed(
 
     def trained(seed: int) -> list[np.ndarray]:
         network.start_random(seed)
-        network.train(x, labels, steps=3, rate=1e-3, seed=seed)
+        network.train(x, labels, steps=3, seed=seed)
         return network.model.get_weights()
 
     first = trained(0)
@@ -140,7 +141,7 @@ def test_training_starts_anew_and_follows_the_seed(
 def test_as_many_steps_as_asked(network: Network, images: tuple) -> None:
     x, labels = images
     network.start_random(0)
-    network.train(x, labels, steps=5, rate=1e-3, seed=0)
+    network.train(x, labels, steps=5, seed=0)
     assert int(network.model.optimizer.iterations) == 5
 
 
@@ -156,15 +157,15 @@ def test_pairs_name_weights_and_layers_that_there_are() -> None:
 
 
 def test_what_chance_does_not_touch_runs_once() -> None:
-    pair = Pair("a", "b", methods=("pca", "probe", "spread", "fine-tuned"))
+    pair = Pair("a", "b", methods=("pca", "probe", "spread", "self-trained"))
     runs = list(runs_of(pair, seeds=5))
     assert len({run.key for run in runs}) == len(runs)
     counts = {(m, b): 0 for m in pair.methods for b in BUDGETS}
     for run in runs:
         counts[run.method, run.labels_per_class] += 1
     assert counts["probe", ALL] == counts["pca", ALL] == 1
-    assert counts["spread", ALL] == 0
-    assert counts["fine-tuned", ALL] == counts["probe", 1] == 5
+    assert counts["spread", ALL] == counts["self-trained", ALL] == 0
+    assert counts["spread", 1] == counts["probe", 1] == 5
 
 
 def test_results_are_appended_and_not_measured_again(

@@ -66,10 +66,11 @@ def export(
     # A fresh copy has no optimiser, whose moments would treble the file.
     copy = hub.create(recipe.family, **{**model.config, "name": name})
     copy.set_weights(model.get_weights())
+    dtype = {"dtype": "float16"} if is_half(copy) else {}
     weights = folder / f"{name}.weights.h5"
     with atomic_path(weights) as path:
         copy.save_weights(path)
-        if is_half(copy):
+        if dtype:
             halve_file(path)
     tensors = golden_tensors(copy, golden_inputs(copy))
     golden = folder / f"{name}.golden.npz"
@@ -96,7 +97,7 @@ def export(
             "bytes": weights.stat().st_size,
             "sha256": sha256_of(weights),
             "hub": {"repo_id": None, "revision": None},
-            **({"dtype": "float16"} if is_half(copy) else {}),
+            **dtype,
         },
         "golden": {"file": golden.name, "sha256": sha256_of(golden)},
         "metrics": {

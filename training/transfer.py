@@ -7,13 +7,18 @@ For each pair of pretrained weights and target dataset, and each number of label
 class, measures the accuracy on the whole test split of
 
 - `probe`: logistic regression on frozen features;
-- `spread`: label spreading over the nearest neighbours of frozen features, which also
-  uses the training images without a label;
 - `fine-tuned`: that probe and the encoder, trained on together (Kumar et al., 2022,
   https://arxiv.org/abs/2202.10054);
 - `random`: the same network from random weights, for as many steps;
 - `pixels` and `pca`: logistic regression on pixels, and on principal components of the
   training images.
+
+These learn from the labelled images alone. With the other training images, too:
+
+- `spread`: label spreading over the nearest neighbours of frozen features;
+- `self-trained`: as `fine-tuned`, on all training images with the labels so spread;
+- `pca spread`, `random self-trained`: the same without pretraining. Labels spread over
+  principal components, and the same network learns them from random weights.
 
 Appends to `results/transfer.csv`, a row per run: what is there is not run again.
 Then draws the curves, `docs/transfer/<target>.png`; `python -m training.documents` puts
@@ -29,7 +34,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -49,10 +54,10 @@ FIGURES = ROOT / "docs" / "transfer"
 SEEDS = 5
 ALL = 0  # labels per class: all that there are
 BUDGETS = (1, 10, 100, ALL)
-# Steps of training by labels per class; the same for `fine-tuned` and `random`.
+# Steps of training by labels per class, the same for every network; so is the rest.
 STEPS = {1: 100, 10: 200, 100: 400, ALL: 800}
 BATCH_SIZE = 64
-LEARNING_RATES = {"fine-tuned": 1e-4, "random": 1e-3}
+LEARNING_RATE = 1e-3
 # Penalties that the probe of all labels chooses from, by a tenth of them.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 COMPONENTS = 64
@@ -90,7 +95,12 @@ class Pair:
         return f"{self.layer}/{self.pooling}" if self.pooling else self.layer
 
 
-ALL_METHODS = ("pixels", "pca", "probe", "spread", "fine-tuned", "random")
+# Methods without a network; that train one; that also learn from unlabelled images.
+FREE = ("pixels", "pca", "pca spread")
+TRAINED = ("fine-tuned", "random", "self-trained", "random self-trained")
+SPREADING = ("pca spread", "spread", "self-trained", "random self-trained")
+ALL_METHODS = ("pixels", "pca", "pca spread", "probe", "fine-tuned", "random", "spread")
+SELF_TRAINING = ("self-trained", "random self-trained")
 # Small networks are trained on all labels, too.
 FEW = (1, 10, 100)
 FROM_RANDOM = ("probe", "fine-tuned", "random")
@@ -103,9 +113,17 @@ def _conv(
     return Pair(source, target, "stage3", "flatten", methods)
 
 
+def _patch(
+    source: str, target: str, budgets: tuple[int, ...], more: tuple[str, ...] = ()
+) -> Pair:
+    """The whole code of a patch autoencoder: 4x4 cells."""
+    methods = (*ALL_METHODS, *more)
+    return Pair(source, target, methods=methods, trained_budgets=budgets)
+
+
 PAIRS = (
-    Pair("patch_ae_mnist", "mnist", methods=ALL_METHODS, trained_budgets=FEW),
-    Pair("patch_ae_fashion_mnist", "fashion_mnist", "latent", None, ALL_METHODS, FEW),
+    _patch("patch_ae_mnist", "mnist", FEW, SELF_TRAINING),
+    _patch("patch_ae_fashion_mnist", "fashion_mnist", FEW, SELF_TRAINING),
     # One network, many objectives.
     _conv("conv_ae_mnist", "mnist", FROM_RANDOM),
     _conv("conv_ae_mnist_denoising", "mnist"),
@@ -120,7 +138,7 @@ PAIRS = (
     _conv("conv_ae_fashion_mnist", "fashion_mnist", FROM_RANDOM),
     _conv("conv_ae_mnist", "fashion_mnist"),
     # Images in colour.
-    Pair("patch_ae_cifar10", "cifar10", "latent", None, ALL_METHODS, (10, 100)),
+    _patch("patch_ae_cifar10", "cifar10", (10, 100)),
 )
 
 
@@ -224,7 +242,19 @@ def fit_probe(features: np.ndarray, labels: np.ndarray) -> Any:
     return fit(max(scores, key=lambda strength: scores[strength]), features, labels)
 
 
-def spread_labels(features: Features, rows: np.ndarray, labels: np.ndarray) -> Any:
+class Spread(NamedTuple):
+    """Labels that a few labelled images gave to all.
+
+    Attributes:
+        train: Of the training images, `(n,)`.
+        test: Of the test images.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+def spread_labels(features: Features, rows: np.ndarray, labels: np.ndarray) -> Spread:
     """Label spreading from a few training images to all, and on to the test images.
 
     Zhou et al. (2004), "Learning with local and global consistency", with the class
@@ -236,8 +266,8 @@ def spread_labels(features: Features, rows: np.ndarray, labels: np.ndarray) -> A
         labels: Their labels.
 
     Returns:
-        Labels of the test images, those of their nearest training images; they take no
-        part in the graph.
+        Labels of the training images, those with a label included; and of the test
+        images, which take no part in the graph, those of their nearest neighbours.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neighbors import KNeighborsClassifier
@@ -255,7 +285,7 @@ def spread_labels(features: Features, rows: np.ndarray, labels: np.ndarray) -> A
     shares = shares / np.maximum(shares.sum(axis=0), 1e-12)
     spread = model.classes_[shares.argmax(axis=1)]
     nearest = KNeighborsClassifier(NEIGHBOURS, weights="distance").fit(train, spread)
-    return nearest.predict(test)
+    return Spread(spread, nearest.predict(test))
 
 
 class Network:
@@ -272,7 +302,7 @@ class Network:
             ]
         )
         self.model.compile(
-            keras.optimizers.Adam(),
+            keras.optimizers.Adam(LEARNING_RATE),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
         self.model.optimizer.build(self.model.trainable_variables)
@@ -300,7 +330,7 @@ class Network:
             variable.assign(np.zeros(variable.shape, variable.dtype))
 
     def train(
-        self, images: np.ndarray, labels: np.ndarray, steps: int, rate: float, seed: int
+        self, images: np.ndarray, labels: np.ndarray, steps: int, seed: int
     ) -> None:
         """Adam on batches of labelled images, each pass over them in another order."""
         batch = min(BATCH_SIZE, len(images))
@@ -310,7 +340,6 @@ class Network:
             [generator.permutation(len(images)) for _ in range(passes)]
         )
         rows = rows[: steps * batch]
-        self.model.optimizer.learning_rate = rate
         self.model.fit(
             images[rows], labels[rows], batch_size=batch, shuffle=False, verbose=0
         )
@@ -336,13 +365,13 @@ class Run:
     @property
     def steps(self) -> int:
         """Steps of gradient descent through the encoder."""
-        return STEPS[self.labels_per_class] if self.method in LEARNING_RATES else 0
+        return STEPS[self.labels_per_class] if self.method in TRAINED else 0
 
     @property
     def key(self) -> tuple[str, ...]:
         """The columns that identify it."""
         pair = self.pair
-        source = pair.source if self.method not in ("pixels", "pca") else ""
+        source = pair.source if self.method not in FREE else ""
         where = [source, pair.target, pair.where if source else "", self.method]
         return (*where, str(self.labels_per_class), str(self.seed))
 
@@ -350,9 +379,9 @@ class Run:
 def runs_of(pair: Pair, seeds: int) -> Iterator[Run]:
     """All runs of a pair. What all labels decide without chance runs once."""
     for method in pair.methods:
-        is_trained = method in LEARNING_RATES
+        is_trained = method in TRAINED
         for budget in pair.trained_budgets if is_trained else BUDGETS:
-            if budget == ALL and method == "spread":
+            if budget == ALL and method in SPREADING:  # no image is without a label
                 continue
             is_fixed = budget == ALL and not is_trained
             for seed in range(1 if is_fixed else seeds):
@@ -405,21 +434,23 @@ class Laboratory:
     def predict(self, run: Run) -> np.ndarray:
         """Classes of the test images, as a run's method learns to tell them."""
         rows = draw_labelled(self.labels, run.labels_per_class, run.seed)
-        labels = self.labels[rows]
-        if run.method == "spread":
-            return spread_labels(self.features, rows, labels)
-        if run.method == "random":
-            self.network.start_random(run.seed)
-        else:
-            kinds = {"pixels": "pixels", "pca": "components"}
-            features: Features = getattr(self, kinds.get(run.method, "features"))
+        images, labels = self.train[rows], self.labels[rows]
+        is_pretrained = run.method in ("probe", "spread", "fine-tuned", "self-trained")
+        features = self.features if is_pretrained else self.components
+        if run.method in ("spread", "pca spread"):
+            return spread_labels(features, rows, labels).test
+        if run.method in ("pixels", "pca", "probe"):
+            features = self.pixels if run.method == "pixels" else features
             probe = fit_probe(features.train[rows], labels)
-            if run.method != "fine-tuned":
-                return np.asarray(probe.predict(features.test))
+            return np.asarray(probe.predict(features.test))
+        if is_pretrained:
+            probe = fit_probe(features.train[rows], labels)
             self.network.start_pretrained(probe, features, run.seed)
-        rate = LEARNING_RATES[run.method]
-        images = self.train[rows]
-        self.network.train(images, labels, run.steps, rate, run.seed)
+        else:
+            self.network.start_random(run.seed)
+        if run.method in SPREADING:
+            images, labels = self.train, spread_labels(features, rows, labels).train
+        self.network.train(images, labels, run.steps, run.seed)
         return self.network.predict(self.test)
 
 

@@ -75,7 +75,8 @@ class FeatureEncoder:
         from aezoo.features.extractor import feature_extractor
 
         self.name = str(name)
-        self.input_shape = tuple(find_entry(name).input_shape)
+        height, width, channels = find_entry(name).input_shape
+        self.input_shape = (height, width, channels)
         options = {"layer": layer, "pooling": pooling}
         given: dict[str, Any] = {
             key: value for key, value in options.items() if value is not None
@@ -102,21 +103,12 @@ class FeatureEncoder:
         Raises:
             ValueError: If the shape, the type or the range is another.
         """
+        from aezoo.models._base import check_images
+
         images = np.asarray(images)
-        expected = (
-            f"`images` must have shape (n, {', '.join(map(str, self.input_shape))})"
-        )
-        if images.shape[1:] != self.input_shape:
-            raise ValueError(f"{expected}. Received: images.shape={images.shape}.")
-        if images.dtype != np.uint8:
-            images = images.astype("float32")
-            if not ((images >= 0.0) & (images <= 1.0)).all():
-                raise ValueError(
-                    f"{expected} with values in [0, 1], or uint8. Received: "
-                    f"min={images.min():.3g}, max={images.max():.3g}."
-                )
-        if not len(images):
+        if images.shape == (0, *self.input_shape):
             return np.empty((0, self.dim), "float32")
+        images = check_images(images, self.input_shape, "images")
         return self._run(images).reshape(len(images), -1)
 
     def _run(self, images: np.ndarray) -> np.ndarray:
@@ -143,13 +135,9 @@ def find_entry(name: str | os.PathLike[str]) -> "WeightsEntry | FolderEntry":
     """
     if not sources.is_address(name) and sources.as_folder(name) is None:
         return manifest.describe(str(name))
-    from aezoo import folder, hub
+    from aezoo import hub
 
-    found = hub.find_folder(name)
-    if found is None:  # `is_address` and `as_folder` know the same kinds of names
-        return manifest.describe(str(name))
-    path, root, entry = found
-    return entry or folder.read_entry(path, root)
+    return hub.find_entry(name)
 
 
 # --- Encoding --------------------------------------------------------------------
