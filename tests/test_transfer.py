@@ -124,7 +124,11 @@ def test_training_starts_anew_and_follows_the_seed(
         network.train(x, labels, steps=3, seed=seed)
         return network.model.get_weights()
 
+    network.start_random(0)
+    start = network.model.get_weights()
     first = trained(0)
+    for one, two in zip(start, first, strict=True):
+        assert np.abs(one - two).max() > 1e-4
     other = trained(1)
     again = trained(0)
     for one, two in zip(first, again, strict=True):

@@ -326,8 +326,10 @@ class Network:
     def _start(self, weights: Sequence[np.ndarray], seed: int) -> None:
         keras.utils.set_random_seed(seed)
         self.backbone.set_weights(weights)
-        for variable in self.model.optimizer.variables:
+        optimizer = self.model.optimizer
+        for variable in optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
+        optimizer.learning_rate = LEARNING_RATE  # is one of them
 
     def train(
         self, images: np.ndarray, labels: np.ndarray, steps: int, seed: int
