@@ -21,7 +21,8 @@ class FeatureInfo:
         shape: Shape of its output for one image: `(h, w, channels)`,
             `(patches, channels)` or `(channels,)`.
         stride: Pixels from one position of its output to the next; None where the
-            output has no positions.
+            output has no positions, or a number of them that the image's size does
+            not change.
         num_channels: The last number of `shape`.
         takes_any_size: Whether it can be had for images of another size.
     """
