@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -65,16 +65,23 @@ class Part:
     Attributes:
         start: Its first input.
         stop: The one after its last.
-        fingerprint: Hash of what its rows depend on: names, sizes and times of files,
-            or the pixels of arrays.
+        compute_fingerprint: Computes `fingerprint`, in any thread.
         read: Gives its batches in order, each as a function that reads it; these
             functions may run in any thread and order.
     """
 
     start: int
     stop: int
-    fingerprint: str
+    compute_fingerprint: Callable[[], str]
     read: Callable[[], Iterator[Callable[[], Batch]]]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of what its rows depend on: names, sizes and times of files, or pixels.
+
+        Files are those of the moment when the part was made.
+        """
+        return self.compute_fingerprint()
 
 
 class Stream(abc.ABC):
@@ -85,11 +92,13 @@ class Stream(abc.ABC):
         kind: `"folder"`, `"dataset"`, `"npz"` or `"array"`.
         label_type: `"string"` for names of class folders, `"int64"` for a dataset's
             labels, None where there are none.
+        readers: Threads that read ahead; 0 where reading takes no time.
     """
 
     name: str
     kind: str
     label_type: str | None
+    readers: ClassVar[int] = DECODERS
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -103,21 +112,28 @@ class Stream(abc.ABC):
         """All batches, read ahead in threads while the caller uses one."""
         with contextlib.closing(
             read_ahead(
-                read
-                for part in self.parts(16 * batch_size, batch_size)
-                for read in part.read()
+                (
+                    read
+                    for part in self.parts(16 * batch_size, batch_size)
+                    for read in part.read()
+                ),
+                self.readers,
             )
         ) as batches:
             yield from batches
 
 
 def read_ahead(
-    reads: Iterator[Callable[[], _Item]], workers: int = DECODERS
+    reads: Iterator[Callable[[], _Item]], workers: int
 ) -> Generator[_Item, None, None]:
     """Results of functions, in order, computed in threads ahead of their use.
 
-    At most `workers + 1` results wait, so memory stays bounded.
+    At most `workers + 1` results wait, so memory stays bounded. Without workers, each
+    is computed when it is asked for.
     """
+    if not workers:
+        yield from (read() for read in reads)
+        return
     with ThreadPoolExecutor(workers, "aezoo-read") as pool:
         waiting = [pool.submit(read) for read in itertools.islice(reads, workers + 1)]
         try:
@@ -225,7 +241,7 @@ class _FolderStream(Stream):
             yield Part(
                 start,
                 start + len(names),
-                _hash_of([settings, facts]),
+                functools.partial(_hash_of, [settings, facts]),
                 functools.partial(self._read_later, names, batch_size),
             )
             start += len(names)
@@ -330,7 +346,7 @@ class _IndexedStream(Stream):
             yield Part(
                 start,
                 stop,
-                self._fingerprint(start, stop),
+                functools.partial(self._fingerprint, start, stop),
                 functools.partial(self._read_part, start, stop, batch_size),
             )
 
@@ -359,6 +375,7 @@ class _IndexedStream(Stream):
 
 class _ArrayStream(_IndexedStream):
     kind = "array"
+    readers = 0
 
     def __init__(
         self, dataset: Dataset, input_shape: tuple[int, int, int], name: str = ""

@@ -96,9 +96,11 @@ def machine() -> str:
     )
 
 
-def synthetic_images(n: int, seed: int = 0) -> np.ndarray:
-    """Float32 images `(n, 28, 28, 1)` in [0, 1], four fifths of the pixels black."""
+def synthetic_images(
+    n: int, seed: int = 0, shape: Sequence[int] = (28, 28, 1)
+) -> np.ndarray:
+    """Float32 images `(n, *shape)` in [0, 1], four fifths of the pixels black."""
     generator = np.random.default_rng(seed)
-    images = generator.random((n, 28, 28, 1), dtype="float32")
+    images = generator.random((n, *shape), dtype="float32")
     images[generator.random(images.shape, dtype="float32") < 0.8] = 0.0
     return images

@@ -12,12 +12,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import aezoo
 from benchmarks.common import (
     machine,
     markdown_table,
@@ -27,23 +28,21 @@ from benchmarks.common import (
     verdict,
 )
 
-MODEL = "conv_vae_mnist_z16"
 BATCH_SIZE = 256
 BARE, MEMORY = "bare encoder, from memory", "`encode_to_parquet`, from memory"
 DECODING, FILES = "decoding PNG files alone", "`encode_to_parquet`, PNG files"
-SHAPE = (28, 28, 1)
 
 
-def draw(images: int) -> np.ndarray:
+def draw(images: int, shape: Sequence[int]) -> np.ndarray:
     """Synthetic images, uint8; few at a time are floats."""
-    x = np.empty((images, *SHAPE), "uint8")
+    x = np.empty((images, *shape), "uint8")
     for i in range(0, images, 1000):
         n = min(1000, images - i)
-        x[i : i + n] = np.round(255 * synthetic_images(n, seed=i))
+        x[i : i + n] = np.round(255 * synthetic_images(n, seed=i, shape=shape))
     return x
 
 
-def write_files(folder: Path, images: int) -> None:
+def write_files(folder: Path, images: int, shape: Sequence[int]) -> None:
     """PNG files, 1,000 in each subfolder."""
     from PIL import Image
 
@@ -52,8 +51,8 @@ def write_files(folder: Path, images: int) -> None:
         if place.is_dir():
             continue
         place.mkdir(parents=True)
-        for i, image in enumerate(draw(min(1000, images - start))):
-            Image.fromarray(image[..., 0]).save(place / f"{i:04d}.png")
+        for i, image in enumerate(draw(min(1000, images - start), shape)):
+            Image.fromarray(image.squeeze()).save(place / f"{i:04d}.png")
 
 
 def seconds(function: Callable[[], Any]) -> float:
@@ -63,33 +62,35 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def speeds(folder: Path, images: int, files: int, repeats: int) -> dict[str, float]:
+def speeds(
+    name: str, folder: Path, images: int, files: int, repeats: int
+) -> dict[str, float]:
     """Images per second of each way: medians, taking turns, in this process."""
-    import aezoo
     from aezoo.backend import compile_inference
     from aezoo.features.streaming import EncodingRun
     from aezoo.streams import open_stream
 
-    x = draw(images)
-    model = aezoo.load(MODEL)
+    model = aezoo.load(name)
+    shape = model.input_shape
+    x = draw(images, shape)
     encode = compile_inference(
-        lambda batch: model.encoder(model.to_unit_range(batch))["z_mean"],
+        lambda batch: model.encoder(model.to_unit_range(batch))[model.code_head],
         model,
-        (SHAPE, "uint8"),
+        (shape, "uint8"),
     )
     output = folder / "out.parquet"
-    loaded = EncodingRun(MODEL, x, output).load()
+    loaded = EncodingRun(name, x, output, overwrite=True).load()
 
     def bare() -> None:
         for i in range(0, images, BATCH_SIZE):
             encode(x[i : i + BATCH_SIZE])
 
     def decode() -> None:
-        for _ in open_stream(folder / "png", SHAPE).batches(BATCH_SIZE):
+        for _ in open_stream(folder / "png", shape).batches(BATCH_SIZE):
             pass
 
     def write(source: Any) -> None:
-        run = EncodingRun(MODEL, source, output, overwrite=True, batch_size=BATCH_SIZE)
+        run = EncodingRun(name, source, output, overwrite=True, batch_size=BATCH_SIZE)
         run.write(lambda: loaded)
 
     ways: dict[str, tuple[Callable[[], None], int]] = {
@@ -107,20 +108,18 @@ def speeds(folder: Path, images: int, files: int, repeats: int) -> dict[str, flo
     return {way: statistics.median(values) for way, values in found.items()}
 
 
-def peak_megabytes(folder: Path, files: int) -> float:
+def peak_megabytes(name: str, folder: Path, files: int) -> float:
     """Peak resident memory of this process after encoding PNG files."""
-    import aezoo
-
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         done = aezoo.encode_to_parquet(
-            MODEL, folder / f"png{files}", Path(scratch) / "out.parquet"
+            name, folder / f"png{files}", Path(scratch) / "out.parquet"
         )
     if done.num_rows != files:
         raise RuntimeError(f"{done.num_rows} rows of {files} images")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def report(results: dict[str, list[Any]], counts: list[int]) -> str:
+def report(name: str, results: dict[str, list[Any]], counts: list[int]) -> str:
     """Markdown: two tables, then the targets."""
     speed = results["speed"]
 
@@ -135,7 +134,7 @@ def report(results: dict[str, list[Any]], counts: list[int]) -> str:
     growth = median_ratio(results[str(counts[-1])], results[str(counts[0])])
     return "\n".join(
         [
-            f"### {MODEL}",
+            f"### {name}",
             "",
             markdown_table(["way", "images/s"], rows),
             "",
@@ -166,6 +165,7 @@ def report(results: dict[str, list[Any]], counts: list[int]) -> str:
 def main() -> None:
     """Measure in fresh processes, or in this one as a child."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="conv_vae_mnist_z16")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=60_000, help="from memory")
     parser.add_argument("--files", type=int, default=20_000, help="timed PNG files")
@@ -181,25 +181,26 @@ def main() -> None:
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child and args.memory:
-        print(json.dumps(peak_megabytes(args.child, args.memory)))
+        print(json.dumps(peak_megabytes(args.model, args.child, args.memory)))
         return
     if args.child:
-        found = speeds(args.child, args.images, args.files, args.repeats)
+        found = speeds(args.model, args.child, args.images, args.files, args.repeats)
         print(json.dumps(found))
         return
+    shape = aezoo.describe(args.model).input_shape
     print(f"## Encoding speed\n\n{machine()}; medians of {args.rounds} rounds.\n")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_files(folder / "png", args.files)
+        write_files(folder / "png", args.files, shape)
         for count in args.counts:
-            write_files(folder / f"png{count}", count)
+            write_files(folder / f"png{count}", count, shape)
         command = [sys.executable, "-m", "benchmarks.encode_speed", *sys.argv[1:]]
         command += ["--child", scratch]
         runners = {"speed": (command, {})} | {
             str(count): ([*command, "--memory", str(count)], {})
             for count in args.counts
         }
-        print(report(round_robin(runners, args.rounds), args.counts))
+        print(report(args.model, round_robin(runners, args.rounds), args.counts))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def main(folder: str, scratch: str) -> None:
         place.mkdir()
         output = place / "features.parquet"
         death = in_a_fork(folder, output, dies_at)
-        parts = len(list(place.glob("*.parts/part-*.parquet")))
+        parts = len(list(place.glob("*.parts/part-*.arrow")))
         if death:
             killed += 1
             resumed += parts > 0

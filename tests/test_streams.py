@@ -213,9 +213,10 @@ def test_reading_ahead_keeps_the_order_and_a_bound() -> None:
     assert all(name.startswith("aezoo-read") for _, name in found)
 
 
-def test_errors_of_reading_end_it() -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_of_reading_end_it(workers: int) -> None:
     def fail() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        list(read_ahead(iter([fail, fail])))
+        list(read_ahead(iter([fail, fail]), workers))

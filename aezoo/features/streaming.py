@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -306,10 +306,8 @@ class EncodingRun:
             except ValueError:
                 found = {}
             if all(found.get(key) == value for key, value in self.identity.items()):
-                digest = _Digest()
-                for part in self.stream.parts(self.part_size, self.batch_size):
-                    digest.add(part)
-                if found.get("inputs_sha256") == digest.hexdigest():
+                parts = self.stream.parts(self.part_size, self.batch_size)
+                if found.get("inputs_sha256") == _digest(p.fingerprint for p in parts):
                     return True
         raise FileExistsError(
             f"The output {self.output} exists and holds other features than this run "
@@ -339,7 +337,7 @@ class EncodingRun:
             return self._write(load)
 
     def _write(self, load: Callable[[], FeatureEncoder]) -> Encoding:
-        digest, notes, skipped = _Digest(), Counter[str](), Skipped(self.on_error)
+        notes, skipped = Counter[str](), Skipped(self.on_error)
         starts: list[int] = []  # the first input of every part
         encoder: FeatureEncoder | None = None
         num_encoded = 0
@@ -347,7 +345,6 @@ class EncodingRun:
         def missing(bar: Any) -> Iterator[Part]:
             """Parts that no earlier run has written."""
             for part in self.stream.parts(self.part_size, self.batch_size):
-                digest.add(part)
                 starts.append(part.start)
                 unreadable = self._parts.find(part)
                 if unreadable is None:
@@ -360,7 +357,9 @@ class EncodingRun:
         with (
             _Writer(self._parts) as writer,
             progress_bar("Encoding", "image", len(self.stream)) as bar,
-            contextlib.closing(_read_parts(missing(bar))) as batches,
+            contextlib.closing(
+                _read_parts(missing(bar), self.stream.readers)
+            ) as batches,
         ):
             for part, group in itertools.groupby(batches, lambda pair: pair[0]):
                 rows = _Rows(self.stream.label_type)
@@ -377,11 +376,7 @@ class EncodingRun:
 
         metadata = self._parts.merge(
             starts,
-            {
-                **self.identity,
-                "inputs_sha256": digest.hexdigest(),
-                "skipped": sorted(skipped.files),
-            },
+            {**self.identity, "skipped": sorted(skipped.files)},
         )
         self._parts.publish()
         return Encoding(
@@ -406,12 +401,14 @@ class EncodingRun:
 
 
 def _read_parts(
-    parts: Iterator[Part],
+    parts: Iterator[Part], readers: int
 ) -> Generator[tuple[Part, Batch], None, None]:
     def later(part: Part, read: Callable[[], Batch]) -> Callable[[], Any]:
         return lambda: (part, read())
 
-    return read_ahead(later(part, read) for part in parts for read in part.read())
+    return read_ahead(
+        (later(part, read) for part in parts for read in part.read()), readers
+    )
 
 
 class Skipped:
@@ -437,17 +434,9 @@ def _count_notes(notes: Counter[str], batch: Batch) -> None:
         notes[note if note in notes or len(notes) < _MAX_NOTES else ""] += 1
 
 
-class _Digest:
+def _digest(fingerprints: Iterable[str]) -> str:
     """Hash of the fingerprints of all parts."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def add(self, part: Part) -> None:
-        self._hash.update(part.fingerprint.encode())
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
+    return hashlib.sha256("".join(fingerprints).encode()).hexdigest()
 
 
 class _Rows:
@@ -505,7 +494,7 @@ class _PartsFolder:
 
     def _is_own(self, path: Path) -> bool:
         name = path.name
-        is_part = name.startswith("part-") and name.endswith(".parquet")
+        is_part = name.startswith("part-") and name.endswith(".arrow")
         is_scratch = name.startswith(".aezoo-")  # of `atomic_path`
         return is_part or is_scratch or name in (_STATE, _MERGED, _LOCK)
 
@@ -521,7 +510,7 @@ class _PartsFolder:
                 try:
                     yield
                 finally:
-                    is_done = not any(self.folder.glob("part-*.parquet"))
+                    is_done = not any(self.folder.glob("part-*.arrow"))
                     if is_done:
                         self.clear()
         except filelock.Timeout as error:
@@ -579,16 +568,14 @@ class _PartsFolder:
 
     def path_of(self, start: int) -> Path:
         """The file of the part that begins with input `start`."""
-        return self.folder / f"part-{start:012d}.parquet"
+        return self.folder / f"part-{start:012d}.arrow"
 
     def find(self, part: Part) -> list[tuple[str, str]] | None:
         """Unreadable inputs of a part that is there; None if it is not, or differs."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         try:
-            metadata = pq.read_schema(self.path_of(part.start)).metadata
-            found = json.loads(metadata[_PART])
+            found = _facts_of(pa.ipc.open_file(self.path_of(part.start)).schema)
         except (OSError, pa.ArrowInvalid):
             return None
         if found["fingerprint"] != part.fingerprint:
@@ -597,28 +584,40 @@ class _PartsFolder:
 
     def write(self, part: Part, rows: _Rows, feature_shape: Sequence[int]) -> None:
         """Write a part, whole or not at all."""
-        import pyarrow.parquet as pq
+        import pyarrow as pa
 
+        table = rows.to_table()
         facts = {
             "fingerprint": part.fingerprint,
             "unreadable": rows.unreadable,
             "feature_shape": list(feature_shape),
+            "num_rows": table.num_rows,
         }
-        table = rows.to_table().replace_schema_metadata({_PART: json.dumps(facts)})
-        path = self.path_of(part.start)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            pq.write_table(table, file, **_OPTIONS)
+        table = table.replace_schema_metadata({_PART: json.dumps(facts)})
+        with (
+            atomic_path(self.path_of(part.start)) as temporary,
+            pa.ipc.new_file(temporary, table.schema) as writer,
+        ):
+            writer.write_table(table)
 
     def merge(
         self, starts: Sequence[int], metadata: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Join the parts in one file, a row group each; returns its metadata."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        counts = [pq.read_metadata(self.path_of(start)).num_rows for start in starts]
-        schema = pq.read_schema(self.path_of(starts[0]))
-        shape = json.loads(schema.metadata[_PART])["feature_shape"]
-        complete = {**metadata, "feature_shape": shape, "num_rows": sum(counts)}
+        def read(start: int) -> Any:
+            return pa.ipc.open_file(self.path_of(start))
+
+        schema = read(starts[0]).schema
+        facts = [_facts_of(read(start).schema) for start in starts]
+        complete = {
+            **metadata,
+            "inputs_sha256": _digest(fact["fingerprint"] for fact in facts),
+            "feature_shape": facts[0]["feature_shape"],
+            "num_rows": sum(fact["num_rows"] for fact in facts),
+        }
         schema = schema.with_metadata({_METADATA: json.dumps(complete)})
         with (
             atomic_path(self.folder / _MERGED) as temporary,
@@ -626,14 +625,19 @@ class _PartsFolder:
             pq.ParquetWriter(file, schema, **_OPTIONS) as writer,
         ):
             for start in starts:
-                table = pq.read_table(self.path_of(start), partitioning=None)
-                writer.write_table(table.cast(schema))
+                writer.write_table(read(start).read_all().cast(schema))
         return complete
 
     def publish(self) -> None:
         """Put the merged file in the output's place, in one step, and tidy up."""
         (self.folder / _MERGED).replace(self._output)
         self.clear()
+
+
+def _facts_of(schema: Any) -> dict[str, Any]:
+    """What a part says of itself."""
+    facts: dict[str, Any] = json.loads(schema.metadata[_PART])
+    return facts
 
 
 _OPTIONS = {"compression": "zstd", "use_dictionary": ["label"]}
