@@ -628,6 +628,7 @@ def main(
             measure(pair, seeds, results, data_dir)
         if results == RESULTS:
             summaries = summarise(read_results())
+            FIGURES.mkdir(parents=True, exist_ok=True)
             for name in sorted({pair.target for pair in chosen}):
                 plots.save_figure(draw(name, summaries), FIGURES / f"{name}.png")
     except (AezooError, ValueError, OSError) as error:
