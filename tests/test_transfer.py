@@ -227,14 +227,39 @@ def test_the_interval_is_students() -> None:
     assert str(Summary.of([0.912])) == "91.2"
 
 
-def test_rows_become_means_in_the_order_of_budgets() -> None:
-    row = {"source": "a", "target": "b", "layer": "latent", "method": "probe"}
-    rows = [
+def rows_of(source: str, method: str, values: dict[int, list[float]]) -> list[dict]:
+    row = {"source": source, "target": "t", "layer": "latent", "method": method}
+    return [
         {**row, "labels_per_class": str(n), "seed": str(seed), "accuracy": str(value)}
-        for n, seed, value in ((0, 0, 0.9), (1, 0, 0.2), (1, 1, 0.4))
+        for n, accuracies in values.items()
+        for seed, value in enumerate(accuracies)
     ]
-    found = summarise(rows)["a", "b", "latent", "probe"]
-    assert list(found) == [1, 0]
-    assert found[1].mean == pytest.approx(0.3)
-    figure = transfer.draw("b", summarise(rows))
-    assert figure.axes[0].get_legend().get_texts()[0].get_text() == "a: probe"
+
+
+def test_rows_become_means_in_the_order_of_methods_and_budgets() -> None:
+    source = PAIRS[0].source
+    rows = [
+        *rows_of(source, "random", {1: [0.1, 0.2], 10: [0.5, 0.51, 0.52]}),
+        *rows_of(
+            source, "fine-tuned", {0: [0.9], 10: [0.6, 0.61, 0.62], 1: [0.2, 0.4]}
+        ),
+        *rows_of("", "pixels", {1: [0.3, 0.3]}),
+    ]
+    summaries = summarise(rows)
+    assert [key[3] for key in summaries] == ["pixels", "fine-tuned", "random"]
+    tuned = (source, "t", "latent", "fine-tuned")
+    assert list(summaries[tuned]) == [1, 10, 0]
+    assert summaries[tuned][1].mean == pytest.approx(0.3)
+    assert transfer.is_above_random(tuned, 10, summaries)
+    assert not transfer.is_above_random(tuned, 1, summaries), "intervals overlap"
+    assert not transfer.is_above_random(tuned, 0, summaries), "nothing to compare with"
+    assert not transfer.is_above_random(("", "t", "latent", "pixels"), 1, summaries)
+    figure = transfer.draw("t", summaries)
+    legends = [
+        [text.get_text() for text in axes.get_legend().get_texts()]
+        for axes in figure.axes
+    ]
+    assert legends == [
+        ["pixels", "fine-tuned", "random"],
+        [source, f"random, as {source}"],
+    ]

@@ -7,7 +7,7 @@ a test fails while the documents and the measurements disagree.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -186,9 +186,10 @@ def transfer_text() -> str:
                 f"`{source}`" if source else "",
                 layer,
                 method,
-                *(str(budgets.get(budget, "")) for budget in transfer.BUDGETS),
+                *(_transfer_cell(row, n, summaries) for n in transfer.BUDGETS),
             ]
-            for (source, of, layer, method), budgets in summaries.items()
+            for row in summaries
+            for source, of, layer, method in [row]
             if of == target
         ]
         counts = [str(budget or "all") for budget in transfer.BUDGETS]
@@ -199,6 +200,17 @@ def transfer_text() -> str:
             f"![Accuracy over labels per class](docs/transfer/{target}.png)\n"
         )
     return "\n".join(sections)
+
+
+def _transfer_cell(
+    row: transfer.Row,
+    budget: int,
+    summaries: Mapping[transfer.Row, Mapping[int, transfer.Summary]],
+) -> str:
+    if budget not in summaries[row]:
+        return ""
+    is_above = transfer.is_above_random(row, budget, summaries)
+    return f"**{summaries[row][budget]}**" if is_above else str(summaries[row][budget])
 
 
 def _sweep_table(results: Results) -> str:

@@ -31,6 +31,7 @@ import fnmatch
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -95,35 +96,32 @@ class Pair:
         return f"{self.layer}/{self.pooling}" if self.pooling else self.layer
 
 
-# Methods without a network; that train one; that also learn from unlabelled images.
-FREE = ("pixels", "pca", "pca spread")
-TRAINED = ("fine-tuned", "random", "self-trained", "random self-trained")
-SPREADING = ("pca spread", "spread", "self-trained", "random self-trained")
-ALL_METHODS = ("pixels", "pca", "pca spread", "probe", "fine-tuned", "random", "spread")
-SELF_TRAINING = ("self-trained", "random self-trained")
+# In the order of the table. Then those without a network; those that train one; those
+# that also learn from unlabelled images.
+METHODS = (
+    *("pixels", "pca", "pca spread", "probe", "spread"),
+    *("fine-tuned", "self-trained", "random", "random self-trained"),
+)
+FREE = METHODS[:3]
+TRAINED = METHODS[5:]
+SPREADING = tuple(name for name in METHODS if "spread" in name or "self" in name)
+WITHOUT_SELF_TRAINING = tuple(name for name in METHODS if "self" not in name)
 # Small networks are trained on all labels, too.
 FEW = (1, 10, 100)
 FROM_RANDOM = ("probe", "fine-tuned", "random")
+CONV_LAYER = "stage3/flatten"
 
 
 def _conv(
     source: str, target: str, methods: tuple[str, ...] = ("probe", "fine-tuned")
 ) -> Pair:
-    """The last feature map of a convolutional encoder: 4x4 positions."""
+    """The last feature map of the grid's convolutional encoder: 4x4 positions."""
     return Pair(source, target, "stage3", "flatten", methods)
 
 
-def _patch(
-    source: str, target: str, budgets: tuple[int, ...], more: tuple[str, ...] = ()
-) -> Pair:
-    """The whole code of a patch autoencoder: 4x4 cells."""
-    methods = (*ALL_METHODS, *more)
-    return Pair(source, target, methods=methods, trained_budgets=budgets)
-
-
 PAIRS = (
-    _patch("patch_ae_mnist", "mnist", FEW, SELF_TRAINING),
-    _patch("patch_ae_fashion_mnist", "fashion_mnist", FEW, SELF_TRAINING),
+    Pair("patch_ae_mnist", "mnist", methods=METHODS, trained_budgets=FEW),
+    Pair("patch_ae_fashion_mnist", "fashion_mnist", "latent", None, METHODS, FEW),
     # One network, many objectives.
     _conv("conv_ae_mnist", "mnist", FROM_RANDOM),
     _conv("conv_ae_mnist_denoising", "mnist"),
@@ -138,7 +136,11 @@ PAIRS = (
     _conv("conv_ae_fashion_mnist", "fashion_mnist", FROM_RANDOM),
     _conv("conv_ae_mnist", "fashion_mnist"),
     # Images in colour.
-    _patch("patch_ae_cifar10", "cifar10", (10, 100)),
+    Pair(
+        *("patch_ae_cifar10", "cifar10"),
+        methods=WITHOUT_SELF_TRAINING,
+        trained_budgets=(10, 100),
+    ),
 )
 
 
@@ -533,6 +535,16 @@ class Summary:
         half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
         return cls(float(np.mean(values)), float(half))
 
+    @property
+    def low(self) -> float:
+        """Lower end of the interval."""
+        return self.mean - (self.interval or 0.0)
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval."""
+        return self.mean + (self.interval or 0.0)
+
     def __str__(self) -> str:
         """In percent, as in the table: `91.2 ± 0.8`."""
         if self.interval is None:
@@ -544,10 +556,11 @@ class Summary:
 Row: TypeAlias = tuple[str, str, str, str]
 
 
-def summarise(
-    rows: Iterable[Mapping[str, str]],
-) -> dict[Row, dict[int, Summary]]:
-    """Means and intervals by source, target, layer and method, then by labels."""
+def summarise(rows: Iterable[Mapping[str, str]]) -> dict[Row, dict[int, Summary]]:
+    """Means and intervals by source, target, layer and method, then by labels.
+
+    In the order of `PAIRS` and `METHODS`, what has no network first.
+    """
     found: dict[Row, dict[int, list[float]]] = {}
     for row in rows:
         key = (row["source"], row["target"], row["layer"], row["method"])
@@ -555,51 +568,88 @@ def summarise(
         budgets.setdefault(int(row["labels_per_class"]), []).append(
             float(row["accuracy"])
         )
+    sources = ["", *dict.fromkeys(pair.source for pair in PAIRS)]
     return {
-        key: {
-            budget: Summary.of(budgets[budget])
-            for budget in BUDGETS
-            if budget in budgets
-        }
-        for key, budgets in found.items()
+        key: {n: Summary.of(found[key][n]) for n in BUDGETS if n in found[key]}
+        for key in sorted(
+            found, key=lambda key: (sources.index(key[0]), METHODS.index(key[3]))
+        )
     }
 
 
+def is_above_random(
+    row: Row, budget: int, summaries: Mapping[Row, Mapping[int, Summary]]
+) -> bool:
+    """Whether a row's interval lies above that of the same network from random weights.
+
+    The networks of `_conv` are one; so their intervals are compared with any of it.
+    """
+    _, target, layer, method = row
+    if method in (*FREE, "random", "random self-trained"):
+        return False
+    others = [
+        budgets[budget]
+        for (source, other, other_layer, kind), budgets in summaries.items()
+        if (other, other_layer, kind) == (target, layer, "random")
+        and (source == row[0] or layer == CONV_LAYER)
+        and budget in budgets
+    ]
+    own = summaries[row][budget]
+    return bool(others) and all(own.low > other.high for other in others)
+
+
 def draw(target: str, summaries: Mapping[Row, Mapping[int, Summary]]) -> Any:
-    """Accuracy over labels per class, a curve a row of the table.
+    """Accuracy over labels per class: by method, and by the weights one starts from.
 
     Args:
         target: The dataset whose rows are drawn.
         summaries: As `summarise` returns them.
 
     Returns:
-        The matplotlib figure.
+        The matplotlib figure. On the left, all methods with the weights that have most
+        of them; on the right, what is fine-tuned from each.
     """
-    figure = plots.new_figure(10.0, 5.0)
-    axes = figure.subplots()
-    styles = {"fine-tuned": "-", "probe": "--", "random": ":", "spread": "-."}
     rows = {key: budgets for key, budgets in summaries.items() if key[1] == target}
-    sources = list(dict.fromkeys(key[0] for key in rows))
-    for (source, _, _, method), budgets in rows.items():
+    counts = Counter(source for source, *_ in rows if source)
+    most, _ = counts.most_common(1)[0]
+    methods = {
+        method: budgets
+        for (source, _, _, method), budgets in rows.items()
+        if source in ("", most)
+    }
+    starts = {
+        source if method == "fine-tuned" else f"random, as {source}": budgets
+        for (source, _, _, method), budgets in rows.items()
+        if method in ("fine-tuned", "random")
+    }
+    figure = plots.new_figure(14.0, 5.0)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, title, curves in zip(
+        panels, (most, "fine-tuned from"), (methods, starts), strict=True
+    ):
+        _draw_curves(axes, curves)
+        axes.set(xscale="log", xlabel="labels per class", title=f"{target}: {title}")
+        axes.set_xticks(FEW, [str(budget) for budget in FEW])
+        axes.legend(fontsize="small", loc="lower right")
+    panels[0].set_ylabel("accuracy on the test split (%), 95 % interval")
+    return figure
+
+
+def _draw_curves(axes: Any, curves: Mapping[str, Mapping[int, Summary]]) -> None:
+    for i, (label, budgets) in enumerate(curves.items()):
         few = {budget: value for budget, value in budgets.items() if budget != ALL}
         axes.errorbar(
-            list(few),
+            # side by side, so that no interval hides another
+            [budget * 1.03 ** (i - len(curves) / 2) for budget in few],
             [100 * value.mean for value in few.values()],
             [100 * (value.interval or 0.0) for value in few.values()],
-            label=f"{source or 'no network'}: {method}",
-            color=f"C{sources.index(source) % 10}",
-            linestyle=styles.get(method, (0, (1, 3))),
+            label=label,
+            color=f"C{i % 10}",
+            linestyle=":" if "random" in label or label in FREE else "-",
+            marker="o",
+            markersize=3.0,
             capsize=2.0,
         )
-    axes.set(
-        xscale="log",
-        xlabel="labels per class",
-        ylabel="accuracy on the test split (%)",
-        title=f"Few labels of {target}: mean and 95 % interval of {SEEDS} seeds",
-    )
-    axes.set_xticks(FEW, [str(budget) for budget in FEW])
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
-    return figure
 
 
 # --- Command ---------------------------------------------------------------------
