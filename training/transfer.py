@@ -130,6 +130,7 @@ PAIRS = (
     _conv("conv_vae_mnist", "mnist"),
     _conv("beta_vae_mnist", "mnist"),
     Pair("masked_ae_mnist", "mnist", methods=FROM_RANDOM, trained_budgets=FEW),
+    Pair("masked_ae_fashion_mnist", "fashion_mnist", "latent", None, FROM_RANDOM, FEW),
     # From other images.
     _conv("conv_vae_omniglot_z32", "mnist", FROM_RANDOM),
     _conv("conv_ae_fashion_mnist", "mnist"),
@@ -140,6 +141,16 @@ PAIRS = (
         *("patch_ae_cifar10", "cifar10"),
         methods=WITHOUT_SELF_TRAINING,
         trained_budgets=(10, 100),
+    ),
+    Pair(
+        *("resnet_ae_cifar10_resnet18", "cifar10", "stage4", "flatten"),
+        methods=FROM_RANDOM,
+        trained_budgets=(10, 100),
+    ),
+    Pair(
+        *("resnet_ae_cifar10_resnet18", "mnist", "pool"),
+        methods=FROM_RANDOM,
+        trained_budgets=(1, 10),
     ),
 )
 

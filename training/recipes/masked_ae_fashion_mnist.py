@@ -1,0 +1,20 @@
+"""He et al. (2021), https://arxiv.org/abs/2111.06377.
+
+    python -m training.train masked_ae_fashion_mnist --bundle
+
+Measured: 281 s on 2 CPU cores (AMD EPYC).
+Test split: mse 0.02716.
+"""
+
+from training.grid import BUDGET
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="masked_ae",
+    config={"visible_weight": 0.3, "mask_ratio": 0.75},
+    description="Masked autoencoder: a small transformer completes Fashion-MNIST.",
+    metrics=("mse", "mae"),
+    paper="https://arxiv.org/abs/2111.06377",
+    dataset="fashion_mnist",
+    **{**BUDGET, "epochs": 8},
+)
