@@ -1,6 +1,7 @@
 """Optimisers: a fused Adam, one for a model and its adversary, one by layers."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -92,6 +93,17 @@ class OptimizerPair(keras.optimizers.Optimizer):
         self.main.learning_rate = value
         self.adversary.learning_rate = value
 
+    @property
+    def iterations(self) -> Any:
+        """Steps that the model has taken."""
+        return self.main.iterations
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Give weights their averages, where an optimiser keeps them."""
+        main, adversary = self._split(var_list, var_list)
+        self.main.finalize_variable_values(main)
+        self.adversary.finalize_variable_values(adversary)
+
     def apply(
         self, grads: Sequence[Tensor], trainable_variables: Any = None
     ) -> Tensor | None:
@@ -108,8 +120,8 @@ class OptimizerPair(keras.optimizers.Optimizer):
             strict=True,
         ):
             part.apply(gradients, moved)
-        self.iterations.assign_add(1)
-        return self.iterations
+        self._iterations.assign_add(1)
+        return self._iterations
 
     def _split(
         self, values: Sequence[Any], variables: Sequence[keras.Variable]
@@ -234,3 +246,20 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
             config["optimizer"], custom_objects
         )
         return cls(optimizer, config["factors"], name=config["name"])
+
+
+@contextlib.contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Inside, a compiled model has the averages that its optimiser keeps of weights.
+
+    Those of an optimiser with `use_ema=True`, e.g. to evaluate or save the model in the
+    middle of a training. The weights as trained come back on exit, to the bit. Without
+    `use_ema` the model stays as it is.
+    """
+    trained = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, trained, strict=True):
+            variable.assign(value)

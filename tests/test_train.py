@@ -133,7 +133,6 @@ def test_a_run_exports_a_loadable_model_and_a_valid_manifest(
     assert stated is not None
     assert stated.value == pytest.approx(error, rel=1e-4)
     assert (tmp_path / "run" / "log.csv").is_file()
-    assert (tmp_path / "run" / "best.weights.h5").is_file()
     assert list((tmp_path / "run" / "tensorboard").rglob("events*"))
     # No optimiser state: 4 bytes a weight and the file's structure.
     assert entry.weights.bytes < 4 * entry.num_params + 50_000

@@ -4,11 +4,11 @@
     python -m training.train conv_vae_mnist_z16 --bundle
 
 The first form writes to `runs/<name>`; `--bundle` also puts weights, golden tensors
-and the manifest entry where the package ships them. A run that was killed goes on
-where it stopped when the same command is given again.
+and the manifest entry where the package ships them. A run that was killed, or stopped
+by `--time-budget` (exit status 75), goes on where it stopped when the same command is
+given again, and ends with the same weights.
 """
 
-import csv
 import importlib.util
 import json
 import os
@@ -36,6 +36,8 @@ from aezoo.files import atomic_path
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
 from aezoo.optimizers import Adam
+from training import STARTED
+from training.checkpoints import Duration, Recorder, StoppedError
 from training.data import ShuffledImages
 from training.export import (
     ROOT,
@@ -49,6 +51,8 @@ from training.recipe import Recipe, RecipeError, load_recipe
 
 # Images, and their labels if there are any.
 Examples = tuple[np.ndarray, ...]
+# Of a process that stopped for now: `EX_TEMPFAIL` of sysexits.h, "try again".
+STOPPED_STATUS = 75
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
 
 
@@ -62,6 +66,7 @@ def train(
     bundle: bool = False,
     mixed_precision: str | None = None,
     distribute: bool = False,
+    deadline: float | None = None,
 ) -> manifest.WeightsEntry:
     """Run a recipe to its end.
 
@@ -75,9 +80,14 @@ def train(
         bundle: Also export into the package and the repository's manifest.
         mixed_precision: Keras dtype policy, or None for float32.
         distribute: Train on all local devices, data-parallel.
+        deadline: When to have stopped training, on the clock of `time.monotonic`.
 
     Returns:
         The manifest entry of the export.
+
+    Raises:
+        StoppedError: If the deadline or SIGTERM ends the training early; the same
+            call goes on.
     """
     # Everything that can fail does so before an epoch is spent.
     check_writable(out)
@@ -116,7 +126,7 @@ def train(
             if recipe.start_from:
                 start_from(model, hub.load(recipe.start_from))
             model.start_from_images(learnt[0], recipe.seed)
-            seconds = fit(model, recipe, learnt, held_out, out)
+            seconds = fit(model, recipe, learnt, held_out, out, deadline)
         round_weights(model)
     report = evaluate(model, test_data, metrics=recipe.metrics)
     metrics = {test_data.key: report.metrics}
@@ -180,9 +190,18 @@ def _places(model: Autoencoder) -> Iterator[tuple[tuple[str, ...], keras.Variabl
 
 
 def fit(
-    model: Autoencoder, recipe: Recipe, learnt: Examples, held_out: Examples, out: Path
+    model: Autoencoder,
+    recipe: Recipe,
+    learnt: Examples,
+    held_out: Examples,
+    out: Path,
+    deadline: float | None = None,
 ) -> float:
-    """Fit by gradient, checkpointed; returns seconds over all resumed parts."""
+    """Fit by gradient, from the last checkpoint if any; returns seconds of all parts.
+
+    Raises:
+        StoppedError: If the deadline or SIGTERM ends it before its last epoch.
+    """
     images, *labels = learnt
     batches = ShuffledImages(
         images,
@@ -191,45 +210,37 @@ def fit(
         labels=labels[0] if labels else None,
         steps=recipe.steps_per_epoch,
     )
-    is_validated = recipe.validation_examples > 0
     adversary = None
     if recipe.adversary_learning_rate is not None:
         rate = recipe.adversary_learning_rate
         opposing = recipe.with_overrides(learning_rate=rate)
-        adversary = make_optimizer(opposing, len(batches))
+        adversary = make_optimizer(opposing, batches.steps)
     model.compile(
-        make_optimizer(recipe, len(batches)),
+        make_optimizer(recipe, batches.steps),
         adversary,
         steps_per_execution=recipe.steps_per_execution,
     )
-    best = out / "best.weights.h5"
-    log = out / "log.csv"
-    callbacks = [
-        Resume(out / "backup", len(batches)),
-        Reproducible(batches, recipe.seed),
-        Seconds(log),
-        keras.callbacks.ModelCheckpoint(
-            str(best),
-            monitor="val_loss" if is_validated else "loss",
-            save_best_only=True,
-            save_weights_only=True,
-        ),
-        keras.callbacks.CSVLogger(str(log), append=True),
-    ]
+    recorder = Recorder(out, batches, held_out, deadline)
+    callbacks = [recorder]
     if BACKEND == "tensorflow" and importlib.util.find_spec("tensorboard"):
         callbacks.append(keras.callbacks.TensorBoard(str(out / "tensorboard")))
-    model.fit(
-        batches,
-        epochs=recipe.epochs,
-        shuffle=False,  # `batches` does, by seed and epoch
-        validation_data=held_out if is_validated else None,
-        validation_batch_size=1000,
-        callbacks=callbacks,
-        verbose=1 if sys.stderr.isatty() else 2,
-    )
-    if is_validated:
-        model.load_weights(best)
-    return Seconds.total(log)
+    with recorder.stops_on_sigterm():
+        while (step := recorder.restore(model)) < recipe.epochs * batches.steps:
+            epoch, batches.first = divmod(step, batches.steps)
+            model.fit(
+                batches,
+                initial_epoch=epoch,
+                # the rest of an epoch by itself, then all whole ones
+                epochs=epoch + 1 if batches.first else recipe.epochs,
+                shuffle=False,  # `batches` does, by seed and epoch
+                callbacks=callbacks,
+                verbose=1 if sys.stderr.isatty() else 2,
+            )
+    if recipe.validation_examples:
+        model.load_weights(recorder.best)
+    else:  # the averages, if the optimiser keeps them
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    return recorder.seconds
 
 
 def training_examples(
@@ -325,77 +336,6 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Opt
     return Adam(**arguments)
 
 
-class Resume(keras.callbacks.BackupAndRestore):
-    """Keras's backup after each epoch, kept until the run is exported.
-
-    The epoch to go on with follows from the optimiser's own step count, so weights
-    and epoch cannot disagree, whatever moment the process was killed in.
-
-    Args:
-        folder: Where the backup is kept.
-        steps_per_epoch: Optimiser steps per epoch.
-    """
-
-    def __init__(self, folder: Path, steps_per_epoch: int) -> None:
-        super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
-        self.steps_per_epoch = steps_per_epoch
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Restore weights, optimiser and epoch where there is a backup."""
-        super().on_train_begin(logs)
-        steps = int(self.model.optimizer.iterations)
-        self.model._initial_epoch = steps // self.steps_per_epoch
-
-
-class Reproducible(keras.callbacks.Callback):
-    """Makes order and noise of an epoch depend on seed and epoch alone.
-
-    Args:
-        batches: The training data.
-        seed: Seed of the training.
-    """
-
-    def __init__(self, batches: ShuffledImages, seed: int) -> None:
-        super().__init__()
-        self.batches = batches
-        self.seed = seed
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Reseed."""
-        self.batches.epoch = epoch
-        generator = np.random.default_rng((self.seed, epoch, 1))
-        state = self.model.seed_generator.state
-        seed = generator.integers(0, 2**31 - 1, size=2)
-        state.assign(seed.astype(keras.backend.standardize_dtype(state.dtype)))
-
-
-class Seconds(keras.callbacks.Callback):
-    """Adds the seconds of each epoch to its logs.
-
-    Args:
-        log: The CSV log that keeps them over resumed runs.
-    """
-
-    def __init__(self, log: Path) -> None:
-        super().__init__()
-        self.log = log
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Start the clock."""
-        self.start = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Stop the clock."""
-        logs["seconds"] = round(time.monotonic() - self.start, 3)
-
-    @staticmethod
-    def total(log: Path) -> float:
-        """Seconds over all epochs of a log; an epoch run twice counts once."""
-        with log.open(encoding="utf-8") as file:
-            rows = {r["epoch"]: float(r["seconds"]) for r in csv.DictReader(file)}
-        return sum(rows.values())
-
-
 def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
     """A folder holds one run: going on with another recipe would mix two.
 
@@ -405,10 +345,10 @@ def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
     if not run_file.is_file():
         return
     old = json.loads(run_file.read_text())
-    if old == options:
-        return
     flat_old, flat_new = ({**o.pop("recipe"), **o} for o in (old, dict(options)))
     differing = [k for k in flat_new if flat_new[k] != flat_old.get(k)]
+    if not differing:
+        return
     raise RecipeError(
         f"The run in {run_file.parent} was made with other options: "
         + ", ".join(f"{k}={flat_old.get(k)!r} (now {flat_new[k]!r})" for k in differing)
@@ -418,8 +358,8 @@ def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
 
 def clear_run(out: Path) -> None:
     """Forget checkpoints and log of an earlier run in `out`."""
-    for path in (out / "log.csv", out / "best.weights.h5", *out.glob("backup/*")):
-        path.unlink(missing_ok=True)
+    for name in ("log.csv", "best.weights.h5", "checkpoint.npz"):
+        (out / name).unlink(missing_ok=True)
 
 
 def hardware() -> str:
@@ -475,6 +415,11 @@ def _figure(metric: Metric) -> str:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Default: runs/NAME.")
 @click.option("--bundle", is_flag=True, help="Export into the package as well.")
+@click.option(
+    "--time-budget",
+    type=Duration(),
+    help="Stop training in time, e.g. '9m' or '1h30m', to go on by the same command.",
+)
 def main(
     name: str,
     epochs: int | None,
@@ -485,6 +430,7 @@ def main(
     data_dir: Path | None,
     out: Path | None,
     bundle: bool,
+    time_budget: float | None,
 ) -> None:
     """Command line of `train`."""
     try:
@@ -498,7 +444,11 @@ def main(
             bundle=bundle,
             mixed_precision=mixed_precision,
             distribute=distribute,
+            deadline=None if time_budget is None else STARTED + time_budget,
         )
+    except StoppedError as stop:
+        click.echo(stop)
+        sys.exit(STOPPED_STATUS)
     except (AezooError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
