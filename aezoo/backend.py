@@ -230,6 +230,33 @@ def fused_adam_update(
     return True
 
 
+def apply_if(
+    condition: Tensor, update: Callable[[], Any], variables: Sequence[keras.Variable]
+) -> None:
+    """Run an update of variables in a graph if a condition holds there.
+
+    Args:
+        condition: A boolean scalar.
+        update: Assigns to variables; not under a `tf.distribute` strategy, whose
+            replicas cannot update together inside a condition.
+        variables: All those that it may assign to.
+    """
+    if BACKEND == "tensorflow":
+
+        def run() -> Tensor:
+            update()
+            return tf.constant(True)  # both branches must return the same
+
+        tf.cond(condition, run, lambda: tf.constant(False))
+        return
+    # In JAX nothing is assigned inside a condition. The choice costs no pass of its
+    # own: the compiler makes it part of the update.
+    before = [variable.value for variable in variables]
+    update()
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(jax.numpy.where(condition, variable.value, value))
+
+
 def replica_id() -> Tensor:
     """Number of this replica under the current `tf.distribute` strategy, from 0."""
     if BACKEND == "tensorflow" and num_replicas() > 1:

@@ -23,6 +23,7 @@ from training.recipe import Recipe, RecipeError
 from training.train import fit
 
 IMAGES = draw_digits(100, seed=0)[0]
+CONVOLUTIONAL = {"latent_dim": 2, "filters": (4,), "strides": (2,), "hidden_units": ()}
 
 
 @pytest.fixture
@@ -77,18 +78,33 @@ def assert_same_weights(a: keras.Model, b: keras.Model) -> None:
 
 
 @pytest.mark.parametrize(
-    "validation_examples", [pytest.param(0, marks=pytest.mark.exhaustive), 10]
+    "fields",
+    [
+        {"validation_examples": 10, "ema_decay": 0.9, "skip_gradients_above": 1e9},
+        pytest.param(
+            {"ema_decay": 0.9, "gradient_accumulation_steps": 2},
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            {"family": "adversarial_ae", "ema_decay": 0.9, "config": CONVOLUTIONAL},
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param({}, marks=pytest.mark.exhaustive),
+    ],
+    ids=lambda fields: "-".join(fields) or "defaults",
 )
 def test_slices_end_like_a_whole_run(
-    recipe: Recipe, tmp_path: Path, validation_examples: int
+    recipe: Recipe, tmp_path: Path, fields: dict
 ) -> None:
-    recipe = recipe.with_overrides(validation_examples=validation_examples)
+    recipe = recipe.with_overrides(**fields)
     whole = run(recipe, tmp_path / "whole")
     sliced, stops = run_in_slices(recipe, tmp_path / "sliced")
     steps = [int(stop.split()[2]) for stop in stops]
     assert steps == [5, 9, 14, 18]  # in the middle and at the end of each epoch
     assert_same_weights(whole, sliced)
     assert log_of(tmp_path / "sliced") == log_of(tmp_path / "whole")
+    if "skip_gradients_above" in fields:
+        assert [row["skipped_steps"] for row in log_of(tmp_path / "whole")] == ["0"] * 2
     assert "Stopped after 5 steps, 0.556 epochs, to keep to the time" in stops[0]
     assert "checkpoint.npz. Give the same command again to go on." in stops[0]
 

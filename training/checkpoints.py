@@ -204,6 +204,13 @@ class Recorder(keras.callbacks.Callback):
         """Measure the held-out images, add a row to the log, save and stop in time."""
         if len(self.held_out[0]):
             logs |= self._validated()
+        skipped = [
+            int(variable)
+            for variable in self.model.optimizer.variables
+            if variable.name == "skipped_steps"
+        ]
+        if skipped:
+            logs["skipped_steps"] = sum(skipped)
         logs["seconds"] = round(time.monotonic() - self._start, 3)
         self.rows.append({"epoch": epoch, **dict(sorted(logs.items()))})
         with (

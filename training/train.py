@@ -317,7 +317,7 @@ def keep_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Adam or AdamW with linear warm-up and cosine decay to zero."""
+    """Adam with linear warm-up and cosine decay to zero, as a recipe wants it."""
     steps = recipe.epochs * steps_per_epoch
     warmup = min(recipe.warmup_steps, steps // 2)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -326,14 +326,21 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Opt
         warmup_target=recipe.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    arguments = {
-        "learning_rate": schedule,
-        "clipnorm": recipe.clipnorm,
-        "beta_1": recipe.beta_1,
-    }
-    if recipe.weight_decay:
-        return keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **arguments)
-    return Adam(**arguments)
+    accumulated = recipe.gradient_accumulation_steps
+    averages = {}
+    if recipe.ema_decay is not None:
+        # Keras averages at every step, also where the weights rest.
+        momentum = recipe.ema_decay ** (1 / accumulated)
+        averages = {"use_ema": True, "ema_momentum": momentum}
+    return Adam(
+        schedule,
+        beta_1=recipe.beta_1,
+        weight_decay=recipe.weight_decay or None,
+        clipnorm=recipe.clipnorm,
+        skip_gradients_above=recipe.skip_gradients_above,
+        gradient_accumulation_steps=accumulated if accumulated > 1 else None,
+        **averages,
+    )
 
 
 def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
