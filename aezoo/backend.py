@@ -163,6 +163,17 @@ def jacobian_product(
 # --- Training ------------------------------------------------------------------
 
 
+def on_accelerator(x: np.ndarray) -> Any:
+    """An array where JAX's accelerator is, if it has one, to gather batches from.
+
+    So no step waits for images to be copied. The array itself on CPUs, and on
+    TensorFlow, whose input pipeline runs on the host and copies ahead.
+    """
+    if BACKEND == "tensorflow" or jax.default_backend() == "cpu":
+        return x
+    return jax.device_put(x)
+
+
 def replica_sum(values: Tensor) -> Tensor:
     """Sum over all elements and, under a `tf.distribute` strategy, all replicas."""
     total = ops.sum(values)

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 
 from aezoo import datasets, hub, manifest
-from aezoo.backend import BACKEND, data_parallel
+from aezoo.backend import BACKEND, data_parallel, on_accelerator
 from aezoo.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
@@ -66,6 +66,7 @@ def train(
     bundle: bool = False,
     mixed_precision: str | None = None,
     distribute: bool = False,
+    jit: bool | None = None,
     deadline: float | None = None,
 ) -> manifest.WeightsEntry:
     """Run a recipe to its end.
@@ -78,8 +79,11 @@ def train(
         resume: Go on where a killed run of the same recipe stopped; False starts
             anew.
         bundle: Also export into the package and the repository's manifest.
-        mixed_precision: Keras dtype policy, or None for float32.
+        mixed_precision: Keras dtype policy to train with, or None for float32; losses
+            and what is exported are float32 whatever it is.
         distribute: Train on all local devices, data-parallel.
+        jit: Whether XLA compiles the steps; None is Keras's choice, which is not to for
+            TensorFlow on CPUs, where convolutions take twice the time with it.
         deadline: When to have stopped training, on the clock of `time.monotonic`.
 
     Returns:
@@ -111,10 +115,9 @@ def train(
         path.write_text(json.dumps(options, indent=1))
 
     keras.utils.set_random_seed(recipe.seed)
-    if mixed_precision:
-        keras.config.set_dtype_policy(mixed_precision)
     with data_parallel(distribute):
-        model = hub.create(recipe.family, **{**recipe.config, "name": name})
+        config = {**recipe.config, "name": name}
+        model = hub.create(recipe.family, **config, dtype=mixed_precision)
         learnt, held_out = training_examples(model, train_data, recipe)
         check_dataset_size(model, learnt[0])
         if bundle:
@@ -122,12 +125,16 @@ def train(
         if recipe.method == "closed_form":
             seconds = fit_closed_form(model, learnt[0])
         else:
-            model._ensure_built()
             if recipe.start_from:
                 start_from(model, hub.load(recipe.start_from))
             model.start_from_images(learnt[0], recipe.seed)
-            seconds = fit(model, recipe, learnt, held_out, out, deadline)
+            if not distribute:
+                learnt = (on_accelerator(learnt[0]), *learnt[1:])
+            seconds = fit(model, recipe, learnt, held_out, out, deadline, jit)
         round_weights(model)
+    if mixed_precision:  # what is measured and exported computes in float32
+        trained, model = model, hub.create(recipe.family, **config)
+        model.set_weights(trained.get_weights())
     report = evaluate(model, test_data, metrics=recipe.metrics)
     metrics = {test_data.key: report.metrics}
     training = {
@@ -196,6 +203,7 @@ def fit(
     held_out: Examples,
     out: Path,
     deadline: float | None = None,
+    jit: bool | None = None,
 ) -> float:
     """Fit by gradient, from the last checkpoint if any; returns seconds of all parts.
 
@@ -219,6 +227,7 @@ def fit(
         make_optimizer(recipe, batches.steps),
         adversary,
         steps_per_execution=recipe.steps_per_execution,
+        jit_compile="auto" if jit is None else jit,
     )
     recorder = Recorder(out, batches, held_out, deadline)
     callbacks = [recorder]
@@ -413,6 +422,9 @@ def _figure(metric: Metric) -> str:
     type=click.Choice(["mixed_float16", "mixed_bfloat16"]),
     help="Keras dtype policy.",
 )
+@click.option(
+    "--jit/--no-jit", default=None, help="XLA; the default is only on GPUs, or JAX."
+)
 @click.option("--distribute", is_flag=True, help="Use all local devices.")
 @click.option(
     "--resume/--no-resume", default=True, show_default=True, help="Go on or start anew."
@@ -432,6 +444,7 @@ def main(
     epochs: int | None,
     seed: int | None,
     mixed_precision: str | None,
+    jit: bool | None,
     distribute: bool,
     resume: bool,
     data_dir: Path | None,
@@ -451,6 +464,7 @@ def main(
             bundle=bundle,
             mixed_precision=mixed_precision,
             distribute=distribute,
+            jit=jit,
             deadline=None if time_budget is None else STARTED + time_budget,
         )
     except StoppedError as stop:
