@@ -7,6 +7,7 @@ leaves to the backend is here: compiled inference functions, the `train_step` an
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -321,11 +322,25 @@ class TensorFlowSteps:
         for objective, variables in zip(objectives, players, strict=True):
             pairs += zip(tape.gradient(objective, variables), variables, strict=True)
         self.optimizer.apply_gradients(pairs)
-        return self.update_metrics(losses, weights)
+        return _to_reduce(self.update_metrics(losses, weights))
 
     def test_step(self: Any, data: Any) -> dict[str, Tensor]:
         """Losses of a batch, without learning; returns the running means."""
-        return self.update_metrics(*self.test_losses(data))
+        return _to_reduce(self.update_metrics(*self.test_losses(data)))
+
+    def _maybe_symbolic_build(self: Any, *_: Any, **__: Any) -> None:
+        # In place of Keras's, which builds all layers by a batch of the data and so
+        # fails with several workers. `compile` has built them.
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
+
+def _to_reduce(logs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Logs of a step as Keras averages them: of several workers, along an axis."""
+    if not in_cluster():
+        return logs
+    return {name: ops.expand_dims(value, 0) for name, value in logs.items()}
 
 
 class JAXSteps:
@@ -420,7 +435,9 @@ def data_parallel(enabled: bool = True) -> Iterator[None]:
     """Create and train models on all local devices inside this context.
 
     `tf.distribute.MirroredStrategy` on TensorFlow, `keras.distribution.DataParallel`
-    on JAX.
+    on JAX. Where the environment variable `TF_CONFIG` describes a cluster, TensorFlow
+    uses the devices of all its workers (`MultiWorkerMirroredStrategy`): each of them
+    must enter before it computes anything, and run the same code.
 
     Args:
         enabled: False leaves everything on one device.
@@ -428,7 +445,13 @@ def data_parallel(enabled: bool = True) -> Iterator[None]:
     if not enabled:
         yield
     elif BACKEND == "tensorflow":
-        with tf.distribute.MirroredStrategy().scope():
+        has_cluster = "TF_CONFIG" in os.environ
+        strategy = (
+            tf.distribute.MultiWorkerMirroredStrategy()
+            if has_cluster
+            else tf.distribute.MirroredStrategy()
+        )
+        with strategy.scope():
             yield
     else:
         previous = keras.distribution.distribution()
@@ -437,3 +460,37 @@ def data_parallel(enabled: bool = True) -> Iterator[None]:
             yield
         finally:
             keras.distribution.set_distribution(previous)
+
+
+def in_cluster() -> bool:
+    """Whether several workers train together, under the current strategy."""
+    return _cluster() is not None
+
+
+def is_chief() -> bool:
+    """Whether this is the one worker, of those that train together, to write files."""
+    cluster = _cluster()
+    if cluster is None or cluster.task_type == "chief":
+        return True
+    return not cluster.cluster_spec().as_dict().get("chief") and cluster.task_id == 0
+
+
+def any_worker(flag: bool) -> bool:
+    """Whether a flag is set on any of the workers that train together.
+
+    All of them must call it, and none returns before the last one has.
+    """
+    if not in_cluster():
+        return flag
+    strategy = tf.distribute.get_strategy()
+    flags = strategy.experimental_distribute_values_from_function(
+        lambda _: tf.constant(float(flag))
+    )
+    return bool(strategy.reduce("SUM", flags, axis=None) > 0.0)
+
+
+def _cluster() -> Any:
+    """What resolves the cluster of several workers, or None."""
+    if BACKEND != "tensorflow":
+        return None
+    return tf.distribute.get_strategy().cluster_resolver

@@ -336,7 +336,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     trained = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
     for variable in model.trainable_variables:
-        # Not the optimiser's own arrays: on JAX, a compiled step takes its inputs' memory.
+        # Not the optimiser's own arrays: JAX's steps take the memory of their inputs.
         variable.assign(ops.copy(variable))
     try:
         yield

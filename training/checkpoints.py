@@ -21,6 +21,7 @@ import click
 import keras
 import numpy as np
 
+from aezoo.backend import any_worker, is_chief
 from aezoo.errors import AezooError
 from aezoo.files import atomic_path
 from aezoo.optimizers import averaged_weights
@@ -68,13 +69,17 @@ def save_state(path: Path, model: keras.Model, step: int, seconds: float) -> Non
         model: A compiled model: weights, seeds, optimiser and running means.
         step: Batches learnt from so far.
         seconds: Spent so far on the epoch that the step is in.
+
+    Of several workers all must call it, and the chief writes.
     """
     values = {
         str(i): keras.ops.convert_to_numpy(variable)
         for i, variable in enumerate(_state(model))
     }
-    with atomic_path(path) as temporary:
-        np.savez(temporary, step=step, seconds=seconds, **values)
+    if is_chief():
+        with atomic_path(path) as temporary:
+            np.savez(temporary, step=step, seconds=seconds, **values)
+    any_worker(False)  # wait until it is written
 
 
 def restore_state(path: Path, model: keras.Model) -> tuple[int, float]:
@@ -213,13 +218,14 @@ class Recorder(keras.callbacks.Callback):
             logs["skipped_steps"] = sum(skipped)
         logs["seconds"] = round(time.monotonic() - self._start, 3)
         self.rows.append({"epoch": epoch, **dict(sorted(logs.items()))})
-        with (
-            atomic_path(self.log) as path,
-            path.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, self.rows[-1])
-            writer.writeheader()
-            writer.writerows(self.rows)
+        if is_chief():
+            with (
+                atomic_path(self.log) as path,
+                path.open("w", encoding="utf-8", newline="") as file,
+            ):
+                writer = csv.DictWriter(file, self.rows[-1])
+                writer.writeheader()
+                writer.writerows(self.rows)
         is_last = epoch + 1 == self.params["epochs"]
         self._save_or_stop((epoch + 1) * self.batches.steps, saves=is_last)
 
@@ -233,7 +239,7 @@ class Recorder(keras.callbacks.Callback):
                 return_dict=True,
                 verbose=0,
             )
-            if losses["loss"] < min(earlier, default=math.inf):
+            if is_chief() and losses["loss"] < min(earlier, default=math.inf):
                 with atomic_path(self.best) as path:
                     self.model.save_weights(path)
         return {f"val_{name}": value for name, value in losses.items()}
@@ -243,8 +249,9 @@ class Recorder(keras.callbacks.Callback):
         if self._checked is not None:  # the first call compiles, and tells nothing
             self._longest_gap = max(self._longest_gap, now - self._checked)
         ahead = self._longest_gap + self._save_seconds + EXIT_SECONDS
-        stops = self.is_asked_to_stop or now + ahead > self.deadline
-        if saves or stops or now - self._saved > CHECKPOINT_SECONDS:
+        stops = any_worker(self.is_asked_to_stop or now + ahead > self.deadline)
+        is_due = now - self._saved > CHECKPOINT_SECONDS
+        if saves or stops or any_worker(is_due):
             spent = now - self._start if step % self.batches.steps else 0.0
             save_state(self.checkpoint, self.model, step, spent)
             self._saved = time.monotonic()

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 
 from aezoo import datasets, hub, manifest
-from aezoo.backend import BACKEND, data_parallel, on_accelerator
+from aezoo.backend import BACKEND, data_parallel, in_cluster, is_chief, on_accelerator
 from aezoo.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
@@ -81,7 +81,8 @@ def train(
         bundle: Also export into the package and the repository's manifest.
         mixed_precision: Keras dtype policy to train with, or None for float32; losses
             and what is exported are float32 whatever it is.
-        distribute: Train on all local devices, data-parallel.
+        distribute: Train on all local devices, data-parallel; where `TF_CONFIG`
+            describes a cluster, on those of all its workers, which share `out`.
         jit: Whether XLA compiles the steps; None is Keras's choice, which is not to for
             TensorFlow on CPUs, where convolutions take twice the time with it.
         deadline: When to have stopped training, on the clock of `time.monotonic`.
@@ -92,30 +93,35 @@ def train(
     Raises:
         StoppedError: If the deadline or SIGTERM ends the training early; the same
             call goes on.
+        RecipeError: If the folder holds another run, or the recipe cannot be
+            distributed.
+        SystemExit: On workers that have trained, but the chief, which exports.
     """
     # Everything that can fail does so before an epoch is spent.
     check_writable(out)
+    if distribute:
+        check_distributable(recipe)
     if bundle:
         refuse_published(name, ROOT / manifest.MANIFEST_NAME)
-    train_data = datasets.load_dataset(recipe.dataset, "train", data_dir)
-    test_data = datasets.load_dataset(recipe.dataset, "test", data_dir)
-    run_file = out / "run.json"
-    options = {
-        "recipe": recipe.fingerprint(),
-        "mixed_precision": mixed_precision,
-        "distribute": distribute,
-        "backend": BACKEND,
-    }
-    options = json.loads(json.dumps(options))
-    if resume:
-        refuse_other_run(run_file, options)
-    else:
-        clear_run(out)
-    with atomic_path(run_file) as path:
-        path.write_text(json.dumps(options, indent=1))
+    with data_parallel(distribute):  # first, as TensorFlow wants it
+        train_data = datasets.load_dataset(recipe.dataset, "train", data_dir)
+        test_data = datasets.load_dataset(recipe.dataset, "test", data_dir)
+        run_file = out / "run.json"
+        options = {
+            "recipe": recipe.fingerprint(),
+            "mixed_precision": mixed_precision,
+            "distribute": distribute,
+            "backend": BACKEND,
+        }
+        options = json.loads(json.dumps(options))
+        if resume:
+            refuse_other_run(run_file, options)
+        else:
+            clear_run(out)
+        with atomic_path(run_file) as path:
+            path.write_text(json.dumps(options, indent=1))
 
-    keras.utils.set_random_seed(recipe.seed)
-    with data_parallel(distribute):
+        keras.utils.set_random_seed(recipe.seed)
         config = {**recipe.config, "name": name}
         model = hub.create(recipe.family, **config, dtype=mixed_precision)
         learnt, held_out = training_examples(model, train_data, recipe)
@@ -131,6 +137,8 @@ def train(
             if not distribute:
                 learnt = (on_accelerator(learnt[0]), *learnt[1:])
             seconds = fit(model, recipe, learnt, held_out, out, deadline, jit)
+        if not is_chief():
+            sys.exit(0)
         round_weights(model)
     if mixed_precision:  # what is measured and exported computes in float32
         trained, model = model, hub.create(recipe.family, **config)
@@ -226,12 +234,17 @@ def fit(
     model.compile(
         make_optimizer(recipe, batches.steps),
         adversary,
-        steps_per_execution=recipe.steps_per_execution,
+        # TensorFlow cannot wait for other workers in the middle of a compiled loop.
+        steps_per_execution=1 if in_cluster() else recipe.steps_per_execution,
         jit_compile="auto" if jit is None else jit,
     )
     recorder = Recorder(out, batches, held_out, deadline)
     callbacks = [recorder]
-    if BACKEND == "tensorflow" and importlib.util.find_spec("tensorboard"):
+    if (
+        BACKEND == "tensorflow"
+        and is_chief()
+        and importlib.util.find_spec("tensorboard")
+    ):
         callbacks.append(keras.callbacks.TensorBoard(str(out / "tensorboard")))
     with recorder.stops_on_sigterm():
         while (step := recorder.restore(model)) < recipe.epochs * batches.steps:
@@ -287,6 +300,25 @@ def training_examples(
     if kept is not None:
         labels = keep_labels(labels, kept, recipe.seed)
     return (images, labels), (held_out, data.labels[count:])
+
+
+def check_distributable(recipe: Recipe) -> None:
+    """Refuse what `tf.distribute` cannot do: decide in a graph whether to update.
+
+    Raises:
+        RecipeError: On TensorFlow, if the recipe accumulates gradients or skips some.
+    """
+    is_conditional = (
+        recipe.skip_gradients_above is not None
+        or recipe.gradient_accumulation_steps > 1
+    )
+    if BACKEND == "tensorflow" and is_conditional:
+        raise RecipeError(
+            "On TensorFlow, `--distribute` needs a recipe without "
+            "`skip_gradients_above` and `gradient_accumulation_steps`. Received: "
+            f"{recipe.skip_gradients_above} and {recipe.gradient_accumulation_steps}. "
+            "Set KERAS_BACKEND=jax, or train on one device."
+        )
 
 
 def check_dataset_size(model: Autoencoder, images: np.ndarray) -> None:
@@ -425,7 +457,11 @@ def _figure(metric: Metric) -> str:
 @click.option(
     "--jit/--no-jit", default=None, help="XLA; the default is only on GPUs, or JAX."
 )
-@click.option("--distribute", is_flag=True, help="Use all local devices.")
+@click.option(
+    "--distribute",
+    is_flag=True,
+    help="Use all local devices, or, given TF_CONFIG, all workers.",
+)
 @click.option(
     "--resume/--no-resume", default=True, show_default=True, help="Go on or start anew."
 )
