@@ -112,7 +112,7 @@ def measure(
         data += (generator.integers(0, 10, len(data[0])),)
 
     class Clock(keras.callbacks.Callback):
-        """Seconds from the first step's end to the last one's, with no epoch's start."""
+        """When the first step of an epoch ends, and the last one."""
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             if batch in (0, steps - 1):

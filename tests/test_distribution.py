@@ -25,11 +25,11 @@ NAME = "dense_ae_mnist_z2"  # its steps have no noise, which differs by device
 EPOCHS = 3
 
 
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn digits as a dataset named mnist, in .npz files."""
-    folder = tmp_path / "data"
-    (folder / "mnist").mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "mnist").mkdir()
     for seed, (split, count) in enumerate({"train": 1024, "test": 64}.items()):
         images, labels = draw_digits(count, seed=seed)
         np.savez(folder / "mnist" / f"{split}.npz", images=images, labels=labels)

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 
 from aezoo import datasets, hub, manifest
-from aezoo.backend import BACKEND, data_parallel, in_cluster, is_chief, on_accelerator
+from aezoo.backend import BACKEND, data_parallel, is_chief, num_replicas, on_accelerator
 from aezoo.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
@@ -234,8 +234,8 @@ def fit(
     model.compile(
         make_optimizer(recipe, batches.steps),
         adversary,
-        # TensorFlow cannot wait for other workers in the middle of a compiled loop.
-        steps_per_execution=1 if in_cluster() else recipe.steps_per_execution,
+        # TensorFlow's replicas cannot wait for each other inside Keras's compiled loop.
+        steps_per_execution=1 if num_replicas() > 1 else recipe.steps_per_execution,
         jit_compile="auto" if jit is None else jit,
     )
     recorder = Recorder(out, batches, held_out, deadline)
