@@ -7,6 +7,7 @@ leaves to the backend is here: compiled inference functions, the `train_step` an
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -163,6 +164,17 @@ def jacobian_product(
 # --- Training ------------------------------------------------------------------
 
 
+def on_accelerator(x: np.ndarray) -> Any:
+    """An array where JAX's accelerator is, if it has one, to gather batches from.
+
+    So no step waits for images to be copied. The array itself on CPUs, and on
+    TensorFlow, whose input pipeline runs on the host and copies ahead.
+    """
+    if BACKEND == "tensorflow" or jax.default_backend() == "cpu":
+        return x
+    return jax.device_put(x)
+
+
 def replica_sum(values: Tensor) -> Tensor:
     """Sum over all elements and, under a `tf.distribute` strategy, all replicas."""
     total = ops.sum(values)
@@ -230,6 +242,33 @@ def fused_adam_update(
     return True
 
 
+def apply_if(
+    condition: Tensor, update: Callable[[], Any], variables: Sequence[keras.Variable]
+) -> None:
+    """Run an update of variables in a graph if a condition holds there.
+
+    Args:
+        condition: A boolean scalar.
+        update: Assigns to variables; not under a `tf.distribute` strategy, whose
+            replicas cannot update together inside a condition.
+        variables: All those that it may assign to.
+    """
+    if BACKEND == "tensorflow":
+
+        def run() -> Tensor:
+            update()
+            return tf.constant(True)  # both branches must return the same
+
+        tf.cond(condition, run, lambda: tf.constant(False))
+        return
+    # In JAX nothing is assigned inside a condition. The choice costs no pass of its
+    # own: the compiler makes it part of the update.
+    before = [variable.value for variable in variables]
+    update()
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(jax.numpy.where(condition, variable.value, value))
+
+
 def replica_id() -> Tensor:
     """Number of this replica under the current `tf.distribute` strategy, from 0."""
     if BACKEND == "tensorflow" and num_replicas() > 1:
@@ -283,11 +322,25 @@ class TensorFlowSteps:
         for objective, variables in zip(objectives, players, strict=True):
             pairs += zip(tape.gradient(objective, variables), variables, strict=True)
         self.optimizer.apply_gradients(pairs)
-        return self.update_metrics(losses, weights)
+        return _to_reduce(self.update_metrics(losses, weights))
 
     def test_step(self: Any, data: Any) -> dict[str, Tensor]:
         """Losses of a batch, without learning; returns the running means."""
-        return self.update_metrics(*self.test_losses(data))
+        return _to_reduce(self.update_metrics(*self.test_losses(data)))
+
+    def _maybe_symbolic_build(self: Any, *_: Any, **__: Any) -> None:
+        # In place of Keras's, which builds all layers by a batch of the data and so
+        # fails with several workers. `compile` has built them.
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
+
+def _to_reduce(logs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Logs of a step as Keras averages them: of several workers, along an axis."""
+    if not in_cluster():
+        return logs
+    return {name: ops.expand_dims(value, 0) for name, value in logs.items()}
 
 
 class JAXSteps:
@@ -382,7 +435,9 @@ def data_parallel(enabled: bool = True) -> Iterator[None]:
     """Create and train models on all local devices inside this context.
 
     `tf.distribute.MirroredStrategy` on TensorFlow, `keras.distribution.DataParallel`
-    on JAX.
+    on JAX. Where the environment variable `TF_CONFIG` describes a cluster, TensorFlow
+    uses the devices of all its workers (`MultiWorkerMirroredStrategy`): each of them
+    must enter before it computes anything, and run the same code.
 
     Args:
         enabled: False leaves everything on one device.
@@ -390,7 +445,13 @@ def data_parallel(enabled: bool = True) -> Iterator[None]:
     if not enabled:
         yield
     elif BACKEND == "tensorflow":
-        with tf.distribute.MirroredStrategy().scope():
+        has_cluster = "TF_CONFIG" in os.environ
+        strategy = (
+            tf.distribute.MultiWorkerMirroredStrategy()
+            if has_cluster
+            else tf.distribute.MirroredStrategy()
+        )
+        with strategy.scope():
             yield
     else:
         previous = keras.distribution.distribution()
@@ -399,3 +460,37 @@ def data_parallel(enabled: bool = True) -> Iterator[None]:
             yield
         finally:
             keras.distribution.set_distribution(previous)
+
+
+def in_cluster() -> bool:
+    """Whether several workers train together, under the current strategy."""
+    return _cluster() is not None
+
+
+def is_chief() -> bool:
+    """Whether this is the one worker, of those that train together, to write files."""
+    cluster = _cluster()
+    if cluster is None or cluster.task_type == "chief":
+        return True
+    return not cluster.cluster_spec().as_dict().get("chief") and cluster.task_id == 0
+
+
+def any_worker(flag: bool) -> bool:
+    """Whether a flag is set on any of the workers that train together.
+
+    All of them must call it, and none returns before the last one has.
+    """
+    if not in_cluster():
+        return flag
+    strategy = tf.distribute.get_strategy()
+    flags = strategy.experimental_distribute_values_from_function(
+        lambda _: tf.constant(float(flag))
+    )
+    return bool(strategy.reduce("SUM", flags, axis=None) > 0.0)
+
+
+def _cluster() -> Any:
+    """What resolves the cluster of several workers, or None."""
+    if BACKEND != "tensorflow":
+        return None
+    return tf.distribute.get_strategy().cluster_resolver

@@ -1,12 +1,13 @@
 """Optimisers: a fused Adam, one for a model and its adversary, one by layers."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from aezoo.backend import fused_adam_update
+from aezoo.backend import apply_if, fused_adam_update
 from aezoo.validation import check_number
 
 Tensor = Any
@@ -22,9 +23,86 @@ class Adam(keras.optimizers.Adam):
     of `keras.optimizers.Adam`, so checkpoints move between the two. Where there is no
     such kernel (JAX, `amsgrad`, sparse gradients) this *is* Keras's Adam.
 
+    Args:
+        *args: As of `keras.optimizers.Adam`.
+        skip_gradients_above: A step whose gradients have a larger norm, all together,
+            or one that is not finite, changes nothing but the step counter: neither
+            weights nor moments nor averages. Child (2021,
+            https://arxiv.org/abs/2011.10650), section 4: it keeps very deep VAEs from
+            diverging. The variable `skipped_steps` counts such steps. None takes all
+            steps. Not for `tf.distribute`.
+        **kwargs: As of `keras.optimizers.Adam`.
+
+    Raises:
+        ValueError: If `skip_gradients_above` is not above 0, or set together with
+            `gradient_accumulation_steps`: of a sum one cannot skip a part.
+
     Example:
         >>> model.compile(aezoo.optimizers.Adam(1e-3, clipnorm=1.0))
     """
+
+    def __init__(
+        self, *args: Any, skip_gradients_above: float | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if skip_gradients_above is not None:
+            check_number("skip_gradients_above", skip_gradients_above, above=0.0)
+            if self.gradient_accumulation_steps:
+                raise ValueError(
+                    "`skip_gradients_above` cannot be combined with "
+                    "`gradient_accumulation_steps`. Received: "
+                    f"skip_gradients_above={skip_gradients_above}, "
+                    f"gradient_accumulation_steps={self.gradient_accumulation_steps}. "
+                    "Set one of them to None."
+                )
+        self.skip_gradients_above = skip_gradients_above
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create the state."""
+        super().build(variables)
+        if self.skip_gradients_above is not None:
+            self.skipped_steps = self.add_variable(
+                (), dtype="int32", name="skipped_steps"
+            )
+
+    def _backend_apply_gradients(
+        self, grads: Sequence[Tensor], trainable_variables: Sequence[keras.Variable]
+    ) -> None:
+        take_step = super()._backend_apply_gradients
+        if self.skip_gradients_above is None:
+            take_step(grads, trainable_variables)
+            return
+        dense = [ops.cast(ops.convert_to_tensor(g), "float32") for g in grads]
+        squares = [ops.sum(ops.square(g)) for g in dense]
+        # false for NaN, too
+        is_taken = ops.sqrt(sum(squares)) <= self.skip_gradients_above
+        apply_if(
+            is_taken,
+            lambda: take_step(grads, trainable_variables),
+            [*self.variables, *trainable_variables],
+        )
+        self.skipped_steps.assign_add(1 - ops.cast(is_taken, "int32"))
+
+    def _update_model_variables_moving_average(
+        self, trainable_variables: Sequence[keras.Variable]
+    ) -> None:
+        if self.skip_gradients_above is None:
+            super()._update_model_variables_moving_average(trainable_variables)
+            return
+        # Keras starts the averages at step 0, which may be skipped.
+        is_first = ops.equal(ops.cast(self.iterations, "int32"), self.skipped_steps)
+        momentum = ops.where(is_first, 0.0, self.ema_momentum)
+        for variable, average in zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        ):
+            average.assign(momentum * average + (1.0 - momentum) * variable)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            **super().get_config(),
+            "skip_gradients_above": self.skip_gradients_above,
+        }
 
     def update_step(self, gradient: Tensor, variable: Any, learning_rate: Any) -> None:
         """Move one variable and its two moments by one step."""
@@ -92,6 +170,17 @@ class OptimizerPair(keras.optimizers.Optimizer):
         self.main.learning_rate = value
         self.adversary.learning_rate = value
 
+    @property
+    def iterations(self) -> Any:
+        """Steps that the model has taken."""
+        return self.main.iterations
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Give weights their averages, where an optimiser keeps them."""
+        main, adversary = self._split(var_list, var_list)
+        self.main.finalize_variable_values(main)
+        self.adversary.finalize_variable_values(adversary)
+
     def apply(
         self, grads: Sequence[Tensor], trainable_variables: Any = None
     ) -> Tensor | None:
@@ -108,8 +197,8 @@ class OptimizerPair(keras.optimizers.Optimizer):
             strict=True,
         ):
             part.apply(gradients, moved)
-        self.iterations.assign_add(1)
-        return self.iterations
+        self._iterations.assign_add(1)
+        return self._iterations
 
     def _split(
         self, values: Sequence[Any], variables: Sequence[keras.Variable]
@@ -234,3 +323,23 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
             config["optimizer"], custom_objects
         )
         return cls(optimizer, config["factors"], name=config["name"])
+
+
+@contextlib.contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Inside, a compiled model has the averages that its optimiser keeps of weights.
+
+    Those of an optimiser with `use_ema=True`, e.g. to evaluate or save the model in the
+    middle of a training. The weights as trained come back on exit, to the bit. Without
+    `use_ema` the model stays as it is.
+    """
+    trained = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # Not the optimiser's own arrays: JAX's steps take the memory of their inputs.
+        variable.assign(ops.copy(variable))
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, trained, strict=True):
+            variable.assign(value)

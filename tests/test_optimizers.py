@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import aezoo
-from aezoo.optimizers import Adam
+from aezoo.optimizers import Adam, averaged_weights
 
 TINY = {
     "input_shape": (8, 8, 1),
@@ -157,7 +157,7 @@ def test_the_state_loads_into_keras_adam_and_back(tmp_path) -> None:
 
 
 def test_the_config_round_trips() -> None:
-    optimizer = Adam(2e-3, beta_1=0.8, clipnorm=1.0)
+    optimizer = Adam(2e-3, beta_1=0.8, clipnorm=1.0, skip_gradients_above=9.0)
     config = keras.saving.serialize_keras_object(optimizer)
     assert config["registered_name"] == "aezoo>Adam"
     restored = keras.saving.deserialize_keras_object(config)
@@ -171,3 +171,98 @@ def test_one_step_has_its_closed_form() -> None:
     optimizer = Adam(0.1)
     optimizer.apply([ops.convert_to_tensor([1.0, -20.0, 0.3])], [variable])
     np.testing.assert_allclose(variable.numpy(), [-0.1, 0.1, -0.1], rtol=1e-3)
+
+
+# --- Averages, accumulation, skipped steps ---------------------------------------
+
+
+@pytest.mark.parametrize("family", ["dense_ae", "adversarial_ae"])
+def test_averages_are_those_of_the_weights_and_are_swapped_in(family: str) -> None:
+    keras.utils.set_random_seed(1)
+    network = (
+        TINY if family == "dense_ae" else {**TINY, "filters": (4,), "strides": (2,)}
+    )
+    model = aezoo.create(family, **network)
+    optimizer = Adam(1e-2, use_ema=True, ema_momentum=0.6)
+    model.compile(optimizer)
+    main = model.optimizer.main if family == "adversarial_ae" else optimizer
+    expected = None
+    for _ in range(3):
+        # not `fit`, which gives the model its averages in the end
+        model.train_on_batch(IMAGES)
+        trained = [np.array(v) for v in main._trainable_variables]
+        expected = trained if expected is None else [
+            0.6 * a + 0.4 * w for a, w in zip(expected, trained, strict=True)
+        ]  # fmt: skip
+    with averaged_weights(model):
+        inside = [np.array(v) for v in main._trainable_variables]
+    for found, average in zip(inside, expected, strict=True):
+        np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-6)
+    for found, weight in zip(main._trainable_variables, trained, strict=True):
+        np.testing.assert_array_equal(np.array(found), weight)
+    assert any(np.any(a != w) for a, w in zip(inside, trained, strict=True))
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch() -> None:
+    small = _trained(Adam(1e-2, gradient_accumulation_steps=3))  # batches of 8
+    keras.utils.set_random_seed(1)
+    large = aezoo.create("dense_ae", **TINY)
+    large.compile(Adam(1e-2))
+    large.fit(IMAGES, batch_size=24, epochs=4, shuffle=False, verbose=0)
+    assert int(small.optimizer.iterations) == int(large.optimizer.iterations) == 4
+    for x, y in zip(small.weights, large.weights, strict=True):
+        np.testing.assert_allclose(np.array(x), np.array(y), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 100.0])
+def test_a_skipped_step_changes_nothing_but_the_counter(bad: float) -> None:
+    variable = keras.Variable(np.ones(3, "float32"))
+    optimizer = Adam(
+        0.1, skip_gradients_above=10.0, weight_decay=0.1, use_ema=True, ema_momentum=0.5
+    )
+
+    def step(gradient: list[float]) -> dict[str, np.ndarray]:
+        optimizer.apply([ops.convert_to_tensor(np.float32(gradient))], [variable])
+        state = (variable, *optimizer.variables)
+        return {v.path: np.array(v) for v in state}
+
+    step([bad, 0.0, 0.0])  # the averages start at the first step that is taken
+    taken = step([6.0, -8.0, 0.0])  # a norm of 10
+    np.testing.assert_array_equal(
+        optimizer._model_variables_moving_average[0], variable
+    )
+    assert np.all(np.array(variable) != 1.0)
+    skipped = step([0.0, bad, 1.0])
+    changed = [path for path in taken if np.any(taken[path] != skipped[path])]
+    assert [path.split("/")[-1] for path in changed] == ["iteration", "skipped_steps"]
+    assert (int(optimizer.iterations), int(optimizer.skipped_steps)) == (3, 2)
+
+
+def test_fit_skips_all_steps_or_none() -> None:
+    limits = {"none": None, "loose": 1e9, "tight": 1e-9}
+    models = {
+        k: _trained(Adam(1e-2, skip_gradients_above=v)) for k, v in limits.items()
+    }
+    skipped = {k: int(models[k].optimizer.skipped_steps) for k in ("loose", "tight")}
+    assert skipped == {"loose": 0, "tight": 12}
+    keras.utils.set_random_seed(1)
+    start = aezoo.create("dense_ae", **TINY)
+    start.build()
+    for other, same in ((models["none"], models["loose"]), (start, models["tight"])):
+        for x, y in zip(other.weights, same.weights, strict=True):
+            np.testing.assert_allclose(np.array(x), np.array(y), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"skip_gradients_above": 0.0}, "must be a finite number above 0"),
+        (
+            {"skip_gradients_above": 1.0, "gradient_accumulation_steps": 2},
+            "cannot be combined with `gradient_accumulation_steps`",
+        ),
+    ],
+)
+def test_skipping_says_what_it_takes(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Adam(**arguments)

@@ -67,6 +67,11 @@ def test_recipes_do_one_step(name: str) -> None:
         ({"method": "magic"}, "`method` must be one of 'gradient', 'closed_form'"),
         ({"metrics": ()}, "`metrics` must name at least one metric"),
         ({"clipnorm": 0.0}, "`clipnorm` must be a finite number above 0"),
+        ({"ema_decay": 1.5}, "`ema_decay` must be .* above 0 and at most 1"),
+        (
+            {"gradient_accumulation_steps": 0},
+            "`gradient_accumulation_steps` must be an integer of at least 1",
+        ),
     ],
 )
 def test_a_wrong_field_is_refused(fields: dict, message: str) -> None:

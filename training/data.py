@@ -8,7 +8,7 @@ class ShuffledImages(keras.utils.PyDataset):
     """Batches of images in an order that depends on the seed and the epoch alone.
 
     A training that was killed and resumed in epoch 7 so sees what an uninterrupted
-    one sees. Set `epoch` before each epoch (`Reproducible` in `training/train.py`).
+    one sees. Set `epoch` before each epoch, and `first` to go on in its middle.
 
     Args:
         images: Array `(n, height, width, channels)`.
@@ -16,6 +16,10 @@ class ShuffledImages(keras.utils.PyDataset):
         seed: Seed of the order.
         labels: Integers `(n,)` to serve beside the images, or None.
         steps: Batches in an epoch, the first of its order; None for all.
+
+    Attributes:
+        epoch: The epoch whose order is served, from 0.
+        first: Batches of the epoch that are left out, as they were learnt from before.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class ShuffledImages(keras.utils.PyDataset):
         passes = -(-len(images) // batch_size)
         self.steps = passes if steps is None else min(steps, passes)
         self.epoch = 0
+        self.first = 0
 
     @property
     def epoch(self) -> int:
@@ -47,10 +52,10 @@ class ShuffledImages(keras.utils.PyDataset):
         self._order = generator.permutation(len(self.images))
 
     def __len__(self) -> int:
-        return self.steps
+        return self.steps - self.first
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        start = index * self.batch_size
+        start = (self.first + index) * self.batch_size
         rows = self._order[start : start + self.batch_size]
         if self.labels is None:
             return (self.images[rows],)

@@ -43,6 +43,13 @@ class Recipe:
         beta_1: Decay of Adam's first moment.
         weight_decay: Decoupled weight decay (AdamW); 0 is Adam.
         clipnorm: Clip each gradient to this norm, or None.
+        skip_gradients_above: Skip steps whose gradients have a larger norm, all
+            together, or one that is not finite; None takes all. `log.csv` counts them.
+        gradient_accumulation_steps: Steps whose mean gradient makes one update, as of
+            one batch of all their images. The learning rate's schedule counts steps,
+            those of a family count updates.
+        ema_decay: Per update, of the exponential moving average of the trained weights.
+            If set, the average is what is validated, measured and exported.
         adversary_learning_rate: Peak for the adversary, on the same schedule; None
             takes `learning_rate`.
         steps_per_execution: Steps per compiled call.
@@ -75,6 +82,9 @@ class Recipe:
     warmup_steps: int = 500
     weight_decay: float = 0.0
     clipnorm: float | None = None
+    skip_gradients_above: float | None = None
+    gradient_accumulation_steps: int = 1
+    ema_decay: float | None = None
     beta_1: float = 0.9
     adversary_learning_rate: float | None = None
     steps_per_execution: int = 16
@@ -106,8 +116,14 @@ class Recipe:
         check_number("weight_decay", self.weight_decay, low=0.0)
         check_number("validation_examples", self.validation_examples, low=0)
         check_number("seed", self.seed, low=0)
-        if self.clipnorm is not None:
-            check_number("clipnorm", self.clipnorm, above=0.0)
+        for name in ("clipnorm", "skip_gradients_above"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), above=0.0)
+        check_positive_int(
+            "gradient_accumulation_steps", self.gradient_accumulation_steps
+        )
+        if self.ema_decay is not None:
+            check_number("ema_decay", self.ema_decay, above=0.0, high=1.0)
         if not self.metrics:
             raise ValueError("`metrics` must name at least one metric. Received: ().")
         object.__setattr__(self, "config", MappingProxyType(dict(self.config)))

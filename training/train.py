@@ -4,11 +4,11 @@
     python -m training.train conv_vae_mnist_z16 --bundle
 
 The first form writes to `runs/<name>`; `--bundle` also puts weights, golden tensors
-and the manifest entry where the package ships them. A run that was killed goes on
-where it stopped when the same command is given again.
+and the manifest entry where the package ships them. A run that was killed, or stopped
+by `--time-budget` (exit status 75), goes on where it stopped when the same command is
+given again, and ends with the same weights.
 """
 
-import csv
 import importlib.util
 import json
 import os
@@ -27,7 +27,7 @@ import keras
 import numpy as np
 
 from aezoo import datasets, hub, manifest
-from aezoo.backend import BACKEND, data_parallel
+from aezoo.backend import BACKEND, data_parallel, is_chief, num_replicas, on_accelerator
 from aezoo.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
@@ -36,6 +36,8 @@ from aezoo.files import atomic_path
 from aezoo.manifest import Metric
 from aezoo.models._base import Autoencoder
 from aezoo.optimizers import Adam
+from training import STARTED
+from training.checkpoints import Duration, Recorder, StoppedError
 from training.data import ShuffledImages
 from training.export import (
     ROOT,
@@ -49,6 +51,8 @@ from training.recipe import Recipe, RecipeError, load_recipe
 
 # Images, and their labels if there are any.
 Examples = tuple[np.ndarray, ...]
+# Of a process that stopped for now: `EX_TEMPFAIL` of sysexits.h, "try again".
+STOPPED_STATUS = 75
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
 
 
@@ -62,6 +66,8 @@ def train(
     bundle: bool = False,
     mixed_precision: str | None = None,
     distribute: bool = False,
+    jit: bool | None = None,
+    deadline: float | None = None,
 ) -> manifest.WeightsEntry:
     """Run a recipe to its end.
 
@@ -73,38 +79,51 @@ def train(
         resume: Go on where a killed run of the same recipe stopped; False starts
             anew.
         bundle: Also export into the package and the repository's manifest.
-        mixed_precision: Keras dtype policy, or None for float32.
-        distribute: Train on all local devices, data-parallel.
+        mixed_precision: Keras dtype policy to train with, or None for float32; losses
+            and what is exported are float32 whatever it is.
+        distribute: Train on all local devices, data-parallel; where `TF_CONFIG`
+            describes a cluster, on those of all its workers, which share `out`.
+        jit: Whether XLA compiles the steps; None is Keras's choice, which is not to for
+            TensorFlow on CPUs, where convolutions take twice the time with it.
+        deadline: When to have stopped training, on the clock of `time.monotonic`.
 
     Returns:
         The manifest entry of the export.
+
+    Raises:
+        StoppedError: If the deadline or SIGTERM ends the training early; the same
+            call goes on.
+        RecipeError: If the folder holds another run, or the recipe cannot be
+            distributed.
+        SystemExit: On workers that have trained, but the chief, which exports.
     """
     # Everything that can fail does so before an epoch is spent.
     check_writable(out)
+    if distribute:
+        check_distributable(recipe)
     if bundle:
         refuse_published(name, ROOT / manifest.MANIFEST_NAME)
-    train_data = datasets.load_dataset(recipe.dataset, "train", data_dir)
-    test_data = datasets.load_dataset(recipe.dataset, "test", data_dir)
-    run_file = out / "run.json"
-    options = {
-        "recipe": recipe.fingerprint(),
-        "mixed_precision": mixed_precision,
-        "distribute": distribute,
-        "backend": BACKEND,
-    }
-    options = json.loads(json.dumps(options))
-    if resume:
-        refuse_other_run(run_file, options)
-    else:
-        clear_run(out)
-    with atomic_path(run_file) as path:
-        path.write_text(json.dumps(options, indent=1))
+    with data_parallel(distribute):  # first, as TensorFlow wants it
+        train_data = datasets.load_dataset(recipe.dataset, "train", data_dir)
+        test_data = datasets.load_dataset(recipe.dataset, "test", data_dir)
+        run_file = out / "run.json"
+        options = {
+            "recipe": recipe.fingerprint(),
+            "mixed_precision": mixed_precision,
+            "distribute": distribute,
+            "backend": BACKEND,
+        }
+        options = json.loads(json.dumps(options))
+        if resume:
+            refuse_other_run(run_file, options)
+        else:
+            clear_run(out)
+        with atomic_path(run_file) as path:
+            path.write_text(json.dumps(options, indent=1))
 
-    keras.utils.set_random_seed(recipe.seed)
-    if mixed_precision:
-        keras.config.set_dtype_policy(mixed_precision)
-    with data_parallel(distribute):
-        model = hub.create(recipe.family, **{**recipe.config, "name": name})
+        keras.utils.set_random_seed(recipe.seed)
+        config = {**recipe.config, "name": name}
+        model = hub.create(recipe.family, **config, dtype=mixed_precision)
         learnt, held_out = training_examples(model, train_data, recipe)
         check_dataset_size(model, learnt[0])
         if bundle:
@@ -112,12 +131,18 @@ def train(
         if recipe.method == "closed_form":
             seconds = fit_closed_form(model, learnt[0])
         else:
-            model._ensure_built()
             if recipe.start_from:
                 start_from(model, hub.load(recipe.start_from))
             model.start_from_images(learnt[0], recipe.seed)
-            seconds = fit(model, recipe, learnt, held_out, out)
+            if not distribute:
+                learnt = (on_accelerator(learnt[0]), *learnt[1:])
+            seconds = fit(model, recipe, learnt, held_out, out, deadline, jit)
+        if not is_chief():
+            sys.exit(0)
         round_weights(model)
+    if mixed_precision:  # what is measured and exported computes in float32
+        trained, model = model, hub.create(recipe.family, **config)
+        model.set_weights(trained.get_weights())
     report = evaluate(model, test_data, metrics=recipe.metrics)
     metrics = {test_data.key: report.metrics}
     training = {
@@ -180,9 +205,19 @@ def _places(model: Autoencoder) -> Iterator[tuple[tuple[str, ...], keras.Variabl
 
 
 def fit(
-    model: Autoencoder, recipe: Recipe, learnt: Examples, held_out: Examples, out: Path
+    model: Autoencoder,
+    recipe: Recipe,
+    learnt: Examples,
+    held_out: Examples,
+    out: Path,
+    deadline: float | None = None,
+    jit: bool | None = None,
 ) -> float:
-    """Fit by gradient, checkpointed; returns seconds over all resumed parts."""
+    """Fit by gradient, from the last checkpoint if any; returns seconds of all parts.
+
+    Raises:
+        StoppedError: If the deadline or SIGTERM ends it before its last epoch.
+    """
     images, *labels = learnt
     batches = ShuffledImages(
         images,
@@ -191,45 +226,43 @@ def fit(
         labels=labels[0] if labels else None,
         steps=recipe.steps_per_epoch,
     )
-    is_validated = recipe.validation_examples > 0
     adversary = None
     if recipe.adversary_learning_rate is not None:
         rate = recipe.adversary_learning_rate
         opposing = recipe.with_overrides(learning_rate=rate)
-        adversary = make_optimizer(opposing, len(batches))
+        adversary = make_optimizer(opposing, batches.steps)
     model.compile(
-        make_optimizer(recipe, len(batches)),
+        make_optimizer(recipe, batches.steps),
         adversary,
-        steps_per_execution=recipe.steps_per_execution,
+        # TensorFlow's replicas cannot wait for each other inside Keras's compiled loop.
+        steps_per_execution=1 if num_replicas() > 1 else recipe.steps_per_execution,
+        jit_compile="auto" if jit is None else jit,
     )
-    best = out / "best.weights.h5"
-    log = out / "log.csv"
-    callbacks = [
-        Resume(out / "backup", len(batches)),
-        Reproducible(batches, recipe.seed),
-        Seconds(log),
-        keras.callbacks.ModelCheckpoint(
-            str(best),
-            monitor="val_loss" if is_validated else "loss",
-            save_best_only=True,
-            save_weights_only=True,
-        ),
-        keras.callbacks.CSVLogger(str(log), append=True),
-    ]
-    if BACKEND == "tensorflow" and importlib.util.find_spec("tensorboard"):
+    recorder = Recorder(out, batches, held_out, deadline)
+    callbacks = [recorder]
+    if (
+        BACKEND == "tensorflow"
+        and is_chief()
+        and importlib.util.find_spec("tensorboard")
+    ):
         callbacks.append(keras.callbacks.TensorBoard(str(out / "tensorboard")))
-    model.fit(
-        batches,
-        epochs=recipe.epochs,
-        shuffle=False,  # `batches` does, by seed and epoch
-        validation_data=held_out if is_validated else None,
-        validation_batch_size=1000,
-        callbacks=callbacks,
-        verbose=1 if sys.stderr.isatty() else 2,
-    )
-    if is_validated:
-        model.load_weights(best)
-    return Seconds.total(log)
+    with recorder.stops_on_sigterm():
+        while (step := recorder.restore(model)) < recipe.epochs * batches.steps:
+            epoch, batches.first = divmod(step, batches.steps)
+            model.fit(
+                batches,
+                initial_epoch=epoch,
+                # the rest of an epoch by itself, then all whole ones
+                epochs=epoch + 1 if batches.first else recipe.epochs,
+                shuffle=False,  # `batches` does, by seed and epoch
+                callbacks=callbacks,
+                verbose=1 if sys.stderr.isatty() else 2,
+            )
+    if recipe.validation_examples:
+        model.load_weights(recorder.best)
+    else:  # the averages, if the optimiser keeps them
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    return recorder.seconds
 
 
 def training_examples(
@@ -269,6 +302,25 @@ def training_examples(
     return (images, labels), (held_out, data.labels[count:])
 
 
+def check_distributable(recipe: Recipe) -> None:
+    """Refuse what `tf.distribute` cannot do: decide in a graph whether to update.
+
+    Raises:
+        RecipeError: On TensorFlow, if the recipe accumulates gradients or skips some.
+    """
+    is_conditional = (
+        recipe.skip_gradients_above is not None
+        or recipe.gradient_accumulation_steps > 1
+    )
+    if BACKEND == "tensorflow" and is_conditional:
+        raise RecipeError(
+            "On TensorFlow, `--distribute` needs a recipe without "
+            "`skip_gradients_above` and `gradient_accumulation_steps`. Received: "
+            f"{recipe.skip_gradients_above} and {recipe.gradient_accumulation_steps}. "
+            "Set KERAS_BACKEND=jax, or train on one device."
+        )
+
+
 def check_dataset_size(model: Autoencoder, images: np.ndarray) -> None:
     """Refuse an objective that is weighted for another number of training images.
 
@@ -306,7 +358,7 @@ def keep_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Adam or AdamW with linear warm-up and cosine decay to zero."""
+    """Adam with linear warm-up and cosine decay to zero, as a recipe wants it."""
     steps = recipe.epochs * steps_per_epoch
     warmup = min(recipe.warmup_steps, steps // 2)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -315,85 +367,21 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Opt
         warmup_target=recipe.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    arguments = {
-        "learning_rate": schedule,
-        "clipnorm": recipe.clipnorm,
-        "beta_1": recipe.beta_1,
-    }
-    if recipe.weight_decay:
-        return keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **arguments)
-    return Adam(**arguments)
-
-
-class Resume(keras.callbacks.BackupAndRestore):
-    """Keras's backup after each epoch, kept until the run is exported.
-
-    The epoch to go on with follows from the optimiser's own step count, so weights
-    and epoch cannot disagree, whatever moment the process was killed in.
-
-    Args:
-        folder: Where the backup is kept.
-        steps_per_epoch: Optimiser steps per epoch.
-    """
-
-    def __init__(self, folder: Path, steps_per_epoch: int) -> None:
-        super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
-        self.steps_per_epoch = steps_per_epoch
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Restore weights, optimiser and epoch where there is a backup."""
-        super().on_train_begin(logs)
-        steps = int(self.model.optimizer.iterations)
-        self.model._initial_epoch = steps // self.steps_per_epoch
-
-
-class Reproducible(keras.callbacks.Callback):
-    """Makes order and noise of an epoch depend on seed and epoch alone.
-
-    Args:
-        batches: The training data.
-        seed: Seed of the training.
-    """
-
-    def __init__(self, batches: ShuffledImages, seed: int) -> None:
-        super().__init__()
-        self.batches = batches
-        self.seed = seed
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Reseed."""
-        self.batches.epoch = epoch
-        generator = np.random.default_rng((self.seed, epoch, 1))
-        state = self.model.seed_generator.state
-        seed = generator.integers(0, 2**31 - 1, size=2)
-        state.assign(seed.astype(keras.backend.standardize_dtype(state.dtype)))
-
-
-class Seconds(keras.callbacks.Callback):
-    """Adds the seconds of each epoch to its logs.
-
-    Args:
-        log: The CSV log that keeps them over resumed runs.
-    """
-
-    def __init__(self, log: Path) -> None:
-        super().__init__()
-        self.log = log
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Start the clock."""
-        self.start = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Stop the clock."""
-        logs["seconds"] = round(time.monotonic() - self.start, 3)
-
-    @staticmethod
-    def total(log: Path) -> float:
-        """Seconds over all epochs of a log; an epoch run twice counts once."""
-        with log.open(encoding="utf-8") as file:
-            rows = {r["epoch"]: float(r["seconds"]) for r in csv.DictReader(file)}
-        return sum(rows.values())
+    accumulated = recipe.gradient_accumulation_steps
+    averages = {}
+    if recipe.ema_decay is not None:
+        # Keras averages at every step, also where the weights rest.
+        momentum = recipe.ema_decay ** (1 / accumulated)
+        averages = {"use_ema": True, "ema_momentum": momentum}
+    return Adam(
+        schedule,
+        beta_1=recipe.beta_1,
+        weight_decay=recipe.weight_decay or None,
+        clipnorm=recipe.clipnorm,
+        skip_gradients_above=recipe.skip_gradients_above,
+        gradient_accumulation_steps=accumulated if accumulated > 1 else None,
+        **averages,
+    )
 
 
 def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
@@ -405,10 +393,10 @@ def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
     if not run_file.is_file():
         return
     old = json.loads(run_file.read_text())
-    if old == options:
-        return
     flat_old, flat_new = ({**o.pop("recipe"), **o} for o in (old, dict(options)))
     differing = [k for k in flat_new if flat_new[k] != flat_old.get(k)]
+    if not differing:
+        return
     raise RecipeError(
         f"The run in {run_file.parent} was made with other options: "
         + ", ".join(f"{k}={flat_old.get(k)!r} (now {flat_new[k]!r})" for k in differing)
@@ -418,8 +406,8 @@ def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
 
 def clear_run(out: Path) -> None:
     """Forget checkpoints and log of an earlier run in `out`."""
-    for path in (out / "log.csv", out / "best.weights.h5", *out.glob("backup/*")):
-        path.unlink(missing_ok=True)
+    for name in ("log.csv", "best.weights.h5", "checkpoint.npz"):
+        (out / name).unlink(missing_ok=True)
 
 
 def hardware() -> str:
@@ -466,7 +454,14 @@ def _figure(metric: Metric) -> str:
     type=click.Choice(["mixed_float16", "mixed_bfloat16"]),
     help="Keras dtype policy.",
 )
-@click.option("--distribute", is_flag=True, help="Use all local devices.")
+@click.option(
+    "--jit/--no-jit", default=None, help="XLA; the default is only on GPUs, or JAX."
+)
+@click.option(
+    "--distribute",
+    is_flag=True,
+    help="Use all local devices, or, given TF_CONFIG, all workers.",
+)
 @click.option(
     "--resume/--no-resume", default=True, show_default=True, help="Go on or start anew."
 )
@@ -475,16 +470,23 @@ def _figure(metric: Metric) -> str:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Default: runs/NAME.")
 @click.option("--bundle", is_flag=True, help="Export into the package as well.")
+@click.option(
+    "--time-budget",
+    type=Duration(),
+    help="Stop training in time, e.g. '9m' or '1h30m', to go on by the same command.",
+)
 def main(
     name: str,
     epochs: int | None,
     seed: int | None,
     mixed_precision: str | None,
+    jit: bool | None,
     distribute: bool,
     resume: bool,
     data_dir: Path | None,
     out: Path | None,
     bundle: bool,
+    time_budget: float | None,
 ) -> None:
     """Command line of `train`."""
     try:
@@ -498,7 +500,12 @@ def main(
             bundle=bundle,
             mixed_precision=mixed_precision,
             distribute=distribute,
+            jit=jit,
+            deadline=None if time_budget is None else STARTED + time_budget,
         )
+    except StoppedError as stop:
+        click.echo(stop)
+        sys.exit(STOPPED_STATUS)
     except (AezooError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
