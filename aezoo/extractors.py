@@ -195,6 +195,24 @@ class Classifier(keras.Model):
             x = layer(x)
         return ops.cast(x, "float32")
 
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Rectified outputs of the convolutions, of images of any height and width.
+
+        Args:
+            images: Floats in [0, 1] or uint8, `(batch, height, width, channels)`.
+
+        Returns:
+            One `(batch, h, w, filters)` per convolution, each of half the last one's
+            height and width.
+        """
+        x = Autoencoder.to_unit_range(images, self.compute_dtype)
+        found = []
+        for layer in self.hidden[: 2 * len(self.filters)]:
+            x = layer(x)
+            if isinstance(layer, keras.layers.Conv2D):
+                found.append(x)
+        return found
+
     def call(self, inputs: Tensor) -> Tensor:
         """Logits `(batch, num_classes)` of floats in [0, 1] or uint8."""
         return self.logits(self.extract(inputs))

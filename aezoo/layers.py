@@ -615,18 +615,17 @@ class ConvEncoder(_Convolutions):
         super().build_outputs(self.flatten.compute_output_shape(shape))
 
 
-class ConvMapEncoder(_Convolutions):
-    """Strided convolutions to a map of vectors, each of which is then quantised.
+class ConvMapHeadsEncoder(_Convolutions):
+    """Strided convolutions to a map, then one 1x1 convolution per output.
 
-    Layers by name: `stage1` and so on, `pool`, `encoded` (the vectors before they are
-    quantised) and `latent`.
+    Layers by name: `stage1` and so on, `pool` and `latent`.
 
     Args:
         filters: Channels of each convolution.
         strides: Stride (1 or 2) of each convolution.
         activation: Activation of the hidden layers.
-        code_dim: Width of a vector.
-        quantizer: Layer whose `bound` and `nearest` give a vector's code.
+        code_dim: Channels of each head.
+        heads: Names of the outputs, e.g. `("z_mean", "z_log_var")`.
         residual_blocks: Residual blocks after each convolution.
         normalization: Of the residual blocks.
     """
@@ -639,6 +638,45 @@ class ConvMapEncoder(_Convolutions):
         strides: Sequence[int],
         activation: str,
         code_dim: int,
+        heads: Sequence[str],
+        *,
+        residual_blocks: int = 0,
+        normalization: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._add_convolutions(
+            filters, strides, activation, residual_blocks, normalization
+        )
+        self.heads = {
+            name: keras.layers.Conv2D(code_dim, 1, name=name) for name in heads
+        }
+
+
+class ConvMapEncoder(_Convolutions):
+    """Strided convolutions to a map of vectors, each of which is then quantised.
+
+    Layers by name: `stage1` and so on, `pool`, `encoded` (the vectors before they are
+    quantised) and `latent`.
+
+    Args:
+        filters: Channels of each convolution.
+        strides: Stride (1 or 2) of each convolution.
+        activation: Activation of the hidden layers.
+        to_code: Layer from the last convolution's output to vectors.
+        quantizer: Layer whose `bound` and `nearest` give a vector's code.
+        residual_blocks: Residual blocks after each convolution.
+        normalization: Of the residual blocks.
+    """
+
+    KEEPS_POSITIONS: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        filters: Sequence[int],
+        strides: Sequence[int],
+        activation: str,
+        to_code: keras.layers.Layer,
         quantizer: keras.layers.Layer,
         *,
         residual_blocks: int = 0,
@@ -649,7 +687,7 @@ class ConvMapEncoder(_Convolutions):
         self._add_convolutions(
             filters, strides, activation, residual_blocks, normalization
         )
-        self.to_code = keras.layers.Conv2D(code_dim, 1, name="to_code")
+        self.to_code = to_code
         self.quantizer = quantizer
 
     def stages(self) -> list[Stage]:
@@ -1030,6 +1068,7 @@ class ScalarQuantizer(keras.layers.Layer):
 
     def __init__(self, levels: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.num_codes = math.prod(levels)
         self.levels = np.asarray(levels, "int32")
         self.basis = np.cumprod([1, *levels[:-1]]).astype("int32")
         self.half_width = self.levels // 2  # the digit of the level at 0

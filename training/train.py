@@ -117,6 +117,7 @@ def train(
                 start_from(model, hub.load(recipe.start_from))
             model.start_from_images(learnt[0], recipe.seed)
             seconds = fit(model, recipe, learnt, held_out, out)
+            model.finish_on_images(learnt[0])
         round_weights(model)
     report = evaluate(model, test_data, metrics=recipe.metrics)
     metrics = {test_data.key: report.metrics}

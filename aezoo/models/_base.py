@@ -102,8 +102,9 @@ class Autoencoder(Steps, keras.Model):
     LEARNS_FROM_LABELS: ClassVar[bool] = False
     # Terms that are a property of a batch and the same for all of its examples.
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset()
-    # Term that `adversary`, a network beside the model, minimises against it.
-    ADVERSARY_TERM: ClassVar[str | None] = None
+    # Term that `adversary`, a network beside the model, minimises against it. Where
+    # the adversary is an option, a model sets its own.
+    ADVERSARY_TERM: str | None = None
     adversary: keras.layers.Layer
     # Codes per image from which KL(q(z|x)||p(z)) is estimated; 0: in closed form.
     KL_DRAWS: ClassVar[int] = 0
@@ -250,6 +251,15 @@ class Autoencoder(Steps, keras.Model):
         Args:
             images: Training images, `(n, *input_shape)`: uint8, or floats in [0, 1].
             seed: Seed of the choice among them.
+        """
+
+    def finish_on_images(self, images: np.ndarray) -> None:
+        """Set the weights that a family takes from data once it is trained.
+
+        None, in most families. `training.train` calls it after `fit`.
+
+        Args:
+            images: As in `start_from_images`.
         """
 
     def share_dtype_policy(self) -> None:
