@@ -663,7 +663,7 @@ class ConvMapEncoder(_Convolutions):
         filters: Channels of each convolution.
         strides: Stride (1 or 2) of each convolution.
         activation: Activation of the hidden layers.
-        to_code: Layer from the last convolution's output to vectors.
+        code_dim: Width of a vector.
         quantizer: Layer whose `bound` and `nearest` give a vector's code.
         residual_blocks: Residual blocks after each convolution.
         normalization: Of the residual blocks.
@@ -676,7 +676,7 @@ class ConvMapEncoder(_Convolutions):
         filters: Sequence[int],
         strides: Sequence[int],
         activation: str,
-        to_code: keras.layers.Layer,
+        code_dim: int,
         quantizer: keras.layers.Layer,
         *,
         residual_blocks: int = 0,
@@ -687,7 +687,7 @@ class ConvMapEncoder(_Convolutions):
         self._add_convolutions(
             filters, strides, activation, residual_blocks, normalization
         )
-        self.to_code = to_code
+        self.to_code = keras.layers.Conv2D(code_dim, 1, name="to_code")
         self.quantizer = quantizer
 
     def stages(self) -> list[Stage]:

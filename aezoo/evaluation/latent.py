@@ -276,7 +276,7 @@ def _codebook_perplexity(evaluation: Evaluation) -> float:
 
 
 def _num_codes(evaluation: Evaluation) -> int:
-    return int(evaluation.model.quantizer.num_codes)  # type: ignore[attr-defined]
+    return int(evaluation.model.quantizer.num_codes)
 
 
 def codebook_usage(indices: np.ndarray, num_codes: int) -> float:

@@ -603,6 +603,7 @@ class Autoencoder(Steps, keras.Model):
         *,
         sampler: str = "prior",
         pixel_noise: bool = False,
+        labels: Any = None,
     ) -> np.ndarray:
         """New images from codes drawn from the prior, or from a fitted sampler.
 
@@ -612,17 +613,21 @@ class Autoencoder(Steps, keras.Model):
             sampler: `"prior"`, or one of `samplers`, e.g. `"gmm"`.
             pixel_noise: Also draw the pixels from p(x|z); the default returns its
                 mean.
+            labels: Classes, integers `(n,)`, or one for all, for a sampler that was
+                fitted with them; None draws them, all equally probable.
 
         Returns:
             Float32 in [0, 1], shape `(n, *input_shape)`.
 
         Raises:
             UnsupportedOperationError: If the family has no prior over codes, or the
-                model no such sampler; says which it has.
+                model no such sampler, and says which it has; or if there are labels
+                for what knows no classes.
+            ValueError: If an argument is invalid.
         """
         check_positive_int("n", n)
         generator = np.random.default_rng(check_seed(seed))
-        z = self._sample_codes(n, generator, sampler)
+        z = self._sample_codes(n, generator, sampler, labels)
         if not pixel_noise:
             return self.decode(z)
         decoder_output = self._run("decode_parameters", z, 256)
@@ -630,11 +635,19 @@ class Autoencoder(Steps, keras.Model):
         return np.clip(np.asarray(pixels), 0.0, 1.0)
 
     def _sample_codes(
-        self, n: int, generator: np.random.Generator, sampler: str
+        self, n: int, generator: np.random.Generator, sampler: str, labels: Any = None
     ) -> np.ndarray:
         if sampler != "prior":
-            return self.samplers.find(sampler).sample_codes(n, generator)
+            fitted: Any = self.samplers.find(sampler)
+            given = {} if labels is None else {"labels": fitted.check_labels(labels, n)}
+            codes: np.ndarray = fitted.sample_codes(n, generator, **given)
+            return codes
         if "sampling" in self.TASKS:
+            if labels is not None:
+                raise UnsupportedOperationError(
+                    f"The prior of {self.family!r} knows no classes, so `labels` must "
+                    "be None."
+                )
             return self.sample_prior(n, generator)
         fitted = ", ".join(f"`sampler={kind!r}`" for kind in self.samplers)
         has = f"It has {fitted}." if fitted else how_to_fit(self)

@@ -319,7 +319,7 @@ class ConvMapNetwork(Autoencoder):
         height, width, _ = self.input_shape
         self.map_shape = (*map_sizes(height, width, self.strides)[-1], code_dim)
         self.latent_dim = math.prod(self.map_shape)
-        options = {
+        options: dict[str, Any] = {
             "residual_blocks": self.residual_blocks,
             "normalization": self.normalization,
         }
@@ -327,8 +327,7 @@ class ConvMapNetwork(Autoencoder):
         if quantizer is None:
             self.encoder = ConvMapHeadsEncoder(*shape, code_dim, self.HEADS, **options)
         else:
-            to_code = keras.layers.Conv2D(code_dim, 1, name="to_code")
-            self.encoder = ConvMapEncoder(*shape, to_code, quantizer, **options)
+            self.encoder = ConvMapEncoder(*shape, code_dim, quantizer, **options)
         self.decoder = ConvMapDecoder(
             *shape, self.input_shape, self.upsampling, **options
         )

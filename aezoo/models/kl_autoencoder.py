@@ -141,7 +141,7 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
     def _classifier(self) -> Any:
         from aezoo.extractors import load_extractor
 
-        return load_extractor(self.perceptual).network  # no part of the model
+        return load_extractor(str(self.perceptual)).network  # no part of the model
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As in `Autoencoder`; reads the classifier, where there is one."""
@@ -210,12 +210,28 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
 
         Returns:
             Float32, of the same shape.
+
+        Raises:
+            ValueError: If there are more or fewer channels.
         """
-        return (self._with_channels(z) - self.code_mean) / self.code_std
+        codes, mean, std = self._codes_and_moments(z)
+        return (codes - mean) / std
 
     def unscale_codes(self, z: Any) -> np.ndarray:
         """The inverse of `scale_codes`: what `decode` takes."""
-        return self._with_channels(z) * self.code_std + self.code_mean
+        codes, mean, std = self._codes_and_moments(z)
+        return codes * std + mean
+
+    def _codes_and_moments(self, z: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        codes = np.asarray(z, "float32")
+        if codes.shape[-1:] != (self.code_dim,):
+            raise ValueError(
+                f"`z` must have shape (..., {self.code_dim}), one value per channel. "
+                f"Received: z.shape={codes.shape}."
+            )
+        self._ensure_built()
+        mean, std = map(ops.convert_to_numpy, (self.code_mean, self.code_std))
+        return codes, mean, std
 
     def encode_tiled(
         self, x: Any, overlap: float = 0.25, batch_size: int = 256
@@ -238,11 +254,11 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
                 divide `input_shape`.
         """
         images = np.asarray(x)
-        stride = self._check_tiles("x", images.shape, self.input_shape, overlap)
+        tile, stride = self._check_tiles("x", images.shape, self.input_shape, overlap)
         return apply_in_tiles(
             lambda tiles: self.encode(tiles, batch_size),
             images,
-            self.latent_shape[:2],
+            tile,
             overlap,
             shrink=stride,
         )
@@ -264,41 +280,52 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
             ValueError: As in `encode_tiled`.
         """
         codes = np.asarray(z)
-        stride = self._check_tiles("z", codes.shape, self.latent_shape, overlap)
+        tile, stride = self._check_tiles("z", codes.shape, self.latent_shape, overlap)
         return apply_in_tiles(
             lambda tiles: self.decode(tiles, batch_size),
             codes,
-            self.latent_shape[:2],
+            tile,
             overlap,
             grow=stride,
         )
 
     def _check_tiles(
-        self, name: str, shape: tuple[int, ...], tile: tuple[int, ...], overlap: float
-    ) -> tuple[int, int]:
-        """Pixels of a position of the code, if tiles cover what has this shape."""
+        self, name: str, shape: tuple[int, ...], part: tuple[int, ...], overlap: float
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Positions of a tile, and pixels of a position: `(height, width)` each.
+
+        Args:
+            name: Of the argument.
+            shape: Its shape.
+            part: Shape of what it is cut into.
+            overlap: As in `encode_tiled`.
+
+        Raises:
+            ValueError: If tiles cannot cover it.
+        """
         check_number("overlap", overlap, low=0.0, high=0.5)
-        height, width, _ = self.input_shape
-        stride = height // self.latent_shape[0], width // self.latent_shape[1]
-        if height % stride[0] or width % stride[1]:
+        (height, width), (h, w) = self.input_shape[:2], self.latent_shape[:2]
+        stride = height // h, width // w
+        if (h * stride[0], w * stride[1]) != (height, width):
             raise ValueError(
                 "Tiles need an `input_shape` of multiples of the strides. Received: "
                 f"input_shape={self.input_shape}, latent_shape={self.latent_shape}."
             )
-        units = stride if tile == self.input_shape else (1, 1)
+        unit = part[0] // h, part[1] // w
         if (
             len(shape) != 4
-            or shape[3] != tile[2]
-            or min(shape[1] - tile[0], shape[2] - tile[1]) < 0
-            or shape[1] % units[0]
-            or shape[2] % units[1]
+            or shape[3] != part[2]
+            or shape[1] < part[0]
+            or shape[2] < part[1]
+            or shape[1] % unit[0]
+            or shape[2] % unit[1]
         ):
             raise ValueError(
-                f"`{name}` must have shape (n, height, width, {tile[2]}), at least "
-                f"{tile[0]} x {tile[1]}, in multiples of {units[0]} x {units[1]}. "
+                f"`{name}` must have shape (n, height, width, {part[2]}), at least "
+                f"{part[0]} x {part[1]}, in multiples of {unit[0]} x {unit[1]}. "
                 f"Received: {name}.shape={shape}."
             )
-        return stride
+        return (h, w), stride
 
     @property
     def config(self) -> dict[str, Any]:

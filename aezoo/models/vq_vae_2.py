@@ -65,7 +65,7 @@ class VQVAE2(VQVAE):
         self.level_shapes = (top, bottom)
         self.latent_dim = sum(map(math.prod, self.level_shapes)) * self.code_dim
         channels = self.filters[-1]
-        options = {
+        options: dict[str, Any] = {
             "residual_blocks": self.residual_blocks,
             "normalization": self.normalization,
         }
@@ -75,7 +75,7 @@ class VQVAE2(VQVAE):
             [channels],
             [TOP_STRIDE],
             self.activation,
-            keras.layers.Conv2D(self.code_dim, 1, name="to_code"),
+            self.code_dim,
             self.new_quantizer(self.num_top_codes),
             **options,
         )
@@ -91,8 +91,10 @@ class VQVAE2(VQVAE):
             self.filters,
             self.strides,
             self.activation,
-            TwoLevelVectors(top_encoder, top_decoder, self.code_dim),
+            self.code_dim,
             TwoLevelQuantizer(top_encoder.quantizer, bottom_quantizer, math.prod(top)),
+            top_encoder=top_encoder,
+            top_decoder=top_decoder,
             **options,
         )
         self.decoder = TwoLevelDecoder(
@@ -222,20 +224,20 @@ class TwoLevelVectors(keras.layers.Layer):
     Args:
         top_encoder: From the bottom map to top vectors and their codes.
         top_decoder: From top codes to what joins the bottom map.
-        code_dim: Width of a vector.
+        to_code: From the joined maps to bottom vectors.
     """
 
     def __init__(
         self,
         top_encoder: ConvMapEncoder,
         top_decoder: ConvMapDecoder,
-        code_dim: int,
+        to_code: keras.layers.Layer,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.top_encoder = top_encoder
         self.top_decoder = top_decoder
-        self.to_code = keras.layers.Conv2D(code_dim, 1, name="to_code")
+        self.to_code = to_code
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Build all layers for maps `(batch, h, w, channels)`."""
@@ -264,14 +266,33 @@ class TwoLevelVectors(keras.layers.Layer):
 
 
 class TwoLevelEncoder(ConvMapEncoder):
-    """A `ConvMapEncoder` whose vectors are those of two maps, in one sequence."""
+    """A `ConvMapEncoder` whose vectors are those of two maps, in one sequence.
+
+    Args:
+        *args: As in `ConvMapEncoder`.
+        top_encoder: As in `TwoLevelVectors`.
+        top_decoder: As there.
+        **kwargs: As in `ConvMapEncoder`.
+    """
 
     KEEPS_POSITIONS: ClassVar[bool] = False
 
+    def __init__(
+        self,
+        *args: Any,
+        top_encoder: ConvMapEncoder,
+        top_decoder: ConvMapDecoder,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.vectors = TwoLevelVectors(top_encoder, top_decoder, self.to_code)
+
     def stages(self) -> list[Stage]:
-        """As in `ConvMapEncoder`; the sequence has no stride."""
+        """The convolutions, then the vectors, `(batch, positions, code_dim)`."""
         *convolutions, encoded = super().stages()
-        return [*convolutions, dataclasses.replace(encoded, stride=None)]
+        # a sequence, which has no stride
+        encoded = dataclasses.replace(encoded, layers=(self.vectors,), stride=None)
+        return [*convolutions, encoded]
 
 
 class TwoLevelDecoder(keras.layers.Layer):
