@@ -88,10 +88,10 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
             or np.any((values < low) | (values >= stop))
         ):
             span = f", {values.min()} to {values.max()}" if values.size else ""
+            own = ", each within `index_bounds`," if np.ndim(low) else ""
             raise ValueError(
-                f"`indices` must be integers from {_listed(low)} to "
-                f"{_listed(np.subtract(stop, 1))} of shape (n, "
-                f"{', '.join(map(str, self.latent_shape[:-1]))}), as "
+                f"`indices` must be integers from 0 to {np.max(stop) - 1}{own} of "
+                f"shape (n, {', '.join(map(str, self.latent_shape[:-1]))}), as "
                 "`encode_indices` returns them. Received: "
                 f"indices.shape={values.shape}, dtype={values.dtype}{span}."
             )
@@ -103,7 +103,3 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
 
     def _graph_decode_indices(self, indices: Tensor) -> Tensor:
         return self._graph_decode(ops.cast(self.quantizer.lookup(indices), "float32"))
-
-
-def _listed(values: Any) -> str:
-    return " or ".join(map(str, np.unique(values)))
