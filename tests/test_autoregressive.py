@@ -24,6 +24,7 @@ from aezoo.samplers import (
     write_sampler,
 )
 from aezoo.samplers.autoregressive import IMPOSSIBLE, TransformerNetwork
+from tests.draws import exhaustive
 
 DISCRETE = ("vq_vae", "vq_vae_2", "fsq", "categorical_vae")
 SMALL = {"width": 8, "layers": 2, "heads": 2}
@@ -179,14 +180,13 @@ def test_classes_and_levels_are_evaluated_as_they_are_trained(tmp_path) -> None:
     np.testing.assert_allclose(-np.asarray(network(rows)), chosen, rtol=1e-4)
 
 
+@exhaustive
 def test_a_model_samples_of_the_classes_that_it_was_fitted_with() -> None:
     """All images of a class are the same, so its samples are those images."""
     model = tiny("vq_vae_2")
     images = np.repeat(pixels(2), 200, axis=0)
     labels = np.repeat([0, 1], 200)
     options = {**SMALL, "epochs": 40, "class_conditional": True}
-    with pytest.raises(ValueError, match=r"needs `labels`: 400 integers.*labels=None"):
-        fit_sampler(model, images, "autoregressive", **options)
     sampler = fit_sampler(model, images, "autoregressive", 0, labels, **options)
     assert sampler.num_classes == 2
     wanted = np.arange(100) % 2
@@ -210,6 +210,8 @@ def test_a_model_samples_of_the_classes_that_it_was_fitted_with() -> None:
 
 def test_samplers_and_priors_without_classes_refuse_labels() -> None:
     model = tiny("vq_vae")
+    with pytest.raises(ValueError, match=r"needs `labels`: 60 integers.*labels=None"):
+        fit_sampler(model, pixels(), "autoregressive", class_conditional=True)
     fit_sampler(model, pixels(), "autoregressive", epochs=1, **SMALL)
     with pytest.raises(UnsupportedOperationError, match="knows no classes"):
         model.sample(2, sampler="autoregressive", labels=[0, 1])
