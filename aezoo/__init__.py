@@ -27,6 +27,7 @@ _MODULE_OF = {
     "layerwise_learning_rates": "features",
     "evaluate": "evaluation",
     "leaderboard": "ranking",
+    "rejection_sample": "rejection",
     "verify": "verification",
 }
 _MODULES = (
@@ -67,6 +68,7 @@ __all__ = [
     "optimizers",
     "plots",
     "push_to_hub",
+    "rejection_sample",
     "samplers",
     "save",
     "verify",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from aezoo.publishing import push_to_hub
     from aezoo.ranking import leaderboard
     from aezoo.registry import list_families
+    from aezoo.rejection import rejection_sample
     from aezoo.samplers import fit_sampler
     from aezoo.verification import verify
 

@@ -210,14 +210,15 @@ class QuantizedCode(PointMass):
     the vector which was quantised.
 
     Args:
-        z_encoded: Vectors before quantisation, `(batch, h, w, code_dim)`.
+        z_encoded: Vectors before quantisation, `(batch, h, w, code_dim)`, or with
+            any other axes of positions.
         codes: Their codes, same shape.
         indices: Indices of the codes, int32, `(batch, h, w)`.
-        num_codes: Number of possible codes.
+        num_codes: Number of possible codes; of each position, if it is an array.
     """
 
     def __init__(
-        self, z_encoded: Tensor, codes: Tensor, indices: Tensor, num_codes: int
+        self, z_encoded: Tensor, codes: Tensor, indices: Tensor, num_codes: Any
     ) -> None:
         self.z_encoded = ops.convert_to_tensor(z_encoded)
         self.indices = ops.convert_to_tensor(indices)
@@ -228,8 +229,8 @@ class QuantizedCode(PointMass):
 
     def kl(self) -> Tensor:
         """KL to equally probable codes: the constant of section 3.1. `(batch,)`."""
-        positions = math.prod(self.indices.shape[1:])
-        constant = positions * math.log(self.num_codes)
+        counts = np.broadcast_to(self.num_codes, self.indices.shape[1:])
+        constant = float(np.log(counts).sum())
         return ops.full((ops.shape(self.mean)[0],), constant, "float32")
 
     def parameters(self) -> dict[str, Tensor]:

@@ -17,7 +17,12 @@ from keras import ops
 from aezoo import hub, manifest
 from aezoo.backend import compile_inference, without_initialisation
 from aezoo.digits import draw_digits
-from aezoo.errors import ManifestError, MissingDependencyError, UnknownModelError
+from aezoo.errors import (
+    ManifestError,
+    MissingDependencyError,
+    UnknownModelError,
+    UnsupportedOperationError,
+)
 from aezoo.files import check_hdf5, path_inside, verify_sha256
 from aezoo.manifest import ExtractorEntry
 from aezoo.models._base import Autoencoder
@@ -81,11 +86,35 @@ class Extractor:
         Raises:
             ValueError: If the shape, the type or the range is another.
         """
+        return self._run("extract", images)
+
+    def logits(self, images: Any) -> np.ndarray:
+        """What the classifier says of images, before the softmax.
+
+        Args:
+            images: As in `features`.
+
+        Returns:
+            Float32, shape `(n, num_classes)`.
+
+        Raises:
+            ValueError: As in `features`.
+            UnsupportedOperationError: If the extractor is no classifier.
+        """
+        if not isinstance(self.network, Classifier):
+            classifiers = ", ".join(map(repr, manifest.extractors()))
+            raise UnsupportedOperationError(
+                f"The extractor {self.name!r} is no classifier. Those that are: "
+                f"{classifiers}."
+            )
+        return self._run("call", images)
+
+    def _run(self, name: str, images: Any) -> np.ndarray:
         images = self._check_images(images)
-        key = (images.shape[1:], images.dtype.name)
+        key = (name, images.shape[1:], images.dtype.name)
         if key not in self._compiled:
             self._compiled[key] = compile_inference(
-                self.network.extract, self.network, key
+                getattr(self.network, name), self.network, key[1:]
             )
         starts = range(0, len(images), self.batch_size)
         parts = [
@@ -194,6 +223,24 @@ class Classifier(keras.Model):
         for layer in self.hidden:
             x = layer(x)
         return ops.cast(x, "float32")
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Rectified outputs of the convolutions, of images of any height and width.
+
+        Args:
+            images: Floats in [0, 1] or uint8, `(batch, height, width, channels)`.
+
+        Returns:
+            One `(batch, h, w, filters)` per convolution, each of half the last one's
+            height and width.
+        """
+        x = Autoencoder.to_unit_range(images, self.compute_dtype)
+        found = []
+        for layer in self.hidden[: 2 * len(self.filters)]:
+            x = layer(x)
+            if isinstance(layer, keras.layers.Conv2D):
+                found.append(x)
+        return found
 
     def call(self, inputs: Tensor) -> Tensor:
         """Logits `(batch, num_classes)` of floats in [0, 1] or uint8."""

@@ -615,6 +615,44 @@ class ConvEncoder(_Convolutions):
         super().build_outputs(self.flatten.compute_output_shape(shape))
 
 
+class ConvMapHeadsEncoder(_Convolutions):
+    """Strided convolutions to a map, then one 1x1 convolution per output.
+
+    Layers by name: `stage1` and so on, `pool` and `latent`.
+
+    Args:
+        filters: Channels of each convolution.
+        strides: Stride (1 or 2) of each convolution.
+        activation: Activation of the hidden layers.
+        code_dim: Channels of each head.
+        heads: Names of the outputs, e.g. `("z_mean", "z_log_var")`.
+        residual_blocks: Residual blocks after each convolution.
+        normalization: Of the residual blocks.
+    """
+
+    KEEPS_POSITIONS: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        filters: Sequence[int],
+        strides: Sequence[int],
+        activation: str,
+        code_dim: int,
+        heads: Sequence[str],
+        *,
+        residual_blocks: int = 0,
+        normalization: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._add_convolutions(
+            filters, strides, activation, residual_blocks, normalization
+        )
+        self.heads = {
+            name: keras.layers.Conv2D(code_dim, 1, name=name) for name in heads
+        }
+
+
 class ConvMapEncoder(_Convolutions):
     """Strided convolutions to a map of vectors, each of which is then quantised.
 
@@ -1030,6 +1068,7 @@ class ScalarQuantizer(keras.layers.Layer):
 
     def __init__(self, levels: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.num_codes = math.prod(levels)
         self.levels = np.asarray(levels, "int32")
         self.basis = np.cumprod([1, *levels[:-1]]).astype("int32")
         self.half_width = self.levels // 2  # the digit of the level at 0

@@ -6,7 +6,7 @@ that weights such as `beta` keep their unit. Likelihood terms are in nats.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -361,6 +361,34 @@ def ms_ssim_error(x: Tensor, x_hat: Tensor) -> Tensor:
         Shape `(batch,)`, from 0 to the number of pixels and channels.
     """
     return math.prod(x.shape[1:]) * (1.0 - multi_scale_ssim(x, x_hat))
+
+
+def perceptual_error(
+    features: Sequence[Tensor], features_hat: Sequence[Tensor]
+) -> Tensor:
+    """Squared distance of feature maps whose vectors are scaled to unit length.
+
+    Zhang et al. (2018), https://arxiv.org/abs/1801.03924, equation 1, with equal
+    weights of all channels: the sum over layers of the mean over positions.
+
+    Args:
+        features: Feature maps of images, one per layer, `(batch, h, w, channels)`.
+        features_hat: Those of reconstructions, of the same shapes.
+
+    Returns:
+        Shape `(batch,)`; from 0 to 4 per layer, or 2 where features are rectified.
+    """
+    total = 0.0
+    for a, b in zip(features, features_hat, strict=True):
+        squares = ops.sum(ops.square(_unit_length(a) - _unit_length(b)), axis=-1)
+        total = total + ops.mean(squares, axis=(1, 2))
+    return total
+
+
+def _unit_length(vectors: Tensor) -> Tensor:
+    # The floor bounds the gradient where no feature is active.
+    squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+    return vectors * ops.rsqrt(squares + 1e-6)
 
 
 def multi_scale_ssim(x: Tensor, x_hat: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
-"""Many small images as one large one, in NumPy."""
+"""Small images as one large one, and large ones by small parts, in NumPy."""
 
+import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,3 +75,62 @@ def tile(
     sheet = sheet.swapaxes(1, 2)  # (rows, height, columns, width, channels)
     sheet = sheet.reshape(rows * (height + padding), -1, channels)
     return np.pad(sheet, (start, start, (0, 0)), constant_values=background)
+
+
+def apply_in_tiles(
+    function: Callable[[np.ndarray], np.ndarray],
+    values: np.ndarray,
+    tile: tuple[int, int],
+    overlap: float,
+    shrink: tuple[int, int] = (1, 1),
+    grow: tuple[int, int] = (1, 1),
+) -> np.ndarray:
+    """Apply a function of small maps to large ones, and blend where tiles overlap.
+
+    Args:
+        function: From maps `(n, height, width, channels)` of a tile's size to maps that
+            are smaller by `shrink`, or larger by `grow`.
+        values: `(n, height, width, channels)`, at least as large as a tile, in
+            multiples of `shrink`.
+        tile: Height and width of a tile, in units of `shrink`.
+        overlap: Share of a tile that the next one covers too, from 0 to 0.5. There the
+            weight moves linearly from one to the other.
+        shrink: Factors by which `function` makes height and width smaller.
+        grow: Factors by which it makes them larger.
+
+    Returns:
+        Float32, `(n, height, width, channels)`.
+    """
+    sides = [n // unit for n, unit in zip(values.shape[1:3], shrink, strict=True)]
+    shared = [int(overlap * n) for n in tile]
+    starts = [
+        [*range(0, side - n, n - both), side - n]
+        for side, n, both in zip(sides, tile, shared, strict=True)
+    ]
+    rows, columns = (
+        _ramp(n * unit, both * unit)
+        for n, unit, both in zip(tile, grow, shared, strict=True)
+    )
+    window = (rows[:, None] * columns)[..., None]
+    total: Any = 0.0
+    weight = np.zeros((sides[0] * grow[0], sides[1] * grow[1], 1), "float32")
+    for top, left in itertools.product(*starts):
+        source, target = (
+            np.s_[
+                top * h : (top + tile[0]) * h,
+                left * w : (left + tile[1]) * w,
+            ]
+            for h, w in (shrink, grow)
+        )
+        part = window * function(values[:, *source])
+        if not weight.any():
+            total = np.zeros((len(part), *weight.shape[:2], part.shape[-1]), "float32")
+        total[:, *target] += part
+        weight[target] += window
+    return np.asarray(total / weight)
+
+
+def _ramp(length: int, shared: int) -> np.ndarray:
+    """Weights of a tile's rows or columns, which fall to both ends within `shared`."""
+    depth = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+    return np.minimum(1.0, depth / max(shared, 0.5)).astype("float32")

@@ -13,11 +13,20 @@ import aezoo
 from aezoo import registry
 from aezoo.distributions import Categorical
 from aezoo.errors import UnsupportedOperationError
+from aezoo.files import sha256_of
+from aezoo.manifest import BundledFile
 from aezoo.models._base import Autoencoder
-from aezoo.samplers import AutoregressiveSampler, Samplers, fit_sampler, write_sampler
-from aezoo.samplers.autoregressive import TransformerNetwork
+from aezoo.samplers import (
+    AutoregressiveSampler,
+    Samplers,
+    fit_sampler,
+    read_sampler,
+    write_sampler,
+)
+from aezoo.samplers.autoregressive import IMPOSSIBLE, TransformerNetwork
+from tests.draws import exhaustive
 
-DISCRETE = ("vq_vae", "fsq", "categorical_vae")
+DISCRETE = ("vq_vae", "vq_vae_2", "fsq", "categorical_vae")
 SMALL = {"width": 8, "layers": 2, "heads": 2}
 
 
@@ -43,6 +52,15 @@ def transformer(
     }
     codes = generator.normal(size=(num_codes, 2)).astype("float32")
     return AutoregressiveSampler((*shape, 2), {"num_images": 1}, codes, **arrays)
+
+
+def with_levels_and_classes() -> AutoregressiveSampler:
+    """Two positions and two classes; the first has code 0 or 1, the other 2 to 4."""
+    ours = transformer((2,), num_codes=5)
+    bias = np.broadcast_to(ours.bias_out, (2, 5)).copy()
+    bias[0, 2:] = bias[1, :2] = IMPOSSIBLE
+    token = 4.0 * np.random.default_rng(1).normal(size=(2, ours.token.shape[1]))
+    return dataclasses.replace(ours, bias_out=bias, class_token=token.astype("float32"))
 
 
 def every_code(ours: AutoregressiveSampler) -> tuple[np.ndarray, np.ndarray]:
@@ -104,6 +122,103 @@ def test_codes_are_drawn_as_often_as_they_are_probable() -> None:
     assert error.max() < 4.0, indices[error.argmax()]
 
 
+def test_positions_have_their_own_codes() -> None:
+    ours = with_levels_and_classes()
+    z = np.array([[ours.codes[i], ours.codes[j]] for i in (0, 1) for j in (2, 3, 4)])
+    np.testing.assert_allclose(np.exp(ours.log_prob(z)).sum(), 1.0, rtol=1e-10)
+    with pytest.raises(ValueError, match="must hold vectors out of the sampler"):
+        ours.log_prob(z[:, ::-1])
+    drawn = ours.sample_codes(200, np.random.default_rng(0))
+    assert np.isfinite(ours.log_prob(drawn)).all()
+    # equal vectors of two codebooks are told apart by where they are
+    twins = ours.codes.copy()
+    twins[3] = twins[1]
+    ours = dataclasses.replace(ours, codes=twins)
+    np.testing.assert_array_equal(
+        ours._nearest(twins[None, [1, 3]].ravel()[None]), [[1, 3]]
+    )
+
+
+def test_a_class_changes_what_is_drawn_and_none_is_their_mean() -> None:
+    ours = with_levels_and_classes()
+    indices = np.array([[i, j] for i in (0, 1) for j in (2, 3, 4)])
+    p = [
+        np.exp(
+            np.take_along_axis(
+                ours.log_conditionals(indices, np.full(6, label)), indices[..., None], 2
+            ).sum(axis=(1, 2))
+        )
+        for label in (0, 1)
+    ]
+    assert np.abs(p[0] - p[1]).max() > 0.1
+    z = ours.codes[indices]
+    np.testing.assert_allclose(np.exp(ours.log_prob(z)), np.mean(p, axis=0))
+    for labels, expected in ((np.ones(4000, int), p[1]), (None, np.mean(p, axis=0))):
+        drawn = ours.sample_codes(4000, np.random.default_rng(0), labels)
+        same = np.all(drawn[:, None] == z[None], axis=(2, 3))
+        np.testing.assert_allclose(same.mean(axis=0), expected, atol=0.04)
+    labels = np.array([0, 1, 1])
+    few = ours.sample_codes(3, np.random.default_rng(2), labels)
+    more = ours.sample_codes(4, np.random.default_rng(2), np.array([0, 1, 1, 0]))
+    np.testing.assert_array_equal(more[:3], few)
+
+
+def test_classes_and_levels_are_evaluated_as_they_are_trained(tmp_path) -> None:
+    ours = with_levels_and_classes()
+    path = tmp_path / "sampler.npz"
+    write_sampler(ours, path)
+    file = BundledFile(path.name, path.stat().st_size, sha256_of(path))
+    again = read_sampler(path, ours.kind, ours.latent_shape, file, "")
+    network = TransformerNetwork(
+        5, 2, seed=0, num_classes=2, bias_out=ours.bias_out, **SMALL
+    )
+    for name, variable in network._arrays.items():
+        variable.assign(again.arrays()[name])
+    rows = np.array([[1, 0, 4], [0, 1, 2]], "int32")
+    log_p = again.log_conditionals(rows[:, 1:], rows[:, 0])
+    chosen = np.take_along_axis(log_p, rows[:, 1:, None], axis=2).sum(axis=(1, 2))
+    np.testing.assert_allclose(-np.asarray(network(rows)), chosen, rtol=1e-4)
+
+
+@exhaustive
+def test_a_model_samples_of_the_classes_that_it_was_fitted_with() -> None:
+    """All images of a class are the same, so its samples are those images."""
+    model = tiny("vq_vae_2")
+    images = np.repeat(pixels(2), 200, axis=0)
+    labels = np.repeat([0, 1], 200)
+    options = {**SMALL, "epochs": 40, "class_conditional": True}
+    sampler = fit_sampler(model, images, "autoregressive", 0, labels, **options)
+    assert sampler.num_classes == 2
+    wanted = np.arange(100) % 2
+    drawn = model.sample(100, 0, sampler="autoregressive", labels=wanted)
+    expected = model.reconstruct(pixels(2) / np.float32(255))
+    assert np.abs(expected[0] - expected[1]).max() > 1e-3
+    own, other = (
+        np.mean(np.abs(drawn - expected[labels]).max(axis=(1, 2, 3)) < 1e-5)
+        for labels in (wanted, 1 - wanted)
+    )
+    assert own > 0.4
+    assert other < 0.1
+    for labels, message in (
+        ([0, 2], "2 integers from 0 to 1"),
+        ([0], "2 integers"),
+        (0.5, "2 integers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.sample(2, sampler="autoregressive", labels=labels)
+
+
+def test_samplers_and_priors_without_classes_refuse_labels() -> None:
+    model = tiny("vq_vae")
+    with pytest.raises(ValueError, match=r"needs `labels`: 60 integers.*labels=None"):
+        fit_sampler(model, pixels(), "autoregressive", class_conditional=True)
+    fit_sampler(model, pixels(), "autoregressive", epochs=1, **SMALL)
+    with pytest.raises(UnsupportedOperationError, match="knows no classes"):
+        model.sample(2, sampler="autoregressive", labels=[0, 1])
+    with pytest.raises(UnsupportedOperationError, match=r"The prior of .* no classes"):
+        tiny("categorical_vae").sample(2, labels=0)
+
+
 def test_an_index_changes_what_comes_after_it_alone() -> None:
     ours = transformer((2, 3))
     indices = np.zeros((1, 6), "int64")
@@ -123,7 +238,9 @@ def test_what_is_cached_gives_the_same_as_all_at_once() -> None:
     ours = transformer((5,), num_codes=4)
     indices = np.random.default_rng(0).integers(0, 4, (7, 5))
     cache = ours._empty_cache(7)
-    steps = [ours._logits(indices[:, max(i - 1, 0) : i], i, cache) for i in range(5)]
+    first = np.zeros((7, 1, ours.token.shape[1]))
+    before = np.concatenate([first, ours.token[indices]], axis=1)
+    steps = [ours._logits(before[:, i : i + 1], i, cache) for i in range(5)]
     logits = np.concatenate(steps, axis=1)
     log_p = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
     np.testing.assert_allclose(log_p, ours.log_conditionals(indices), atol=1e-10)
@@ -212,7 +329,7 @@ def test_discrete_families_sample_from_it(family: str) -> None:
     assert "60 images" in sampler.description
 
 
-@pytest.mark.parametrize("family", ["vq_vae", "fsq"])
+@pytest.mark.parametrize("family", ["vq_vae", "vq_vae_2", "fsq"])
 def test_its_indices_are_the_models(family: str) -> None:
     model, x = tiny(family), pixels(9)
     sampler = fit_sampler(model, x, "autoregressive", epochs=1, **SMALL)

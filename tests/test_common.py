@@ -88,6 +88,9 @@ VARIANTS = {
     "hard": {"hard": True, "anneal_steps": 0},
     "kl_warmup": {"kl_warmup_steps": 10, "beta": 2.0},
     "covariance_of_means": {"kind": "i", "lambda_od": 0.5, "lambda_d": 5.0},
+    "perceptual": {"perceptual": "lenet_mnist_v1", "perceptual_weight": 2.0},
+    "no_discriminator": {"discriminator_filters": []},
+    "late_generator": {"discriminator_start": 5, "adversarial_weight": 0.1},
     "mmd_vae": {"alpha": 1.0, "mmd_weight": 100.0, "kernel": "imq"},
     "first_features": {"feature_layer": 1, "discriminator_filters": [4, 4, 4]},
     "resize_conv": {"upsampling": "resize_conv"},
@@ -120,6 +123,7 @@ VARIANTS = {
 }
 # Families and variants whose values they refuse.
 REFUSED = {
+    ("kl_autoencoder", "binarize"),
     ("semi_supervised_vae", "gaussian_optimal"),
     ("semi_supervised_vae", "laplace_optimal"),
 }

@@ -86,6 +86,9 @@ def fit(
 @click.option("--heads", type=click.IntRange(1), help="Of autoregressive.")
 @click.option("--width", type=click.IntRange(1), help="Of flow, autoregressive.")
 @click.option("--epochs", type=click.IntRange(1), help="Of flow, autoregressive.")
+@click.option(
+    "--class-conditional", is_flag=True, default=None, help="Of autoregressive."
+)
 @click.option("--bundle", is_flag=True, help="Extend what the package ships.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run; default runs/NAME.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Of TFDS.")

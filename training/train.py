@@ -137,6 +137,7 @@ def train(
             if not distribute:
                 learnt = (on_accelerator(learnt[0]), *learnt[1:])
             seconds = fit(model, recipe, learnt, held_out, out, deadline, jit)
+            model.finish_on_images(learnt[0])
         if not is_chief():
             sys.exit(0)
         round_weights(model)

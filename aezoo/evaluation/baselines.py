@@ -128,6 +128,7 @@ class TrainingImages(DeterministicAutoencoder):
         *,
         sampler: str = "prior",
         pixel_noise: bool = False,
+        labels: Any = None,
     ) -> np.ndarray:
         """Random training images, each once as long as there are enough.
 
@@ -136,8 +137,9 @@ class TrainingImages(DeterministicAutoencoder):
             seed: Seed of the choice.
             sampler: Ignored: there are no codes.
             pixel_noise: Ignored: the images are real.
+            labels: Ignored: their classes are not known here.
         """
-        del sampler, pixel_noise
+        del sampler, pixel_noise, labels
         generator = np.random.default_rng(seed)
         chosen = generator.choice(len(self.images), n, replace=n > len(self.images))
         return np.asarray(self.to_unit_range(self.images[chosen]))

@@ -11,6 +11,7 @@ from aezoo.evaluation.definition import (
     metric,
 )
 from aezoo.models._base import Autoencoder
+from aezoo.models._discrete import QuantizedAutoencoder
 from aezoo.progress import with_progress
 
 # A unit is active whose posterior mean varies more than this (Burda et al., 2016).
@@ -96,7 +97,7 @@ def kl_per_dim(evaluation: Evaluation) -> Result:
     log_var = evaluation.parameters["z_log_var"]
     # one unit at a time is one example to `gaussian_kl`
     flat = losses.gaussian_kl(mean.reshape(-1, 1), log_var.reshape(-1, 1))
-    values = np.asarray(flat).reshape(mean.shape).mean(axis=0, dtype="float64")
+    values = np.asarray(flat).reshape(len(mean), -1).mean(axis=0, dtype="float64")
     return Result(float(values.mean()), values=_tuple(values))
 
 
@@ -129,11 +130,17 @@ def aggregate_variance(evaluation: Evaluation) -> Result:
     values = evaluation.codes.var(axis=0, dtype="float64")
     parameters = evaluation.parameters
     if "z_log_var" in parameters:
-        values = values + np.exp(parameters["z_log_var"]).mean(axis=0, dtype="float64")
+        values = values + _mean_variance(parameters["z_log_var"])
     elif "z_scale_tril" in parameters:
         inner = np.mean(parameters["z_scale_tril"] ** 2, axis=0, dtype="float64")
         values = values + inner.sum(axis=-1)
     return Result(float(values.mean()), values=_tuple(values))
+
+
+def _mean_variance(z_log_var: np.ndarray) -> np.ndarray:
+    """Of each unit of codes of any shape, over images; float64, `(units,)`."""
+    flat = z_log_var.reshape(len(z_log_var), -1)
+    return np.asarray(np.exp(flat).mean(axis=0, dtype="float64"))
 
 
 # --- Information ---------------------------------------------------------------------
@@ -181,8 +188,7 @@ def total_correlation_gaussian(evaluation: Evaluation) -> float:
     """Total correlation of a Gaussian with the aggregate posterior's moments."""
     centred = evaluation.codes - evaluation.codes.mean(axis=0, dtype="float64")
     covariance = centred.T @ centred / len(centred)
-    variance = np.exp(evaluation.parameters["z_log_var"]).mean(axis=0, dtype="float64")
-    covariance += np.diag(variance)
+    covariance += np.diag(_mean_variance(evaluation.parameters["z_log_var"]))
     log_det = np.linalg.slogdet(covariance)[1]
     return float(0.5 * (np.sum(np.log(np.diag(covariance))) - log_det))
 
@@ -201,9 +207,14 @@ def aggregate_log_densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
 
 
 def _aggregate(evaluation: Evaluation) -> dict[str, np.ndarray]:
-    mean = evaluation.parameters["z_mean"]
-    log_var = evaluation.parameters["z_log_var"]
-    z = evaluation.sampled_codes
+    mean, log_var, z = (
+        values.reshape(len(values), -1)
+        for values in (
+            evaluation.parameters["z_mean"],
+            evaluation.parameters["z_log_var"],
+            evaluation.sampled_codes,
+        )
+    )
     n, units = z.shape
     joint, marginals = np.empty(n), np.empty(n)
     block = max(1, 2_000_000 // n)
@@ -221,7 +232,8 @@ def _aggregate(evaluation: Evaluation) -> dict[str, np.ndarray]:
             log_marginals += _log_mean_exp(term)
         joint[rows] = _log_mean_exp(log_q)
         marginals[rows] = log_marginals
-    conditional = np.asarray(evaluation.posterior.log_prob(z), "float64")
+    log_q_of_own = evaluation.posterior.log_prob(evaluation.sampled_codes)
+    conditional = np.asarray(log_q_of_own, "float64")
     return {"conditional": conditional, "joint": joint, "marginals": marginals}
 
 
@@ -236,7 +248,7 @@ def _log_mean_exp(values: np.ndarray) -> np.ndarray:
 
 def has_codebook(model: Autoencoder) -> bool:
     """Models whose codes are indices into a codebook."""
-    return hasattr(model, "num_codes")
+    return isinstance(model, QuantizedAutoencoder)
 
 
 @metric(
@@ -248,7 +260,7 @@ def has_codebook(model: Autoencoder) -> bool:
 )
 def _codebook_usage(evaluation: Evaluation) -> float:
     indices = np.asarray(evaluation.posterior.indices)  # type: ignore[attr-defined]
-    return codebook_usage(indices, evaluation.model.num_codes)
+    return codebook_usage(indices, _num_codes(evaluation))
 
 
 @metric(
@@ -260,7 +272,11 @@ def _codebook_usage(evaluation: Evaluation) -> float:
 )
 def _codebook_perplexity(evaluation: Evaluation) -> float:
     indices = np.asarray(evaluation.posterior.indices)  # type: ignore[attr-defined]
-    return codebook_perplexity(indices, evaluation.model.num_codes)
+    return codebook_perplexity(indices, _num_codes(evaluation))
+
+
+def _num_codes(evaluation: Evaluation) -> int:
+    return int(evaluation.model.quantizer.num_codes)
 
 
 def codebook_usage(indices: np.ndarray, num_codes: int) -> float:

@@ -102,8 +102,9 @@ class Autoencoder(Steps, keras.Model):
     LEARNS_FROM_LABELS: ClassVar[bool] = False
     # Terms that are a property of a batch and the same for all of its examples.
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset()
-    # Term that `adversary`, a network beside the model, minimises against it.
-    ADVERSARY_TERM: ClassVar[str | None] = None
+    # Term that `adversary`, a network beside the model, minimises against it. Where
+    # the adversary is an option, a model sets its own.
+    ADVERSARY_TERM: str | None = None
     adversary: keras.layers.Layer
     # Codes per image from which KL(q(z|x)||p(z)) is estimated; 0: in closed form.
     KL_DRAWS: ClassVar[int] = 0
@@ -250,6 +251,15 @@ class Autoencoder(Steps, keras.Model):
         Args:
             images: Training images, `(n, *input_shape)`: uint8, or floats in [0, 1].
             seed: Seed of the choice among them.
+        """
+
+    def finish_on_images(self, images: np.ndarray) -> None:
+        """Set the weights that a family takes from data once it is trained.
+
+        None, in most families. `training.train` calls it after `fit`.
+
+        Args:
+            images: As in `start_from_images`.
         """
 
     def share_dtype_policy(self) -> None:
@@ -593,6 +603,7 @@ class Autoencoder(Steps, keras.Model):
         *,
         sampler: str = "prior",
         pixel_noise: bool = False,
+        labels: Any = None,
     ) -> np.ndarray:
         """New images from codes drawn from the prior, or from a fitted sampler.
 
@@ -602,17 +613,21 @@ class Autoencoder(Steps, keras.Model):
             sampler: `"prior"`, or one of `samplers`, e.g. `"gmm"`.
             pixel_noise: Also draw the pixels from p(x|z); the default returns its
                 mean.
+            labels: Classes, integers `(n,)`, or one for all, for a sampler that was
+                fitted with them; None draws them, all equally probable.
 
         Returns:
             Float32 in [0, 1], shape `(n, *input_shape)`.
 
         Raises:
             UnsupportedOperationError: If the family has no prior over codes, or the
-                model no such sampler; says which it has.
+                model no such sampler, and says which it has; or if there are labels
+                for what knows no classes.
+            ValueError: If an argument is invalid.
         """
         check_positive_int("n", n)
         generator = np.random.default_rng(check_seed(seed))
-        z = self._sample_codes(n, generator, sampler)
+        z = self._sample_codes(n, generator, sampler, labels)
         if not pixel_noise:
             return self.decode(z)
         decoder_output = self._run("decode_parameters", z, 256)
@@ -620,11 +635,19 @@ class Autoencoder(Steps, keras.Model):
         return np.clip(np.asarray(pixels), 0.0, 1.0)
 
     def _sample_codes(
-        self, n: int, generator: np.random.Generator, sampler: str
+        self, n: int, generator: np.random.Generator, sampler: str, labels: Any = None
     ) -> np.ndarray:
         if sampler != "prior":
-            return self.samplers.find(sampler).sample_codes(n, generator)
+            fitted: Any = self.samplers.find(sampler)
+            given = {} if labels is None else {"labels": fitted.check_labels(labels, n)}
+            codes: np.ndarray = fitted.sample_codes(n, generator, **given)
+            return codes
         if "sampling" in self.TASKS:
+            if labels is not None:
+                raise UnsupportedOperationError(
+                    f"The prior of {self.family!r} knows no classes, so `labels` must "
+                    "be None."
+                )
             return self.sample_prior(n, generator)
         fitted = ", ".join(f"`sampler={kind!r}`" for kind in self.samplers)
         has = f"It has {fitted}." if fitted else how_to_fit(self)

@@ -25,12 +25,19 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
 
     HEADS: ClassVar[tuple[str, ...]] = ("z_encoded",)
     CODES: ClassVar[str] = "discrete"
-    num_codes: int
 
     @property
     def quantizer(self) -> Any:
         """The layer that knows the codes; part of the encoder."""
         return self.encoder.quantizer
+
+    @property
+    def index_bounds(self) -> tuple[Any, Any]:
+        """The lowest index that a position can have, and the one above its highest.
+
+        Integers, or arrays with one for each position.
+        """
+        return 0, self.quantizer.num_codes
 
     def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """`z_encoded`, float32, and the `indices` of its codes, int32."""
@@ -38,11 +45,12 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
 
     def make_posterior(self, parameters: dict[str, Tensor]) -> QuantizedCode:
         """A point mass on the codes, with their indices."""
+        low, stop = self.index_bounds
         return QuantizedCode(
             parameters["z_encoded"],
             self.quantizer.lookup(parameters["indices"]),
             parameters["indices"],
-            self.num_codes,
+            stop - low,
         )
 
     def encode_indices(self, x: Any, batch_size: int = 256) -> np.ndarray:
@@ -53,7 +61,8 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
             batch_size: Images per compiled call; does not change the result.
 
         Returns:
-            Integers from 0 to `num_codes - 1`, int32, shape `(n, h, w)`.
+            Integers from 0 to `num_codes - 1`, int32, shape `(n, h, w)`: that of the
+            codes, less their last axis.
         """
         return self._run("encode_indices", self._check_images(x), batch_size)
 
@@ -61,7 +70,7 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
         """Images of codes by index: `decode` of what the indices stand for.
 
         Args:
-            indices: Integers from 0 to `num_codes - 1`, shape `(n, h, w)`.
+            indices: What `encode_indices` returns, or other such integers.
             batch_size: Codes per compiled call; does not change the result.
 
         Returns:
@@ -71,18 +80,19 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
             ValueError: If the shape, dtype or range is wrong.
         """
         values = np.asarray(indices)
-        h, w, _ = self.latent_shape
+        low, stop = self.index_bounds
         if (
-            values.shape[1:] != (h, w)
+            values.shape[1:] != self.latent_shape[:-1]
             or values.size == 0
             or values.dtype.kind not in "iu"
-            or values.min() < 0
-            or values.max() >= self.num_codes
+            or np.any((values < low) | (values >= stop))
         ):
             span = f", {values.min()} to {values.max()}" if values.size else ""
+            own = ", each within `index_bounds`," if np.ndim(low) else ""
             raise ValueError(
-                f"`indices` must be integers from 0 to {self.num_codes - 1} of shape "
-                f"(n, {h}, {w}), as `encode_indices` returns them. Received: "
+                f"`indices` must be integers from 0 to {np.max(stop) - 1}{own} of "
+                f"shape (n, {', '.join(map(str, self.latent_shape[:-1]))}), as "
+                "`encode_indices` returns them. Received: "
                 f"indices.shape={values.shape}, dtype={values.dtype}{span}."
             )
         values = np.ascontiguousarray(values, "int32")

@@ -20,6 +20,7 @@ from aezoo.layers import (
     ConvEncoder,
     ConvMapDecoder,
     ConvMapEncoder,
+    ConvMapHeadsEncoder,
     DenseDecoder,
     DenseEncoder,
     Discriminator,
@@ -265,7 +266,7 @@ class ResidualNetwork(ConvNetwork):
 
 
 class ConvMapNetwork(Autoencoder):
-    """Strided convolutions to a map of vectors, each quantised, and their mirror back.
+    """Strided convolutions to a map of vectors, and their mirror back.
 
     `ConvNetwork` without its dense layers: the code keeps the image's two axes.
 
@@ -306,28 +307,29 @@ class ConvMapNetwork(Autoencoder):
             "normalization", normalization, (None, *NORMALIZATIONS)
         )
 
-    def add_networks(self, code_dim: int, quantizer: keras.layers.Layer) -> None:
-        """Set encoder and decoder, for vectors of width `code_dim`."""
+    def add_networks(
+        self, code_dim: int, quantizer: keras.layers.Layer | None = None
+    ) -> None:
+        """Set encoder and decoder.
+
+        Args:
+            code_dim: Width of a vector of the map.
+            quantizer: What gives the vectors' codes; None for a map per head.
+        """
         height, width, _ = self.input_shape
         self.map_shape = (*map_sizes(height, width, self.strides)[-1], code_dim)
         self.latent_dim = math.prod(self.map_shape)
-        self.encoder = ConvMapEncoder(
-            self.filters,
-            self.strides,
-            self.activation,
-            code_dim,
-            quantizer,
-            residual_blocks=self.residual_blocks,
-            normalization=self.normalization,
-        )
+        options: dict[str, Any] = {
+            "residual_blocks": self.residual_blocks,
+            "normalization": self.normalization,
+        }
+        shape = (self.filters, self.strides, self.activation)
+        if quantizer is None:
+            self.encoder = ConvMapHeadsEncoder(*shape, code_dim, self.HEADS, **options)
+        else:
+            self.encoder = ConvMapEncoder(*shape, code_dim, quantizer, **options)
         self.decoder = ConvMapDecoder(
-            self.filters,
-            self.strides,
-            self.activation,
-            self.input_shape,
-            self.upsampling,
-            residual_blocks=self.residual_blocks,
-            normalization=self.normalization,
+            *shape, self.input_shape, self.upsampling, **options
         )
 
     @property

@@ -77,12 +77,15 @@ class VQVAE(QuantizedAutoencoder):
         self.restart_below = check_number(
             "restart_below", restart_below, low=0.0, high=1.0
         )
-        quantizer = VectorQuantizer(
-            self.num_codes,
-            is_averaged=codebook_update == "ema",
-            has_usage=restart_below > 0.0,
+        self.add_networks(self.code_dim, self.new_quantizer(self.num_codes))
+
+    def new_quantizer(self, num_codes: int) -> VectorQuantizer:
+        """A quantiser of so many codes, which follow as the arguments say."""
+        return VectorQuantizer(
+            num_codes,
+            is_averaged=self.codebook_update == "ema",
+            has_usage=self.restart_below > 0.0,
         )
-        self.add_networks(self.code_dim, quantizer)
 
     def call(
         self, inputs: Tensor, training: bool = False, sample_seed: Any = None
@@ -94,7 +97,7 @@ class VQVAE(QuantizedAutoencoder):
         if training and quantizer.has_usage:
             draws = None
             if self.restart_below:
-                draws = uniform((self.num_codes,), self.seed_generator)
+                draws = uniform((quantizer.num_codes,), self.seed_generator)
             quantizer.update(
                 outputs["z_encoded"], indices, self.ema_decay, self.restart_below, draws
             )
@@ -135,4 +138,5 @@ class VQVAE(QuantizedAutoencoder):
 
 def _mean_square(difference: Tensor) -> Tensor:
     """Squared length at a position, mean over positions: `(batch,)`."""
-    return ops.mean(ops.sum(ops.square(difference), axis=-1), axis=(1, 2))
+    squares = ops.sum(ops.square(difference), axis=-1)
+    return ops.mean(squares, axis=tuple(range(1, squares.ndim)))

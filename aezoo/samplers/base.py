@@ -57,6 +57,40 @@ class Sampler(abc.ABC):
             Float32, shape `(n, *latent_shape)`.
         """
 
+    @property
+    def num_classes(self) -> int:
+        """Classes that codes can be drawn of; 0 if it knows none."""
+        return 0
+
+    def check_labels(self, labels: Any, n: int) -> np.ndarray:
+        """Classes for `n` codes, `(n,)`.
+
+        Args:
+            labels: Integers `(n,)`, or one for all.
+            n: How many.
+
+        Raises:
+            UnsupportedOperationError: If the sampler knows no classes.
+            ValueError: If they are no such integers, or out of range.
+        """
+        if not self.num_classes:
+            raise UnsupportedOperationError(
+                f"This sampler {self.kind!r} knows no classes, so `labels` must be "
+                "None. `fit_sampler(model, images, 'autoregressive', labels=labels, "
+                "class_conditional=True)` fits one to discrete codes that does."
+            )
+        values = np.asarray(labels)
+        if (
+            values.dtype.kind not in "iu"
+            or values.shape not in ((), (n,))
+            or np.any((values < 0) | (values >= self.num_classes))
+        ):
+            raise ValueError(
+                f"`labels` must be {n} integers from 0 to {self.num_classes - 1}, or "
+                f"one for all. Received: labels={labels!r:.80}."
+            )
+        return np.broadcast_to(values, (n,))
+
     def log_prob(self, z: Any) -> np.ndarray:
         """Log density of codes; of discrete ones, the log of their probability.
 
@@ -107,7 +141,8 @@ class Sampler(abc.ABC):
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that was fitted, by name."""
         names = [f.name for f in dataclasses.fields(self)][2:]
-        return {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in names}
+        return {name: array for name, array in found.items() if array is not None}
 
     def __repr__(self) -> str:
         """Kind, and shapes of the arrays."""

@@ -125,10 +125,12 @@ def _parse(arrays: dict[str, np.ndarray]) -> Sampler:
     if type(fit.get("num_images")) is not int:
         raise ValueError(f"`fit` must state `num_images`. Received: {fit!r:.80}.")
     cls = CLASSES[kind]
-    names = {f.name for f in dataclasses.fields(cls)} - {"latent_shape", "fit"}
-    if set(arrays) != names:
+    fields = dataclasses.fields(cls)[2:]
+    names = {f.name for f in fields}
+    required = {f.name for f in fields if f.default is dataclasses.MISSING}
+    if not required <= set(arrays) <= names:
         raise ValueError(
-            f"a sampler {kind!r} must hold {', '.join(sorted(names))}. Received: "
+            f"a sampler {kind!r} must hold {', '.join(sorted(required))}. Received: "
             f"{', '.join(sorted(arrays))[:200]}."
         )
     return cls(tuple(shape), fit, **arrays)

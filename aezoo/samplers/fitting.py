@@ -39,10 +39,10 @@ def fit_sampler(
             networks of `width` (128), trained for `epochs` (20) on such codes;
             `"autoregressive"`, for discrete codes and alone for these, a causal
             transformer of `layers` (3) with `heads` (4) and `width` (64), trained for
-            `epochs` (5).
+            `epochs` (5); with `class_conditional=True`, of codes given the `labels`.
         seed: Of codes, initialisation and choice; the same seed fits the same sampler.
-        labels: Of the images, `(n,)`, for families whose posterior depends on them;
-            the others ignore them.
+        labels: Of the images, `(n,)`, for families whose posterior depends on them
+            and samplers that shall be class-conditional; the others ignore them.
         **options: Of the kind, as above.
 
     Returns:
@@ -59,7 +59,8 @@ def fit_sampler(
     """
     cls = CLASSES[check_choice("kind", kind, KINDS)]
     fitter = FITTERS[cls]
-    known = list(inspect.signature(fitter).parameters)[3:]
+    parameters = list(inspect.signature(fitter).parameters)[3:]
+    known = [name for name in parameters if name != "labels"]
     for name in options:
         if name not in known:
             raise ValueError(
@@ -77,6 +78,8 @@ def fit_sampler(
     takes_labels = "labels" in inspect.signature(model.posterior).parameters
     given = {"labels": labels} if takes_labels else {}
     posterior = model.posterior(images, **given)
+    if "labels" in parameters:
+        options["labels"] = labels
     sampler = fitter(model, posterior, checked_seed, **options)
     model.samplers[kind] = sampler
     return sampler
