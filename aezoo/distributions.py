@@ -1,6 +1,6 @@
 """Distributions over codes and pixels, as objects with one interface.
 
-Posteriors (`PointMass`, `DiagonalGaussian`, `FullGaussian`) answer `.mean`,
+Posteriors (`PointMass`, `DiagonalGaussian`, `GaussianChain`...) answer `.mean`,
 `.mode()`, `.sample(seed)`, `.kl()` and `.log_prob(z)`, so that callers never branch
 on the family. Observation models (`Bernoulli`, `Gaussian`, `Laplace`) describe pixels
 given a code. All use `keras.ops` and work eagerly, in `tf.function` and in `jax.jit`.
@@ -275,7 +275,35 @@ class DiagonalGaussian(SampledThenMeasured):
         return {"z_mean": self.mean, "z_log_var": self.log_var}
 
 
-class GaussianUnderPrior(DiagonalGaussian):
+class EstimatedKL:
+    """`kl` for posteriors whose divergence from the prior has no closed form.
+
+    They have `prior`, called without arguments, which gives log p(z) as a function of
+    codes, and `draws`, the number of codes to estimate from.
+    """
+
+    def estimate_kl(self: Any, noise: IndexedNoise) -> Tensor:
+        """KL(q(z|x) || p(z)): the mean of log q - log p over `draws` codes.
+
+        Args:
+            noise: Where the codes come from.
+
+        Returns:
+            Nats, `(batch,)`; unbiased, so it may be negative close to 0.
+        """
+        log_prior = self.prior()
+        total: Tensor = 0.0
+        for draw in range(self.draws):  # so that memory does not grow with them
+            z, log_q = self.sample_with_log_prob(noise.with_draws(1, draw))
+            total = total + (log_q - log_prior(z))
+        return total / self.draws
+
+    def kl(self) -> Tensor:
+        """KL to the prior, estimated from fixed draws and at least 0, `(batch,)`."""
+        return ops.maximum(self.estimate_kl(IndexedNoise(0, is_shared=True)), 0.0)
+
+
+class GaussianUnderPrior(EstimatedKL, DiagonalGaussian):
     """Gaussian with independent units, where the prior is no standard normal.
 
     Args:
@@ -296,14 +324,8 @@ class GaussianUnderPrior(DiagonalGaussian):
         self.prior = prior
         self.draws = draws
 
-    def kl(self) -> Tensor:
-        """KL to the prior, estimated from fixed draws and at least 0, `(batch,)`."""
-        noise = IndexedNoise(0, is_shared=True)
-        estimate = estimated_kl(self, self.prior(), noise, self.draws)
-        return ops.maximum(estimate, 0.0)
 
-
-class FlowPosterior:
+class FlowPosterior(EstimatedKL):
     """A diagonal Gaussian after a normalising flow.
 
     Rezende & Mohamed (2015), https://arxiv.org/abs/1505.05770, equation 5: the
@@ -365,12 +387,6 @@ class FlowPosterior:
         origin, log_det = self.flow.inverse(z, self.context)
         return self.base.log_prob(origin) - log_det
 
-    def kl(self) -> Tensor:
-        """KL to the prior, estimated from fixed draws and at least 0, `(batch,)`."""
-        noise = IndexedNoise(0, is_shared=True)
-        estimate = estimated_kl(self, self.prior(), noise, self.draws)
-        return ops.maximum(estimate, 0.0)
-
     def parameters(self) -> dict[str, Tensor]:
         """`{"base_mean", "base_log_var", "context"}`."""
         return {
@@ -378,6 +394,92 @@ class FlowPosterior:
             "base_log_var": self.base.log_var,
             "context": self.context,
         }
+
+
+class GaussianChain(EstimatedKL):
+    """Gaussian latents one after another: each depends on the image and those before.
+
+    `q(z|x) = q(z_1|x) q(z_2|z_1, x) q(z_3|z_1, z_2, x) ...`, with independent units in
+    each factor, under a standard-normal prior: the posterior of sequential (Gregor et
+    al., 2015, https://arxiv.org/abs/1502.04623, equation 10) and of hierarchical VAEs.
+    Only a walk along the chain tells its factors, so it keeps the image alone.
+
+    Args:
+        x: Images that the chain depends on, float, `(batch, height, width, channels)`.
+        walk: Called with `x` and either `noise` or `z`, both `(batch, *latent_shape)`,
+            walks along the chain with the codes that the standard normal noise draws,
+            or with those given. Answers with `z`, and with `z_mean` and `z_log_var` of
+            each latent given the ones before it; all of that shape.
+        latent_shape: Shape of the code, all latents together.
+        draws: Walks from which `kl` is estimated.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        walk: Callable[..., dict[str, Tensor]],
+        latent_shape: Sequence[int],
+        draws: int,
+    ) -> None:
+        self.x = x
+        self.walk = walk
+        self.latent_shape = tuple(latent_shape)
+        self.draws = draws
+
+    @property
+    def mean(self) -> Tensor:
+        """The same as `mode()`: the mean over all walks has no formula."""
+        return self.mode()
+
+    def mode(self) -> Tensor:
+        """Each latent at the mode of its factor, given the ones before it."""
+        return self.walk(self.x, noise=ops.zeros(self._shape))["z"]
+
+    def sample(self, seed: Any = None) -> Tensor:
+        """One code per example, differentiable in all factors (reparameterised)."""
+        return self._draw(seed)["z"]
+
+    def sample_with_log_prob(self, seed: Any = None) -> tuple[Tensor, Tensor]:
+        """One code per example, and its log density `(batch,)`, in one walk."""
+        path = self._draw(seed)
+        return path["z"], _log_prob_of_path(path)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density at `z` of shape `(batch, *latent_shape)`. Nats, `(batch,)`."""
+        return _log_prob_of_path(self.walk(self.x, z=z))
+
+    def estimate_kl(self, noise: IndexedNoise) -> Tensor:
+        """KL(q(z|x) || p(z)): the mean over `draws` walks of their factors' KLs.
+
+        Each factor's is in closed form, so there is less noise in it than in
+        `log q - log p` of the code.
+
+        Args:
+            noise: Where the codes come from.
+
+        Returns:
+            Nats, `(batch,)`; unbiased, and not negative.
+        """
+        total: Tensor = 0.0
+        for draw in range(self.draws):
+            path = self._draw(noise.with_draws(1, draw))
+            total = total + losses.gaussian_kl(path["z_mean"], path["z_log_var"])
+        return total / self.draws
+
+    def _draw(self, seed: Any) -> dict[str, Tensor]:
+        return self.walk(self.x, noise=standard_normal(self._shape, seed))
+
+    @property
+    def _shape(self) -> tuple[Any, ...]:
+        return (ops.shape(self.x)[0], *self.latent_shape)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """`{"x"}`."""
+        return {"x": self.x}
+
+
+def _log_prob_of_path(path: dict[str, Tensor]) -> Tensor:
+    return DiagonalGaussian(path["z_mean"], path["z_log_var"]).log_prob(path["z"])
 
 
 class VonMisesFisher(SampledThenMeasured):
@@ -739,30 +841,6 @@ class FullGaussian(SampledThenMeasured):
     def parameters(self) -> dict[str, Tensor]:
         """`{"z_mean", "z_scale_tril"}`."""
         return {"z_mean": self.mean, "z_scale_tril": self.scale_tril}
-
-
-def estimated_kl(
-    posterior: Posterior,
-    log_prior: Callable[[Tensor], Tensor],
-    noise: IndexedNoise,
-    draws: int,
-) -> Tensor:
-    """KL(q(z|x) || p(z)) where it has no closed form: the mean of log q - log p.
-
-    Args:
-        posterior: q(z|x) of a batch.
-        log_prior: Log p(z) of codes, `(batch,)`.
-        noise: Where the codes come from.
-        draws: Codes per example.
-
-    Returns:
-        Nats, `(batch,)`; unbiased, so it may be negative close to 0.
-    """
-    total: Tensor = 0.0
-    for draw in range(draws):  # one by one: memory does not grow with their number
-        z, log_q = posterior.sample_with_log_prob(noise.with_draws(1, draw))
-        total = total + (log_q - log_prior(z))
-    return total / draws
 
 
 def gaussian_mixture_log_prob(

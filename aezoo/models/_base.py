@@ -107,6 +107,8 @@ class Autoencoder(Steps, keras.Model):
     adversary: keras.layers.Layer
     # Codes per image from which KL(q(z|x)||p(z)) is estimated; 0: in closed form.
     KL_DRAWS: ClassVar[int] = 0
+    # What is averaged over them, for the protocols of metrics.
+    KL_ESTIMATE: ClassVar[str] = "log q(z|x) - log p(z)"
 
     encoder: keras.layers.Layer
     decoder: keras.layers.Layer
@@ -613,9 +615,19 @@ class Autoencoder(Steps, keras.Model):
         check_positive_int("n", n)
         generator = np.random.default_rng(check_seed(seed))
         z = self._sample_codes(n, generator, sampler)
+        return self._sample_images(z, generator, pixel_noise)
+
+    def _sample_images(
+        self,
+        z: np.ndarray,
+        generator: np.random.Generator,
+        pixel_noise: bool,
+        **given: np.ndarray,
+    ) -> np.ndarray:
+        """Images of drawn codes: the mean of p(x|z), or with pixels drawn from it."""
         if not pixel_noise:
-            return self.decode(z)
-        decoder_output = self._run("decode_parameters", z, 256)
+            return self._run("decode", z, 256, **given)
+        decoder_output = self._run("decode_parameters", z, 256, **given)
         pixels = self.observation(decoder_output).sample(int(generator.integers(2**31)))
         return np.clip(np.asarray(pixels), 0.0, 1.0)
 
