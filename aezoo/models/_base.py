@@ -60,7 +60,6 @@ OUTPUT_ACTIVATIONS = ("sigmoid", "linear")
 FITTED_SCALES = ("learned", "optimal")
 # Of the running mean of the optimal scale, after as many steps as make it so.
 SCALE_MOMENTUM = 0.99
-LIKELIHOODS = ("bernoulli", "gaussian", "laplace", "ms_ssim")
 INTERPOLATIONS = ("spherical", "linear")
 # Seed of the codes drawn by `test_step`, so that `evaluate` repeats itself.
 TEST_SEED = 0
@@ -1032,6 +1031,12 @@ class VariationalAutoencoder(Autoencoder):
 
     HEADS: ClassVar[tuple[str, ...]] = ("z_mean", "z_log_var")
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features", "sampling")
+    LIKELIHOODS: ClassVar[tuple[str, ...]] = (
+        "bernoulli",
+        "gaussian",
+        "laplace",
+        "ms_ssim",
+    )
 
     def __init__(
         self,
@@ -1046,7 +1051,7 @@ class VariationalAutoencoder(Autoencoder):
         **kwargs: Any,
     ) -> None:
         super().__init__(input_shape, latent_dim, **kwargs)
-        self.likelihood = check_choice("likelihood", likelihood, LIKELIHOODS)
+        self.likelihood = check_choice("likelihood", likelihood, self.LIKELIHOODS)
         if likelihood_scale not in FITTED_SCALES:
             check_number("likelihood_scale", likelihood_scale, above=0.0)
         self.likelihood_scale = likelihood_scale

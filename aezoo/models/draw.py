@@ -74,9 +74,9 @@ class DRAW(ChainedLatents):
                 check_positive_int(name, size)
         self.read_size, self.write_size = read_size, write_size
         self.decoder = Writer(
-            self.input_shape, self.latent_dim, decoder_units, write_size
+            self.input_shape, self.latent_dim, decoder_units, write_size, name="decoder"
         )
-        self.encoder = Reader(self.decoder, encoder_units, read_size)
+        self.encoder = Reader(self.decoder, encoder_units, read_size, name="encoder")
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
