@@ -346,7 +346,8 @@ class GridAttention(keras.layers.Layer):
         offsets = np.arange(self.size, dtype="float32") - 0.5 * (self.size - 1)
         filters = []
         for centre, length in zip((y, x), self.image_size, strict=True):
-            centre = 0.5 * (length - 1) * (centre + 1.0)  # equations 22 and 23, from 0
+            # equations 22 and 23, less 1 since pixels count from 0 here
+            centre = 0.5 * (length + 1) * (centre + 1.0) - 1.0
             means = centre + offsets * stride  # (batch, N), equations 19 and 20
             places = np.arange(length, dtype="float32")
             distances = ops.square(places - means[:, :, None])  # (batch, N, length)
