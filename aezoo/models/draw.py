@@ -99,12 +99,15 @@ class DRAW(ChainedLatents):
         encoder, decoder = self.encoder, self.decoder
         batch = ops.shape(x)[0]
         read, written = encoder.start(batch), decoder.start(batch)
+        given: Tensor = noise if z is None else z
         path: dict[str, list[Tensor]] = {"z": [], "z_mean": [], "z_log_var": []}
         for t in range(self.steps):
             canvas, (hidden, _) = written
             missing = x - self.to_pixels(canvas)  # equation 3
             mean, log_var, read = encoder.step(x, missing, hidden, read)
-            code = mean + ops.exp(0.5 * log_var) * noise[:, t] if z is None else z[:, t]
+            code = given[:, t]
+            if z is None:
+                code = mean + ops.exp(0.5 * log_var) * code
             written = decoder.step(code, written)
             for name, value in zip(path, (code, mean, log_var), strict=True):
                 path[name].append(value)
