@@ -965,7 +965,7 @@ class DiscretizedLogisticMixture:
         pairs = channels * (channels - 1) // 2
         ends = size * np.cumsum([1, channels, channels])
         logits, means, log_scales, slopes = ops.split(parameters, ends, axis=-1)
-        start = (-1, *parameters.shape[1:-1])
+        start = ops.shape(parameters)[:-1]  # no -1: grey images have no pairs
         self.channels = channels
         self.logits = logits  # (batch, h, w, size)
         # (batch, h, w, channels, size), and (batch, h, w, pairs, size)

@@ -46,7 +46,7 @@ class DRAW(ChainedLatents):
     TINY_CONFIG: ClassVar[dict[str, Any]] = {
         "input_shape": (8, 8, 1),
         "latent_dim": 3,
-        "steps": 2,
+        "steps": 3,
         "encoder_units": 12,
         "decoder_units": 16,
         "read_size": 2,
@@ -193,9 +193,9 @@ class Reader(ChainEncoder):
         return []
 
     def code_layers(self, head: str) -> tuple[keras.layers.Layer, ...]:  # noqa: ARG002
-        """All that reads and writes."""
+        """All that reads and writes; modes do not depend on the variance."""
         attention = [] if self.attention is None else [self.attention]
-        return (self.cell, *attention, *self.heads.values(), self.decoder)
+        return (self.cell, *attention, self.heads["z_mean"], self.decoder)
 
     def build_outputs(self, shape: tuple) -> None:
         """Build all layers, for images `(batch, height, width, channels)`."""
