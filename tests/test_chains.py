@@ -11,6 +11,7 @@ import aezoo
 from aezoo.backend import BACKEND, without_initialisation
 from aezoo.distributions import IndexedNoise, standard_normal
 from aezoo.evaluation import evaluate
+from aezoo.losses import gaussian_kl
 from aezoo.models.draw import DRAW, GridAttention
 from aezoo.models.hierarchical_vae import SIZES, HierarchicalVAE
 from tests.draws import exhaustive
@@ -281,6 +282,24 @@ def test_a_network_reaches_the_size_of_the_image() -> None:
     model = make("hierarchical_vae", input_shape=(5, 5, 1), blocks=((2, 1), (5, 1)))
     assert model.level_shapes == ((2, 2, 2), (5, 5, 2))
     assert model.sample(2, seed=0).shape == (2, 5, 5, 1)
+
+
+def test_a_blocks_divergence_is_that_of_the_two_gaussians() -> None:
+    """In units of the prior it is the same as between posterior and prior."""
+    model = make("hierarchical_vae")
+    block = model.decoder.levels[0][0]
+    rng = np.random.default_rng(2)
+    state, features = rng.standard_normal((2, 3, 1, 1, 8)).astype("float32")
+    noise = np.zeros((3, 1, 1, 2), "float32")
+    _, _, z_mean, z_log_var = block(state, noise, features, is_noise=True)
+    found = gaussian_kl(z_mean, z_log_var)
+    p = np.asarray(block.prior(state), "float64")[..., :4]
+    q = np.asarray(block.posterior(np.concatenate([state, features], -1)), "float64")
+    (p_mean, p_log), (q_mean, q_log) = np.split(p, 2, -1), np.split(q, 2, -1)
+    p_log, q_log = 5.0 * np.tanh(p_log / 5.0), 5.0 * np.tanh(q_log / 5.0)
+    ratio = (np.exp(2.0 * q_log) + (q_mean - p_mean) ** 2) / np.exp(2.0 * p_log)
+    expected = (p_log - q_log + 0.5 * ratio - 0.5).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_the_layers_by_name_are_what_the_posterior_sees(x) -> None:

@@ -305,6 +305,7 @@ class Unpool(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Create the bias for maps `(batch, h, w, channels)`."""
+        # not at 0, which would leave the first block of all without an input
         self.bias = self.add_weight(
             shape=(*self.size, input_shape[-1]),
             initializer="random_normal",
