@@ -38,7 +38,9 @@ class DRAW(ChainedLatents):
         encoder_units: Width of the LSTM that reads.
         decoder_units: Width of the LSTM that writes.
         read_size: Filters per side of the grid through which the image is read; None
-            reads the whole image, without attention.
+            reads the whole image, without attention. Filters start one pixel wide and
+            spread over the image: of 2 per side, as in the paper, the first see only
+            its corners, and in short trainings find nothing there.
         write_size: The same for writing.
         **kwargs: As in `VariationalAutoencoder`.
     """
@@ -61,7 +63,7 @@ class DRAW(ChainedLatents):
         steps: int = 16,
         encoder_units: int = 256,
         decoder_units: int = 256,
-        read_size: int | None = 2,
+        read_size: int | None = 5,
         write_size: int | None = 5,
         **kwargs: Any,
     ) -> None:

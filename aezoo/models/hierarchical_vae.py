@@ -21,9 +21,9 @@ NUM_COMPONENTS = 10
 SIZES: dict[str, dict[str, Any]] = {
     "small": {
         "input_shape": (28, 28, 1),
-        "blocks": ((1, 2), (4, 3), (7, 4), (14, 2)),
-        "width": 64,
-        "bottleneck": 16,
+        "blocks": ((1, 1), (4, 2), (7, 2)),
+        "width": 96,
+        "bottleneck": 48,
         "code_dim": 8,
     },
     "medium": {
@@ -32,6 +32,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "width": 192,
         "bottleneck": 48,
         "code_dim": 16,
+        "activation": "gelu",
         "likelihood": "discretized_logistic",
         "rematerialise": True,
     },
@@ -41,6 +42,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "width": 384,
         "bottleneck": 96,
         "code_dim": 16,
+        "activation": "gelu",
         "likelihood": "discretized_logistic",
         "rematerialise": True,
     },
@@ -72,7 +74,8 @@ class HierarchicalVAE(ChainedLatents):
         width: Channels of the feature maps.
         bottleneck: Channels within a block.
         code_dim: Channels of a latent.
-        activation: Keras activation before each convolution.
+        activation: Keras activation before each convolution; the paper's is `"gelu"`,
+            which takes a CPU a quarter longer.
         free_bits: Nats per latent that cost nothing: the term `free_bits` is what the
             KL of each block's latent, as a mean over the batch, lacks of them (Kingma
             et al., 2016, https://arxiv.org/abs/1606.04934, appendix C.8). So
@@ -107,7 +110,7 @@ class HierarchicalVAE(ChainedLatents):
         width: int = SIZES["small"]["width"],
         bottleneck: int = SIZES["small"]["bottleneck"],
         code_dim: int = SIZES["small"]["code_dim"],
-        activation: str = "gelu",
+        activation: str = "silu",
         free_bits: float = 0.0,
         rematerialise: bool = False,
         likelihood: str = "bernoulli",
