@@ -1,14 +1,15 @@
 """Distributions over codes and pixels, as objects with one interface.
 
-Posteriors (`PointMass`, `DiagonalGaussian`, `FullGaussian`) answer `.mean`,
+Posteriors (`PointMass`, `DiagonalGaussian`, `GaussianChain`...) answer `.mean`,
 `.mode()`, `.sample(seed)`, `.kl()` and `.log_prob(z)`, so that callers never branch
-on the family. Observation models (`Bernoulli`, `Gaussian`, `Laplace`) describe pixels
-given a code. All use `keras.ops` and work eagerly, in `tf.function` and in `jax.jit`.
+on the family. Observation models (`Bernoulli`, `Gaussian`, `Laplace`,
+`DiscretizedLogisticMixture`) describe pixels given a code. All use `keras.ops` and
+work eagerly, in `tf.function` and in `jax.jit`.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import keras
 import numpy as np
@@ -276,7 +277,35 @@ class DiagonalGaussian(SampledThenMeasured):
         return {"z_mean": self.mean, "z_log_var": self.log_var}
 
 
-class GaussianUnderPrior(DiagonalGaussian):
+class EstimatedKL:
+    """`kl` for posteriors whose divergence from the prior has no closed form.
+
+    They have `prior`, called without arguments, which gives log p(z) as a function of
+    codes, and `draws`, the number of codes to estimate from.
+    """
+
+    def estimate_kl(self: Any, noise: IndexedNoise) -> Tensor:
+        """KL(q(z|x) || p(z)): the mean of log q - log p over `draws` codes.
+
+        Args:
+            noise: Where the codes come from.
+
+        Returns:
+            Nats, `(batch,)`; unbiased, so it may be negative close to 0.
+        """
+        log_prior = self.prior()
+        total: Tensor = 0.0
+        for draw in range(self.draws):  # so that memory does not grow with them
+            z, log_q = self.sample_with_log_prob(noise.with_draws(1, draw))
+            total = total + (log_q - log_prior(z))
+        return total / self.draws
+
+    def kl(self) -> Tensor:
+        """KL to the prior, estimated from fixed draws and at least 0, `(batch,)`."""
+        return ops.maximum(self.estimate_kl(IndexedNoise(0, is_shared=True)), 0.0)
+
+
+class GaussianUnderPrior(EstimatedKL, DiagonalGaussian):
     """Gaussian with independent units, where the prior is no standard normal.
 
     Args:
@@ -297,14 +326,8 @@ class GaussianUnderPrior(DiagonalGaussian):
         self.prior = prior
         self.draws = draws
 
-    def kl(self) -> Tensor:
-        """KL to the prior, estimated from fixed draws and at least 0, `(batch,)`."""
-        noise = IndexedNoise(0, is_shared=True)
-        estimate = estimated_kl(self, self.prior(), noise, self.draws)
-        return ops.maximum(estimate, 0.0)
 
-
-class FlowPosterior:
+class FlowPosterior(EstimatedKL):
     """A diagonal Gaussian after a normalising flow.
 
     Rezende & Mohamed (2015), https://arxiv.org/abs/1505.05770, equation 5: the
@@ -366,12 +389,6 @@ class FlowPosterior:
         origin, log_det = self.flow.inverse(z, self.context)
         return self.base.log_prob(origin) - log_det
 
-    def kl(self) -> Tensor:
-        """KL to the prior, estimated from fixed draws and at least 0, `(batch,)`."""
-        noise = IndexedNoise(0, is_shared=True)
-        estimate = estimated_kl(self, self.prior(), noise, self.draws)
-        return ops.maximum(estimate, 0.0)
-
     def parameters(self) -> dict[str, Tensor]:
         """`{"base_mean", "base_log_var", "context"}`."""
         return {
@@ -379,6 +396,92 @@ class FlowPosterior:
             "base_log_var": self.base.log_var,
             "context": self.context,
         }
+
+
+class GaussianChain(EstimatedKL):
+    """Gaussian latents one after another: each depends on the image and those before.
+
+    `q(z|x) = q(z_1|x) q(z_2|z_1, x) q(z_3|z_1, z_2, x) ...`, with independent units in
+    each factor, under a standard-normal prior: the posterior of sequential (Gregor et
+    al., 2015, https://arxiv.org/abs/1502.04623, equation 10) and of hierarchical VAEs.
+    Only a walk along the chain tells its factors, so it keeps the image alone.
+
+    Args:
+        x: Images that the chain depends on, float, `(batch, height, width, channels)`.
+        walk: Called with `x` and either `noise` or `z`, both `(batch, *latent_shape)`,
+            walks along the chain with the codes that the standard normal noise draws,
+            or with those given. Answers with `z`, and with `z_mean` and `z_log_var` of
+            each latent given the ones before it; all of that shape.
+        latent_shape: Shape of the code, all latents together.
+        draws: Walks from which `kl` is estimated.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        walk: Callable[..., dict[str, Tensor]],
+        latent_shape: Sequence[int],
+        draws: int,
+    ) -> None:
+        self.x = x
+        self.walk = walk
+        self.latent_shape = tuple(latent_shape)
+        self.draws = draws
+
+    @property
+    def mean(self) -> Tensor:
+        """The same as `mode()`: the mean over all walks has no formula."""
+        return self.mode()
+
+    def mode(self) -> Tensor:
+        """Each latent at the mode of its factor, given the ones before it."""
+        return self.walk(self.x, noise=ops.zeros(self._shape))["z"]
+
+    def sample(self, seed: Any = None) -> Tensor:
+        """One code per example, differentiable in all factors (reparameterised)."""
+        return self._draw(seed)["z"]
+
+    def sample_with_log_prob(self, seed: Any = None) -> tuple[Tensor, Tensor]:
+        """One code per example, and its log density `(batch,)`, in one walk."""
+        path = self._draw(seed)
+        return path["z"], _log_prob_of_path(path)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density at `z` of shape `(batch, *latent_shape)`. Nats, `(batch,)`."""
+        return _log_prob_of_path(self.walk(self.x, z=z))
+
+    def estimate_kl(self, noise: IndexedNoise) -> Tensor:
+        """KL(q(z|x) || p(z)): the mean over `draws` walks of their factors' KLs.
+
+        Each factor's is in closed form, so there is less noise in it than in
+        `log q - log p` of the code.
+
+        Args:
+            noise: Where the codes come from.
+
+        Returns:
+            Nats, `(batch,)`; unbiased, and not negative.
+        """
+        total: Tensor = 0.0
+        for draw in range(self.draws):
+            path = self._draw(noise.with_draws(1, draw))
+            total = total + losses.gaussian_kl(path["z_mean"], path["z_log_var"])
+        return total / self.draws
+
+    def _draw(self, seed: Any) -> dict[str, Tensor]:
+        return self.walk(self.x, noise=standard_normal(self._shape, seed))
+
+    @property
+    def _shape(self) -> tuple[Any, ...]:
+        return (ops.shape(self.x)[0], *self.latent_shape)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """`{"x"}`."""
+        return {"x": self.x}
+
+
+def _log_prob_of_path(path: dict[str, Tensor]) -> Tensor:
+    return DiagonalGaussian(path["z_mean"], path["z_log_var"]).log_prob(path["z"])
 
 
 class VonMisesFisher(SampledThenMeasured):
@@ -742,30 +845,6 @@ class FullGaussian(SampledThenMeasured):
         return {"z_mean": self.mean, "z_scale_tril": self.scale_tril}
 
 
-def estimated_kl(
-    posterior: Posterior,
-    log_prior: Callable[[Tensor], Tensor],
-    noise: IndexedNoise,
-    draws: int,
-) -> Tensor:
-    """KL(q(z|x) || p(z)) where it has no closed form: the mean of log q - log p.
-
-    Args:
-        posterior: q(z|x) of a batch.
-        log_prior: Log p(z) of codes, `(batch,)`.
-        noise: Where the codes come from.
-        draws: Codes per example.
-
-    Returns:
-        Nats, `(batch,)`; unbiased, so it may be negative close to 0.
-    """
-    total: Tensor = 0.0
-    for draw in range(draws):  # one by one: memory does not grow with their number
-        z, log_q = posterior.sample_with_log_prob(noise.with_draws(1, draw))
-        total = total + (log_q - log_prior(z))
-    return total / draws
-
-
 def gaussian_mixture_log_prob(
     z: Tensor, log_weights: Tensor, means: Tensor, log_vars: Tensor
 ) -> Tensor:
@@ -860,6 +939,109 @@ class Laplace:
         magnitude = ops.minimum(2.0 * ops.abs(centred), 1.0 - 1e-7)
         noise = -ops.sign(centred) * ops.log1p(-magnitude)
         return self.mean + ops.exp(self.log_scale) * noise
+
+
+class DiscretizedLogisticMixture:
+    """Pixels of 256 levels, each drawn from a mixture of logistics and then rounded.
+
+    Salimans et al. (2017), "PixelCNN++" (https://arxiv.org/abs/1701.05517), section 2:
+    a component is chosen per pixel, for all channels at once; within it, the mean of a
+    channel is linear in the values of the channels before it. A level has the
+    probability between the middles to its neighbours, the lowest and the highest one
+    all that is beyond, so that the levels' probabilities sum to 1.
+
+    Args:
+        parameters: Float, `(batch, height, width, num)`, with `num` from
+            `num_parameters`: log-odds of the components, then means and log scales of
+            each channel, then how channels depend on those before them. On a scale
+            where the lowest level is -1, and the highest one 1.
+        channels: Channels of the images.
+    """
+
+    LEVELS: ClassVar[int] = 256
+    MIN_LOG_SCALE: ClassVar[float] = -7.0  # a ninth of a level
+
+    def __init__(self, parameters: Tensor, channels: int) -> None:
+        size = parameters.shape[-1] // self.num_parameters(1, channels)
+        pairs = channels * (channels - 1) // 2
+        ends = size * np.cumsum([1, channels, channels])
+        logits, means, log_scales, slopes = ops.split(parameters, ends, axis=-1)
+        start = ops.shape(parameters)[:-1]  # no -1: grey images have no pairs
+        self.channels = channels
+        self.logits = logits  # (batch, h, w, size)
+        # (batch, h, w, channels, size), and (batch, h, w, pairs, size)
+        self.means = ops.reshape(means, (*start, channels, size))
+        log_scales = ops.maximum(log_scales, self.MIN_LOG_SCALE)
+        self.log_scales = ops.reshape(log_scales, (*start, channels, size))
+        self.slopes = ops.reshape(ops.tanh(slopes), (*start, pairs, size))
+
+    @staticmethod
+    def num_parameters(num_components: int, channels: int) -> int:
+        """Number of parameters of a pixel."""
+        return num_components * (1 + 2 * channels + channels * (channels - 1) // 2)
+
+    def _mean_of(self, channel: int, before: list[Tensor]) -> Tensor:
+        """Means of a channel given those before it, `(batch, h, w, size)`."""
+        mean = self.means[..., channel, :]
+        first = channel * (channel - 1) // 2
+        for i, value in enumerate(before):
+            mean = mean + self.slopes[..., first + i, :] * value
+        return mean
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of the components' means, in [0, 1], shape of the images.
+
+        Each is that of the logistic, cut to the range, not of what is left of it there.
+        """
+        means: list[Tensor] = []
+        for channel in range(self.channels):
+            means.append(ops.clip(self._mean_of(channel, means), -1.0, 1.0))
+        weights = ops.softmax(self.logits, axis=-1)
+        mixed = [ops.sum(weights * mean, axis=-1) for mean in means]
+        return 0.5 * (ops.stack(mixed, axis=-1) + 1.0)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-probability of images in [0, 1], multiples of 1/255. Nats, `(batch,)`."""
+        values = 2.0 * x[..., None] - 1.0  # (batch, h, w, channels, 1)
+        half = 1.0 / (self.LEVELS - 1)
+        total = ops.log_softmax(self.logits, axis=-1)
+        for channel in range(self.channels):
+            value = values[..., channel, :]
+            mean = self._mean_of(channel, [values[..., i, :] for i in range(channel)])
+            precision = ops.exp(-self.log_scales[..., channel, :])
+            upper = precision * (value - mean + half)
+            lower = precision * (value - mean - half)
+            # log(sigmoid(upper) - sigmoid(lower)), without a difference of the two
+            below, above = ops.log_sigmoid(upper), ops.log_sigmoid(-lower)
+            within = below + above + ops.log(-ops.expm1(-2.0 * half * precision))
+            log_p = ops.where(value < -1.0 + half, below, within)
+            total = total + ops.where(value > 1.0 - half, above, log_p)
+        return losses.sum_per_example(ops.logsumexp(total, axis=-1))
+
+    def sample(self, seed: Any = None) -> Tensor:
+        """Images of 256 levels in [0, 1]."""
+        size = self.logits.shape[-1]
+        shape = (*ops.shape(self.logits)[:-1], size + self.channels)
+        draws = ops.clip(uniform(shape, seed), 1e-6, 1.0 - 1e-6)
+        gumbel_noise = -ops.log(-ops.log(draws[..., :size]))
+        chosen = _largest(self.logits + gumbel_noise)
+        draws = draws[..., size:]
+        logistic = ops.log(draws) - ops.log1p(-draws)  # (batch, h, w, channels)
+        values: list[Tensor] = []
+        for channel in range(self.channels):
+            scale = ops.exp(self.log_scales[..., channel, :])
+            noisy = (
+                self._mean_of(channel, values) + scale * logistic[..., channel, None]
+            )
+            value = ops.sum(chosen * noisy, axis=-1, keepdims=True)
+            values.append(self._to_level(value))
+        return 0.5 * (ops.concatenate(values, axis=-1) + 1.0)
+
+    def _to_level(self, values: Tensor) -> Tensor:
+        """Values of any size to the nearest of the levels from -1 to 1."""
+        half = 0.5 * (self.LEVELS - 1)
+        return ops.clip(ops.round(half * (values + 1.0)), 0.0, 2.0 * half) / half - 1.0
 
 
 # --- Paths ---------------------------------------------------------------------

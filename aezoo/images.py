@@ -35,6 +35,9 @@ INPUT_SUFFIXES = (
     *(".pbm", ".pgm", ".ppm", ".pnm"),
 )
 OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+ANIMATION_SUFFIXES = (".gif",)
+# Milliseconds of a frame of an animation, and of the last one, which is to be seen.
+_FRAME_TIME, _LAST_FRAME_TIME = 120, 1500
 # A mean grey level above this is probably dark ink on light paper.
 _BRIGHT = 140
 _FRAME_LEVEL = 56
@@ -226,6 +229,35 @@ def write_image(path: str | Path, image: Any) -> None:
         )
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary)
+
+
+def write_animation(path: str | Path, frames: Any) -> None:
+    """Write images one after another as a GIF that repeats; whole or absent.
+
+    Args:
+        path: Ends in `.gif`.
+        frames: `(n, height, width, channels)` with 1 or 3 channels, uint8 or floats
+            in [0, 1]; the last one is shown for longer.
+
+    Raises:
+        ValueError: If the suffix is another or the array no images.
+        FileNotFoundError: If the folder does not exist.
+        OSError: If the folder cannot be written, or the disk is full.
+    """
+    path = check_output(path, ANIMATION_SUFFIXES)
+    pixels = to_uint8(frames, "frames")
+    if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or not pixels.size:
+        raise ValueError(
+            "`frames` must have shape (n, height, width, 1) or (n, height, width, 3) "
+            f"with n >= 1. Received: frames.shape={np.shape(frames)}."
+        )
+    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    first, *others = [Image.fromarray(frame) for frame in pixels]
+    times = [_FRAME_TIME] * len(others) + [_LAST_FRAME_TIME]
+    with atomic_path(path) as temporary:
+        first.save(
+            temporary, save_all=True, append_images=others, duration=times, loop=0
+        )
 
 
 def check_output(path: str | Path, suffixes: Sequence[str] = OUTPUT_SUFFIXES) -> Path:

@@ -188,6 +188,34 @@ def interpolation_strip(
     return _show_grid(grid, column_names=names, title=title, ax=ax)
 
 
+def step_strip(
+    steps: Any, *, title: str | None = None, ax: Axes | None = None
+) -> Figure:
+    """Images as they come to be, one row each, one column per step or level.
+
+    Args:
+        steps: What `generate_steps` or `reconstruct_by_level` of a model returned:
+            `(n, steps, height, width, channels)`.
+        title: Above the rows.
+        ax: matplotlib axes to draw into; None makes a figure.
+
+    Returns:
+        The matplotlib figure; its columns are numbered from 1.
+
+    Raises:
+        ValueError: If `steps` has another shape.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    grid = np.asarray(steps)
+    if grid.ndim != 5:
+        raise ValueError(
+            "`steps` must have shape (n, steps, height, width, channels). "
+            f"Received: steps.shape={grid.shape}."
+        )
+    names = [str(i + 1) for i in range(grid.shape[1])]
+    return _show_grid(grid, column_names=names, title=title, ax=ax)
+
+
 def traversal_grid(
     grid: Any,
     dims: Sequence[int],

@@ -228,6 +228,32 @@ def test_sample_is_what_the_model_samples(tmp_path: Path) -> None:
     assert again.read_bytes() != output.read_bytes()
 
 
+def test_sample_steps_are_drawn_side_by_side_or_one_after_another(
+    tmp_path: Path,
+) -> None:
+    config = {"steps": 3, "encoder_units": 8, "decoder_units": 8}
+    model = aezoo.create("draw", latent_dim=2, **config)
+    aezoo.save(model, tmp_path / "model")
+    arguments = ("sample", tmp_path / "model", "-n", 2, "--seed", 7, "--steps", "-o")
+    told = succeed(*arguments, tmp_path / "strip.png")
+    assert "2 samples in 3 steps from the prior, seed 7" in told
+    steps = model.generate_steps(2, seed=7)
+    with Image.open(tmp_path / "strip.png") as image:
+        scale = image.height // 62
+        picture = np.asarray(image)[::scale, ::scale]
+    # Second row, third column of a grid with frames of 2 pixels.
+    levels = np.round(255 * steps[1, 2, ..., 0])
+    np.testing.assert_allclose(picture[32:60, 62:90], levels, atol=1)
+    told = succeed(*arguments, tmp_path / "steps.gif")
+    assert "3 frames" in told
+    with Image.open(tmp_path / "steps.gif") as image:
+        assert image.n_frames == 3
+    told = fail("sample", CONV_VAE, "--steps", "-o", tmp_path / "a.gif")
+    assert "models that draw step by step, such as those of the family 'draw'" in told
+    told = fail("sample", CONV_VAE, "-o", tmp_path / "a.gif")
+    assert "must end in .png" in told
+
+
 @pytest.mark.parametrize("method", ["linear", "spherical"])
 def test_interpolate(tmp_path: Path, digits: list[Path], method: str) -> None:
     output = tmp_path / "out.png"

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from aezoo import distributions
 from aezoo.distributions import (
     Bernoulli,
     DiagonalGaussian,
+    DiscretizedLogisticMixture,
     FullGaussian,
     Gaussian,
     IndexedNoise,
@@ -270,6 +272,106 @@ def test_indexed_noise_takes_a_tensor_as_start() -> None:
     start = ops.convert_to_tensor(6.0)
     noise = IndexedNoise(1, start).normal((4, 3))
     np.testing.assert_array_equal(noise, indexed(1, (10, 3))[6:])
+
+
+# --- Discretised logistics --------------------------------------------------------
+
+
+def written_out(parameters: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Probability of one pixel of whole levels, as in PixelCNN++, in NumPy; `(n,)`."""
+    channels, size = levels.shape[1], 2
+    logits, rest = parameters[:size], parameters[size:].reshape(-1, size)
+    means, log_scales = rest[:channels], rest[channels : 2 * channels]
+    slopes = np.tanh(rest[2 * channels :])
+    x = 2.0 * levels.T / 255.0 - 1.0
+    total = 0.0
+    for k in range(size):
+        p = np.exp(logits[k]) / np.exp(logits).sum()
+        for c in range(channels):
+            mean = means[c, k]
+            for i in range(c):
+                mean = mean + slopes[c * (c - 1) // 2 + i, k] * x[i]
+            scale = np.exp(log_scales[c, k])
+            low, high = (
+                scipy.special.expit((x[c] + end / 255.0 - mean) / scale)
+                for end in (-1.0, 1.0)
+            )
+            low = np.where(levels[:, c] == 0, 0.0, low)
+            p = p * (np.where(levels[:, c] == 255, 1.0, high) - low)
+        total = total + p
+    return total
+
+
+def mixture(rng, channels: int, n: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters of one pixel, as such, and for `n` images of that pixel alone."""
+    num = DiscretizedLogisticMixture.num_parameters(2, channels)
+    parameters = rng.normal(size=num)
+    parameters[2 + 2 * channels : 2 + 4 * channels] -= 2.0  # log scales
+    tiled = np.tile(parameters.astype("float32"), (n, 1, 1, 1))
+    return parameters, tiled
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_level_has_the_probability_between_its_borders(rng, channels) -> None:
+    assert DiscretizedLogisticMixture.num_parameters(10, 3) == 100  # as in the paper
+    levels = rng.integers(0, 256, (40, channels))
+    levels[:3], levels[3:6] = 0, 255
+    parameters, tiled = mixture(rng, channels, 40)
+    q = DiscretizedLogisticMixture(ops.convert_to_tensor(tiled), channels)
+    x = (levels / 255.0).astype("float32").reshape(40, 1, 1, channels)
+    expected = np.log(written_out(parameters, levels))
+    np.testing.assert_allclose(q.log_prob(x), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("log_scale", [-20.0, -4.0, 0.0, 4.0])
+@pytest.mark.parametrize("mean", [-3.0, 0.3, 1.0])
+def test_the_probabilities_of_all_levels_sum_to_one(mean, log_scale) -> None:
+    x = (np.arange(256) / 255.0).astype("float32").reshape(256, 1, 1, 1)
+    row = np.array([0.0, mean, log_scale], "float32")  # logit, mean, log scale
+    parameters = ops.convert_to_tensor(np.tile(row, (256, 1, 1, 1)))
+    log_p = DiscretizedLogisticMixture(parameters, 1).log_prob(x)
+    assert np.isfinite(log_p).all()
+    np.testing.assert_allclose(np.exp(np.float64(log_p)).sum(), 1.0, rtol=1e-4)
+
+
+def test_two_channels_sum_to_one(rng) -> None:
+    levels = np.stack(np.meshgrid(*[np.arange(256)] * 2), axis=-1).reshape(-1, 2)
+    x = (levels / 255.0).astype("float32").reshape(-1, 1, 1, 2)
+    _, tiled = mixture(rng, 2, len(x))
+    log_p = DiscretizedLogisticMixture(ops.convert_to_tensor(tiled), 2).log_prob(x)
+    np.testing.assert_allclose(np.exp(np.float64(log_p)).sum(), 1.0, rtol=1e-4)
+
+
+def test_drawn_pixels_are_as_probable_as_stated(rng) -> None:
+    n = 20_000
+    parameters, tiled = mixture(rng, 2, n)
+    q = DiscretizedLogisticMixture(ops.convert_to_tensor(tiled), 2)
+    drawn = np.asarray(q.sample(0))
+    assert drawn.shape == (n, 1, 1, 2)
+    levels = np.round(255.0 * drawn).astype(int).reshape(n, 2)
+    np.testing.assert_allclose(drawn.reshape(n, 2), levels / 255.0, atol=1e-6)
+    assert levels.min() >= 0
+    assert levels.max() <= 255
+    np.testing.assert_array_equal(drawn, q.sample(0))
+    # the entropy is the mean of -log p over draws, whoever drew them
+    grid = np.stack(np.meshgrid(*[np.arange(256)] * 2), axis=-1).reshape(-1, 2)
+    p = written_out(parameters, grid)
+    seen = -np.asarray(q.log_prob(drawn), "float64")
+    entropy = -np.sum(p * np.log(np.maximum(p, 1e-300)))
+    assert abs(seen.mean() - entropy) < 5 * seen.std() / n**0.5
+    for channel in range(2):
+        expected = np.sum(p * grid[:, channel])
+        spread = levels[:, channel].std() / n**0.5
+        assert abs(levels[:, channel].mean() - expected) < 5 * spread
+
+
+def test_the_mean_is_that_of_narrow_components() -> None:
+    row = np.array([0.0, 1.0, -0.5, 0.25, 0.5, 0.1, *[-5.0] * 4, 0.3, -0.2], "float32")
+    q = DiscretizedLogisticMixture(ops.convert_to_tensor(row.reshape(1, 1, 1, -1)), 2)
+    many = np.tile(row, (20_000, 1, 1, 1))
+    drawn = DiscretizedLogisticMixture(ops.convert_to_tensor(many), 2).sample(0)
+    expected = np.asarray(drawn).mean(axis=0)
+    np.testing.assert_allclose(np.asarray(q.mean)[0], expected, atol=0.005)
 
 
 # --- Paths ---------------------------------------------------------------------

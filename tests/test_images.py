@@ -17,6 +17,7 @@ from aezoo.images import (
     check_output,
     grid_image,
     read_image,
+    write_animation,
     write_image,
 )
 from aezoo.tiling import tile
@@ -351,3 +352,32 @@ def test_folder_that_may_not_be_written(
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(PermissionError, match="may not be written"):
         check_output(tmp_path / "a.png")
+
+
+# --- Animations -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_animation_shows_its_frames(tmp_path: Path, channels: int) -> None:
+    levels = np.array([0, 100, 255], "uint8").reshape(3, 1, 1, 1)
+    frames = np.broadcast_to(levels, (3, 4, 5, channels))
+    path = tmp_path / "a.gif"
+    write_animation(path, frames)
+    with Image.open(path) as image:
+        assert image.n_frames == 3
+        assert image.info["loop"] == 0
+        times = []
+        for i, level in enumerate((0, 100, 255)):
+            image.seek(i)
+            times.append(image.info["duration"])
+            assert image.size == (5, 4)
+            assert (np.asarray(image.convert("L")) == level).all()
+    assert times[0] == times[1] < times[2]
+
+
+def test_only_a_gif_is_an_animation(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must end in \.gif"):
+        write_animation(tmp_path / "a.png", np.zeros((2, 4, 4, 1)))
+    with pytest.raises(ValueError, match=r"`frames` must have shape \(n, height"):
+        write_animation(tmp_path / "a.gif", np.zeros((4, 4, 1)))
+    assert not list(tmp_path.iterdir())

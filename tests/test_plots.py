@@ -77,6 +77,15 @@ def test_interpolation_strip_has_a_row_per_path(digits: np.ndarray, n: int) -> N
     assert names(figure.axes[0].xaxis) == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
 
 
+def test_a_step_strip_numbers_its_columns(digits: np.ndarray) -> None:
+    steps = digits.reshape(2, 3, 4, 4, 1)
+    figure = plots.step_strip(steps)
+    np.testing.assert_array_equal(shown(figure), tile(digits, 3)[..., 0])
+    assert names(figure.axes[0].xaxis) == ["1", "2", "3"]
+    with pytest.raises(ValueError, match=r"`steps` must have shape \(n, steps, height"):
+        plots.step_strip(digits)
+
+
 def test_traversal_grid_names_units_and_values(digits: np.ndarray) -> None:
     grid = digits.reshape(2, 3, 4, 4, 1)
     figure = plots.traversal_grid(grid, dims=[4, 11], values=[-3, 0, 1.5])

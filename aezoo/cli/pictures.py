@@ -7,6 +7,7 @@ import click
 from aezoo.cli._common import (
     NAMES,
     READING,
+    Model,
     Numbers,
     count_of,
     find_model,
@@ -25,7 +26,8 @@ from aezoo.cli._common import (
 from aezoo.errors import UnsupportedOperationError
 
 _MAX_TRAVERSED_UNITS = 12
-_picture = output_option("Picture (.png, .jpg, .webp, .bmp or .tif)", required=True)
+_PICTURE = "Picture (.png, .jpg, .webp, .bmp or .tif"
+_picture = output_option(f"{_PICTURE})", required=True)
 _seed = seed_option("Same seed, same picture.")
 
 
@@ -72,9 +74,17 @@ def reconstruct(
     show_default=True,
     help="Where codes come from: prior, or a fitted sampler, e.g. gmm.",
 )
+@click.option(
+    "--steps",
+    is_flag=True,
+    help="Draw how the images come to be, in models that draw step by step: one row "
+    "per image, or, in a .gif, one frame per step.",
+)
 @_seed
-@_picture
-def sample(name: str, number: int, sampler: str, seed: int, output: Path) -> None:
+@output_option(f"{_PICTURE}; .gif with --steps)", required=True)
+def sample(
+    name: str, number: int, sampler: str, steps: bool, seed: int, output: Path
+) -> None:
     """Draw new images from model NAME."""
     from aezoo.images import check_output
 
@@ -90,10 +100,43 @@ def sample(name: str, number: int, sampler: str, seed: int, output: Path) -> Non
         raise UnsupportedOperationError(
             f"{name!r} has no sampler {sampler!r}. It has: {has or 'none'}."
         )
+    if steps:
+        draw_steps(known, number, sampler, seed, output)
+        return
     check_output(output)
     write_grid(output, load_model(known).sample(number, seed, sampler=sampler))
     source = "prior" if sampler == "prior" else f"sampler {sampler}"
     click.echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
+
+
+def draw_steps(
+    known: Model, number: int, sampler: str, seed: int, output: Path
+) -> None:
+    """What `sample --steps` does."""
+    import numpy as np
+
+    from aezoo import images
+
+    is_animation = output.suffix.lower() in images.ANIMATION_SUFFIXES
+    suffixes = (*images.OUTPUT_SUFFIXES, *images.ANIMATION_SUFFIXES)
+    images.check_output(output, suffixes)
+    model = load_model(known)
+    if sampler != "prior" or not hasattr(model, "generate_steps"):
+        raise UnsupportedOperationError(
+            f"`--steps` draws from the prior of models that draw step by step, such as "
+            f"those of the family 'draw'. {known.name!r} is of the family "
+            f"{known.family!r}; the sampler is {sampler!r}."
+        )
+    canvases = model.generate_steps(number, seed)  # (n, steps, *input_shape)
+    count = canvases.shape[1]
+    if is_animation:
+        frames = [images.grid_image(canvases[:, step]) for step in range(count)]
+        images.write_animation(output, np.stack(frames))
+        report_file(output, count_of(count, "frame"))
+    else:
+        write_grid(output, canvases.reshape(-1, *canvases.shape[2:]), columns=count)
+    drawn = count_of(number, "sample")
+    click.echo(f"{drawn} in {count_of(count, 'step')} from the prior, seed {seed}.")
 
 
 @main.command(epilog=f"{NAMES} {READING}")

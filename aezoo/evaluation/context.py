@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from aezoo.datasets import Dataset, DatasetError, open_dataset
-from aezoo.distributions import IndexedNoise, Posterior, estimated_kl
+from aezoo.distributions import IndexedNoise, Posterior
 from aezoo.models._base import Autoencoder
 from aezoo.progress import with_progress
 
@@ -111,8 +111,8 @@ class Evaluation:
         if not draws:
             return "in closed form"
         return (
-            f"as the mean of log q(z|x) - log p(z) over {draws} codes z ~ q(z|x) per "
-            f"image, seed {self.seed},"
+            f"as the mean of {self.model.KL_ESTIMATE} over {draws} codes z ~ q(z|x) "
+            f"per image, seed {self.seed},"
         )
 
     @cached_property
@@ -303,12 +303,10 @@ class Chunk:
     @cached_property
     def kl(self) -> np.ndarray:
         """KL(q(z|x)||p(z)) to the model's prior; nats, float64, `(n,)`."""
-        draws = self.model.KL_DRAWS
-        if not draws:
+        if not self.model.KL_DRAWS:
             return np.asarray(self.posterior.kl(), "float64")
-        prior, noise = self.model.prior_density(), self.noise(KL_STREAM)
-        estimate = estimated_kl(self.posterior, prior, noise, draws)
-        return np.asarray(estimate, "float64")
+        posterior: Any = self.posterior
+        return np.asarray(posterior.estimate_kl(self.noise(KL_STREAM)), "float64")
 
     @cached_property
     def binarised(self) -> "Chunk":

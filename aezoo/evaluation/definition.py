@@ -103,6 +103,11 @@ def is_bernoulli(model: Autoencoder) -> bool:
     return getattr(model, "likelihood", None) == "bernoulli"
 
 
+def is_discretized(model: Autoencoder) -> bool:
+    """Models whose pixels have 256 levels, each with its own probability."""
+    return getattr(model, "likelihood", None) == "discretized_logistic"
+
+
 def can_reconstruct(model: Autoencoder) -> bool:
     """Models that encode and decode; some baselines do not."""
     return "reconstruction" in model.TASKS

@@ -17,6 +17,7 @@ from aezoo.evaluation.context import Chunk
 from aezoo.evaluation.definition import (
     has_likelihood,
     is_bernoulli,
+    is_discretized,
     per_image_metric,
 )
 from aezoo.models._base import Autoencoder
@@ -34,7 +35,7 @@ _IWAE = "https://arxiv.org/abs/1509.00519"
 
 
 def _has_density(model: Autoencoder) -> bool:
-    return not is_bernoulli(model)
+    return not (is_bernoulli(model) or is_discretized(model))
 
 
 def _with_binarised(name: str, protocol: str, **fields: Any) -> Callable[..., Any]:
@@ -130,15 +131,16 @@ def log_likelihood(chunk: Chunk) -> np.ndarray:
     protocol="importance-sampled -log2 p(x) / number of pixels, K = "
     "{importance_samples}, seed {seed}. Gaussian and Laplace pixels: uniform "
     "dequantisation, x = (level + u) / 256 with one u ~ U[0, 1) per pixel, plus "
-    "log2(256): an upper bound on the bits of the 8-bit image. Bernoulli pixels: no "
-    "dequantisation, cross-entropy of grey values, which is no code length",
+    "log2(256): an upper bound on the bits of the 8-bit image. Discretised pixels: no "
+    "dequantisation. Bernoulli pixels: no dequantisation, cross-entropy of grey "
+    "values, which is no code length",
     is_possible=has_likelihood,
     reference="https://arxiv.org/abs/1511.01844",
 )
 def bits_per_dim(chunk: Chunk) -> np.ndarray:
     """Bits per pixel of each image, `(n,)`."""
     pixels = math.prod(chunk.model.input_shape)
-    if is_bernoulli(chunk.model):
+    if not _has_density(chunk.model):
         return -log_marginal(chunk) / (pixels * math.log(2.0))
     return 8.0 - log_marginal(chunk.dequantised) / (pixels * math.log(2.0))
 

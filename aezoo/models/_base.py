@@ -60,7 +60,6 @@ OUTPUT_ACTIVATIONS = ("sigmoid", "linear")
 FITTED_SCALES = ("learned", "optimal")
 # Of the running mean of the optimal scale, after as many steps as make it so.
 SCALE_MOMENTUM = 0.99
-LIKELIHOODS = ("bernoulli", "gaussian", "laplace", "ms_ssim")
 INTERPOLATIONS = ("spherical", "linear")
 # Seed of the codes drawn by `test_step`, so that `evaluate` repeats itself.
 TEST_SEED = 0
@@ -108,6 +107,8 @@ class Autoencoder(Steps, keras.Model):
     adversary: keras.layers.Layer
     # Codes per image from which KL(q(z|x)||p(z)) is estimated; 0: in closed form.
     KL_DRAWS: ClassVar[int] = 0
+    # What is averaged over them, for the protocols of metrics.
+    KL_ESTIMATE: ClassVar[str] = "log q(z|x) - log p(z)"
 
     encoder: keras.layers.Layer
     decoder: keras.layers.Layer
@@ -628,9 +629,19 @@ class Autoencoder(Steps, keras.Model):
         check_positive_int("n", n)
         generator = np.random.default_rng(check_seed(seed))
         z = self._sample_codes(n, generator, sampler, labels)
+        return self._sample_images(z, generator, pixel_noise)
+
+    def _sample_images(
+        self,
+        z: np.ndarray,
+        generator: np.random.Generator,
+        pixel_noise: bool,
+        **given: np.ndarray,
+    ) -> np.ndarray:
+        """Images of drawn codes: the mean of p(x|z), or with pixels drawn from it."""
         if not pixel_noise:
-            return self.decode(z)
-        decoder_output = self._run("decode_parameters", z, 256)
+            return self._run("decode", z, 256, **given)
+        decoder_output = self._run("decode_parameters", z, 256, **given)
         pixels = self.observation(decoder_output).sample(int(generator.integers(2**31)))
         return np.clip(np.asarray(pixels), 0.0, 1.0)
 
@@ -1043,6 +1054,12 @@ class VariationalAutoencoder(Autoencoder):
 
     HEADS: ClassVar[tuple[str, ...]] = ("z_mean", "z_log_var")
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features", "sampling")
+    LIKELIHOODS: ClassVar[tuple[str, ...]] = (
+        "bernoulli",
+        "gaussian",
+        "laplace",
+        "ms_ssim",
+    )
 
     def __init__(
         self,
@@ -1057,7 +1074,7 @@ class VariationalAutoencoder(Autoencoder):
         **kwargs: Any,
     ) -> None:
         super().__init__(input_shape, latent_dim, **kwargs)
-        self.likelihood = check_choice("likelihood", likelihood, LIKELIHOODS)
+        self.likelihood = check_choice("likelihood", likelihood, self.LIKELIHOODS)
         if likelihood_scale not in FITTED_SCALES:
             check_number("likelihood_scale", likelihood_scale, above=0.0)
         self.likelihood_scale = likelihood_scale

@@ -244,11 +244,7 @@ class LabelledAutoencoder(VariationalAutoencoder):
             labels = self.sample_labels(n, generator)
         z = self._sample_codes(n, generator, sampler)
         given = self._check_labels(labels, n)
-        if not pixel_noise:
-            return self._run("decode", z, 256, **given)
-        decoder_output = self._run("decode_parameters", z, 256, **given)
-        pixels = self.observation(decoder_output).sample(int(generator.integers(2**31)))
-        return np.clip(np.asarray(pixels), 0.0, 1.0)
+        return self._sample_images(z, generator, pixel_noise, **given)
 
     def sample_labels(self, n: int, generator: np.random.Generator) -> Any:
         """Classes for `sample`, all equally probable, `(n,)`; None withholds them."""
