@@ -18,5 +18,6 @@ RECIPE = Recipe(
     batch_size=128,
     learning_rate=2e-3,
     clipnorm=5.0,
+    ema_decay=0.999,
     has_importance_samples=False,
 )
