@@ -104,7 +104,7 @@ def test_codebook_usage_and_perplexity() -> None:
 
 
 def test_models_with_a_codebook_have_its_metrics() -> None:
-    model = SimpleNamespace(num_codes=4)
+    model = aezoo.create("vq_vae", input_shape=(8, 8, 1), filters=(4, 4), num_codes=4)
     assert has_codebook(model)
     assert not has_codebook(aezoo.create("linear_ae", input_shape=(2, 2, 1)))
     posterior = SimpleNamespace(indices=np.array([0, 1, 1]))

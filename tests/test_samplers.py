@@ -963,8 +963,7 @@ def test_the_script_takes_the_options_of_every_kind() -> None:
     given = {parameter.name for parameter in script.main.params}
     for fitter in FITTERS.values():
         assert set(inspect.signature(fitter).parameters) - given <= {
-            "model",
-            "posterior",
+            *("model", "posterior", "labels"),
         }
 
 
