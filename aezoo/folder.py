@@ -456,16 +456,15 @@ def check_config_values(config: Mapping[str, Any]) -> None:
     Activations and dtypes may be names; as objects they could name any class.
 
     Raises:
-        ValueError: If a value is not a number, text, null or a list of these, or
-            `dtype` is not the name of a floating-point policy.
+        ValueError: If a value is not a number, text, null, a list of these or a list
+            of such lists, or `dtype` is not the name of a floating-point policy.
     """
     for name, value in config.items():
-        for part in value if isinstance(value, list) else [value]:
-            if not (part is None or isinstance(part, bool | int | float | str)):
-                raise ValueError(
-                    f"`config` must hold numbers, text, null, or lists of these. "
-                    f"Received: {name}={value!r}."
-                )
+        if not _is_plain(value):
+            raise ValueError(
+                f"`config` must hold numbers, text, null, or lists of these. "
+                f"Received: {name}={value!r}."
+            )
     if config.get("dtype", DTYPES[0]) not in DTYPES:
         raise ValueError(
             f"`dtype` must be one of {', '.join(map(repr, DTYPES))}. "
@@ -542,3 +541,10 @@ def _sha256(fields: Mapping[str, Any], group: str) -> str:
             f"`{group}sha256` must be 64 hexadecimal digits. Received: {value!r:.80}."
         )
     return value
+
+
+def _is_plain(value: Any, depth: int = 2) -> bool:
+    """Whether a value is a number, text, null, or lists of these so deep."""
+    if isinstance(value, list) and depth:
+        return all(_is_plain(part, depth - 1) for part in value)
+    return value is None or isinstance(value, bool | int | float | str)
