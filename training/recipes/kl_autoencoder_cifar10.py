@@ -1,0 +1,28 @@
+"""Rombach et al. (2022), https://arxiv.org/abs/2112.10752.
+
+    python -m training.train kl_autoencoder_cifar10 --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="kl_autoencoder",
+    config={
+        "input_shape": (32, 32, 3),
+        "filters": (64, 64),
+        "strides": (2, 2),
+        "residual_blocks": 1,
+        "normalization": "group",
+        "activation": "silu",
+        "code_dim": 4,
+        "likelihood": "laplace",
+        "beta": 1e-3,
+    },
+    description="KL autoencoder of CIFAR-10: 8x8 codes of 4 channels.",
+    metrics=("mse", "mae"),
+    paper="https://arxiv.org/abs/2112.10752",
+    dataset="cifar10",
+    epochs=14,
+    batch_size=64,
+    learning_rate=2e-3,
+)
