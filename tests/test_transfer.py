@@ -216,6 +216,32 @@ def test_frozen_features_beat_pixels_on_mnist() -> None:
     assert score["probe"] > score["pixels"] + 0.03
 
 
+def test_every_method_predicts_the_test_images(monkeypatch) -> None:
+    splits = {
+        split: aezoo.digits.draw_digits(count, seed=count)
+        for split, count in (("train", 200), ("test", 100))
+    }
+    monkeypatch.setattr(transfer, "load_labelled", lambda _, split, __: splits[split])
+    monkeypatch.setitem(transfer.STEPS, 3, 20)
+    pair = Pair(MODEL, "mnist", "stage3", "flatten", transfer.METHODS)
+    laboratory = transfer.Laboratory(pair)
+    for method in transfer.METHODS:
+        predicted = laboratory.predict(Run(pair, method, 3, seed=0))
+        accuracy = (predicted == splits["test"][1]).mean()
+        assert accuracy > 0.2, f"{method}: chance is 0.1"
+
+
+def test_methods_without_a_network_make_no_features(monkeypatch) -> None:
+    images, labels = aezoo.digits.draw_digits(80, seed=0)
+    monkeypatch.setattr(transfer, "load_labelled", lambda *_: (images, labels))
+    pair = Pair(MODEL, "mnist", "stage3", "flatten", transfer.METHODS)
+    laboratory = transfer.Laboratory(pair)
+    for method in transfer.FREE:
+        laboratory.predict(Run(pair, method, 1, seed=0))
+    assert "features" not in vars(laboratory)
+    assert "network" not in vars(laboratory)
+
+
 # --- Report ----------------------------------------------------------------------
 
 

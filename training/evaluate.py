@@ -40,9 +40,9 @@ from training.recipe import load_recipe
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 SPLIT = "test"
-# What is measured, as far as `published` finds it possible and telling.
 # Parts of a figure, e.g. one per code unit, that the manifest keeps at most.
 MOST_PARTS = 1_000
+# What is measured, as far as `published` finds it possible and telling.
 PUBLISHED: tuple[str, ...] = (
     *("mse", "mae", "psnr", "ssim", "ms_ssim", "denoising_mse"),
     *("elbo", "elbo/binarised", "reconstruction_nll", "reconstruction_nll/binarised"),

@@ -81,6 +81,8 @@ class Pair:
         pooling: Of those features, as in `aezoo.feature_extractor`.
         methods: What is compared.
         trained_budgets: Labels per class for which the encoder is trained; 0 is all.
+        network: Of weights that share their network, so that one of them stands for
+            all where it is trained from random weights; empty if it is their own.
     """
 
     source: str
@@ -89,6 +91,7 @@ class Pair:
     pooling: str | None = None
     methods: tuple[str, ...] = ("probe", "fine-tuned")
     trained_budgets: tuple[int, ...] = BUDGETS
+    network: str = ""
 
     @property
     def where(self) -> str:
@@ -109,14 +112,13 @@ WITHOUT_SELF_TRAINING = tuple(name for name in METHODS if "self" not in name)
 # Small networks are trained on all labels, too.
 FEW = (1, 10, 100)
 FROM_RANDOM = ("probe", "fine-tuned", "random")
-CONV_LAYER = "stage3/flatten"
 
 
 def _conv(
     source: str, target: str, methods: tuple[str, ...] = ("probe", "fine-tuned")
 ) -> Pair:
     """The last feature map of the grid's convolutional encoder: 4x4 positions."""
-    return Pair(source, target, "stage3", "flatten", methods)
+    return Pair(source, target, "stage3", "flatten", methods, network="convolutions")
 
 
 PAIRS = (
@@ -132,7 +134,7 @@ PAIRS = (
     Pair("masked_ae_mnist", "mnist", methods=FROM_RANDOM, trained_budgets=FEW),
     Pair("masked_ae_fashion_mnist", "fashion_mnist", "latent", None, FROM_RANDOM, FEW),
     # From other images.
-    _conv("conv_vae_omniglot_z32", "mnist", FROM_RANDOM),
+    _conv("conv_vae_omniglot_z32", "mnist"),
     _conv("conv_ae_fashion_mnist", "mnist"),
     _conv("conv_ae_fashion_mnist", "fashion_mnist", FROM_RANDOM),
     _conv("conv_ae_mnist", "fashion_mnist"),
@@ -449,24 +451,32 @@ class Laboratory:
     def predict(self, run: Run) -> np.ndarray:
         """Classes of the test images, as a run's method learns to tell them."""
         rows = draw_labelled(self.labels, run.labels_per_class, run.seed)
-        images, labels = self.train[rows], self.labels[rows]
-        is_pretrained = run.method in ("probe", "spread", "fine-tuned", "self-trained")
-        features = self.features if is_pretrained else self.components
+        labels = self.labels[rows]
         if run.method in ("spread", "pca spread"):
-            return spread_labels(features, rows, labels).test
+            return spread_labels(self._features_of(run), rows, labels).test
         if run.method in ("pixels", "pca", "probe"):
-            features = self.pixels if run.method == "pixels" else features
+            features = self._features_of(run)
             probe = fit_probe(features.train[rows], labels)
             return np.asarray(probe.predict(features.test))
-        if is_pretrained:
-            probe = fit_probe(features.train[rows], labels)
-            self.network.start_pretrained(probe, features, run.seed)
-        else:
+        if run.method.startswith("random"):
             self.network.start_random(run.seed)
+        else:
+            probe = fit_probe(self.features.train[rows], labels)
+            self.network.start_pretrained(probe, self.features, run.seed)
         if run.method in SPREADING:
-            images, labels = self.train, spread_labels(features, rows, labels).train
+            images = self.train
+            labels = spread_labels(self._features_of(run), rows, labels).train
+        else:
+            images = self.train[rows]
         self.network.train(images, labels, run.steps, run.seed)
         return self.network.predict(self.test)
+
+    def _features_of(self, run: Run) -> Features:
+        """What a method sees of an image, before any training."""
+        if run.method == "pixels":
+            return self.pixels
+        is_pretrained = run.method in ("probe", "spread", "self-trained")
+        return self.features if is_pretrained else self.components
 
 
 def load_labelled(
@@ -591,22 +601,20 @@ def summarise(rows: Iterable[Mapping[str, str]]) -> dict[Row, dict[int, Summary]
 def is_above_random(
     row: Row, budget: int, summaries: Mapping[Row, Mapping[int, Summary]]
 ) -> bool:
-    """Whether a row's interval lies above that of the same network from random weights.
-
-    The networks of `_conv` are one; so their intervals are compared with any of it.
-    """
-    _, target, layer, method = row
-    if method in (*FREE, "random", "random self-trained"):
+    """Whether a row's interval lies above that of its network from random weights."""
+    source, target, layer, method = row
+    if method in FREE or method.startswith("random"):
         return False
+    networks = {pair.source: pair.network or pair.source for pair in PAIRS}
     others = [
         budgets[budget]
-        for (source, other, other_layer, kind), budgets in summaries.items()
-        if (other, other_layer, kind) == (target, layer, "random")
-        and (source == row[0] or layer == CONV_LAYER)
+        for (name, *rest), budgets in summaries.items()
+        if rest == [target, layer, "random"]
+        and networks[name] == networks[source]
         and budget in budgets
     ]
     own = summaries[row][budget]
-    return bool(others) and all(own.low > other.high for other in others)
+    return any(own.low > other.high for other in others)
 
 
 def draw(target: str, summaries: Mapping[Row, Mapping[int, Summary]]) -> Any:
