@@ -254,6 +254,41 @@ def test_sample_steps_are_drawn_side_by_side_or_one_after_another(
     assert "must end in .png" in told
 
 
+def test_sample_draws_given_classes_in_turn_and_at_a_temperature(
+    tmp_path: Path,
+) -> None:
+    output, again = tmp_path / "out.png", tmp_path / "again.png"
+    name = tmp_path / "classes"
+    model = aezoo.create("conditional_vae", latent_dim=2, filters=(4, 4))
+    aezoo.save(model, name)
+    succeed("sample", name, "-n", 4, "--labels", "3,8", "-o", output)
+    images = model.sample(4, seed=0, labels=[3, 8, 3, 8])
+    with Image.open(output) as image:
+        scale = image.height // 62
+        picture = np.asarray(image)[::scale, ::scale]
+    levels = np.round(255 * images[3, ..., 0])
+    np.testing.assert_allclose(picture[32:60, 32:60], levels, atol=1)
+    told = fail("sample", name, "--labels", "3,x", "-o", again, code=2)
+    assert "'3,x' is not like 0,1,2" in told
+    told = fail("sample", CONV_VAE, "--labels", "3", "-o", again)
+    assert "knows no classes" in told
+    told = fail("sample", CONV_VAE, "--temperature", "0.5", "-o", again)
+    assert "cannot sample with `--temperature`" in told
+
+    chain = aezoo.create("draw", latent_dim=2, steps=2)
+    aezoo.save(chain, tmp_path / "model")
+    options = ("sample", tmp_path / "model", "-n", 4, "--temperature")
+    succeed(*options, 0, "-o", output)
+    succeed(*options, 0, "--seed", 1, "-o", again)
+    assert again.read_bytes() == output.read_bytes()  # all modes
+    succeed(*options, 1, "-o", again)
+    assert again.read_bytes() != output.read_bytes()
+    told = fail(
+        *("sample", tmp_path / "model", "--steps", "--labels", "1", "-o", again), code=2
+    )
+    assert "knows no classes" in told
+
+
 @pytest.mark.parametrize("method", ["linear", "spherical"])
 def test_interpolate(tmp_path: Path, digits: list[Path], method: str) -> None:
     output = tmp_path / "out.png"

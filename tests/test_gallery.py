@@ -7,8 +7,16 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+import aezoo
 from aezoo.datasets import DatasetError
 from training import gallery
+
+TINY_HIERARCHY = {
+    "blocks": ((1, 1), (7, 2)),
+    "width": 8,
+    "bottleneck": 6,
+    "code_dim": 2,
+}
 
 
 def draw(out: Path, *arguments: str) -> Result:
@@ -16,11 +24,23 @@ def draw(out: Path, *arguments: str) -> Result:
 
 
 @pytest.fixture
-def _no_dataset(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_dataset(
+    tiny_zoo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     def load_dataset(*_: Any) -> None:
         raise DatasetError("MNIST is not prepared.")
 
     monkeypatch.chdir(tiny_zoo)  # no runs/ here
+    models = {
+        "WRITER": aezoo.create("draw", steps=16, encoder_units=8, decoder_units=8),
+        "DEEP": aezoo.create("hierarchical_vae", **TINY_HIERARCHY),
+    }
+    for constant, model in models.items():
+        folder = tmp_path_factory.mktemp(constant) / "model"
+        aezoo.save(model, folder)
+        monkeypatch.setattr(gallery, constant, str(folder))
     monkeypatch.setattr(gallery, "load_dataset", load_dataset)
 
 
@@ -39,9 +59,14 @@ def test_what_needs_no_dataset_is_drawn_and_the_same_at_every_run(
     pictures = {path.name: path.read_bytes() for path in tmp_path.glob("a/*")}
     assert sorted(pictures) == [
         "curves.png",
+        "deep_samples.png",
+        "drawing.gif",
+        "drawing.png",
         "interpolation.png",
+        "levels.png",
         "manifold.png",
         "reconstruction.png",
+        "resampled.png",
         "samples.png",
         "traversal.png",
     ]
@@ -50,7 +75,9 @@ def test_what_needs_no_dataset_is_drawn_and_the_same_at_every_run(
     assert list(pictures) == ["curves.png"]
     for name in gallery.TITLES.keys() - {"scatter", "kl"}:
         with Image.open(tmp_path / "a" / f"{name}.png") as image:
-            assert 800 < image.width < 1200, name
+            assert 700 < image.width < 1200, name
+    with Image.open(tmp_path / "a" / "drawing.gif") as image:
+        assert image.n_frames == 16
 
 
 @pytest.mark.usefixtures("_no_dataset")
@@ -62,7 +89,8 @@ def test_a_missing_log_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
 
 
 def test_the_committed_pictures_are_small() -> None:
-    pictures = list(gallery.FOLDER.glob("*.png"))
-    assert {f"{name}.png" for name in gallery.TITLES} <= {p.name for p in pictures}
+    pictures = list(gallery.FOLDER.iterdir())
+    expected = {f"{name}.png" for name in gallery.TITLES} | {"drawing.gif"}
+    assert expected <= {path.name for path in pictures}
     for path in pictures:
         assert path.stat().st_size < 120_000, path.name

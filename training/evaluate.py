@@ -91,6 +91,7 @@ class Subject:
         load: Makes the model.
         find_metrics: Finds `metrics`; may load the model.
         stated: What the manifest states so far.
+        importance_samples: As in `aezoo.evaluate`.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Subject:
     load: Callable[[], Autoencoder]
     find_metrics: Callable[[], tuple[str, ...]]
     stated: Mapping[str, Metric]
+    importance_samples: int = 500
 
     @property
     def title(self) -> str:
@@ -124,15 +126,18 @@ def subjects(data_dir: Path | None = None) -> list[Subject]:
 def _model(entry: WeightsEntry) -> Subject:
     dataset = entry.data.name
     load = functools.partial(hub.load, entry.name)
+    recipe = load_recipe(entry.name)
 
     def metrics() -> tuple[str, ...]:
-        recipe = load_recipe(entry.name)
         names = (*recipe.metrics, *published(load(), dataset))
-        dropped = () if recipe.has_importance_samples else IMPORTANCE_SAMPLED
+        dropped = () if recipe.importance_samples else IMPORTANCE_SAMPLED
         return tuple(n for n in dict.fromkeys(names) if n not in dropped)
 
     stated = entry.metrics.get(f"{dataset}/{SPLIT}", {})
-    return Subject(entry.name, dataset, False, load, metrics, stated)
+    return Subject(
+        *(entry.name, dataset, False, load, metrics, stated),
+        importance_samples=recipe.importance_samples or Settings.importance_samples,
+    )
 
 
 def _baselines(
@@ -251,7 +256,13 @@ def measure(
     """Figures of a subject on the whole test split of its dataset."""
     data: Dataset = load_dataset(subject.dataset, SPLIT, data_dir)
     model = subject.load()
-    return evaluate(model, data, metrics=metrics, data_dir=data_dir).metrics
+    return evaluate(
+        model,
+        data,
+        metrics=metrics,
+        data_dir=data_dir,
+        importance_samples=subject.importance_samples,
+    ).metrics
 
 
 def write(subject: Subject, measured: Mapping[str, Metric]) -> None:

@@ -18,7 +18,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from aezoo import hub, plots
+from aezoo import hub, images, plots
 from aezoo.datasets import DatasetError, load_dataset
 from aezoo.digits import draw_digits
 from aezoo.errors import AezooError
@@ -30,6 +30,8 @@ PLANE = "dense_vae_mnist_z2"
 GENERATOR = "conv_vae_mnist_z16"
 PLAIN = "conv_ae_mnist_z32"
 WIDE = "dense_vae_mnist_z20"
+DEEP = "hierarchical_vae_mnist"
+WRITER = "draw_mnist"
 LOG = Path("runs") / PLANE / "log.csv"
 
 SEED = 0
@@ -47,6 +49,10 @@ TITLES = {
     "traversal": f"One code unit moves, the others rest ({GENERATOR})",
     "manifold": f"What the plane of codes decodes to ({PLANE})",
     "scatter": f"Codes of MNIST's test split ({PLANE})",
+    "deep_samples": f"Samples from the prior ({DEEP})",
+    "levels": f"What each level of latents adds ({DEEP})",
+    "resampled": f"The first levels of a 3 are kept, the rest drawn ({DEEP})",
+    "drawing": f"Six samples as they are drawn ({WRITER})",
     "kl": f"What each code unit knows of an image ({WIDE})",
 }
 
@@ -72,6 +78,40 @@ def image_figures() -> Iterator[tuple[str, Any]]:
     yield name, plots.traversal_grid(grid, units, values, title=TITLES[name])
     plane = hub.load(PLANE)
     yield "manifold", plots.latent_manifold(plane, n=16, title=TITLES["manifold"])
+
+
+def chain_figures() -> Iterator[tuple[str, Any]]:
+    """Names and figures of what the levels and steps of chains of latents are."""
+    deep = hub.load(DEEP)
+    name = "deep_samples"
+    samples = deep.sample(ROWS * COLUMNS, SEED)
+    yield name, plots.sample_grid(samples, COLUMNS, title=TITLES[name])
+    x, _ = draw_digits(COLUMNS - 1, SEED)
+    steps = deep.reconstruct_by_level(x)  # (n, levels, *input_shape)
+    rows = {"input": x}
+    rows |= {counted(i + 1): steps[:, i] for i in range(steps.shape[1])}
+    yield "levels", plots.image_rows(rows, title=TITLES["levels"])
+    x = np.repeat(draw_digits(1, SEED, [3])[0], COLUMNS - 1, axis=0)
+    count = len(deep.level_shapes)
+    rows = {counted(k): deep.resample(x, k, SEED) for k in range(count + 1)}
+    yield "resampled", plots.image_rows(rows, title=TITLES["resampled"])
+    canvases = hub.load(WRITER).generate_steps(ROWS, SEED)
+    yield "drawing", plots.step_strip(canvases, title=TITLES["drawing"])
+
+
+def counted(levels: int) -> str:
+    """How many levels, in words."""
+    return f"{levels} level{'' if levels == 1 else 's'}"
+
+
+def write_drawing(path: Path) -> None:
+    """Write samples as they are drawn, one frame per step."""
+    canvases = hub.load(WRITER).generate_steps(ROWS * ROWS, SEED)
+    frames = [
+        images.grid_image(canvases[:, step], ROWS) for step in range(canvases.shape[1])
+    ]
+    images.write_animation(path, np.stack(frames))
+    click.echo(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
 
 
 def code_figures(data_dir: Path | None) -> Iterator[tuple[str, Any]]:
@@ -126,8 +166,9 @@ def main(logs: tuple[Path, ...], data_dir: Path | None, out: Path) -> None:
                 write(f"curves{i + 1 if i else ''}", figure, out)
             if not logs:
                 click.echo("No curves: pass `--log runs/NAME/log.csv`.")
-            for name, figure in image_figures():
+            for name, figure in (*image_figures(), *chain_figures()):
                 write(name, figure, out)
+            write_drawing(out / "drawing.gif")
             try:
                 for name, figure in code_figures(data_dir):
                     write(name, figure, out)

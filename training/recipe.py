@@ -58,9 +58,9 @@ class Recipe:
             start.
         labelled_examples: Training images whose labels are kept, as many of each
             class; all others that are learnt from are unlabelled. None keeps all.
-        has_importance_samples: Whether likelihoods are estimated by importance sampling
-            too. It is dear, as it decodes 500 codes an image, and it tells little where
-            the objective is no bound on the likelihood.
+        importance_samples: Codes per image in the importance-sampled likelihood; 0
+            leaves it out. It is dear, and tells little where the objective is no bound
+            on the likelihood.
         validation_examples: Training images held out, the last ones; where there are
             any, the epoch with the lowest validation loss is exported, else the last
             one.
@@ -90,7 +90,7 @@ class Recipe:
     steps_per_execution: int = 16
     start_from: str | None = None
     labelled_examples: int | None = None
-    has_importance_samples: bool = True
+    importance_samples: int = 500
     validation_examples: int = 0
     seed: int = 0
     license: str = "Apache-2.0"
@@ -115,6 +115,7 @@ class Recipe:
         check_number("warmup_steps", self.warmup_steps, low=0)
         check_number("weight_decay", self.weight_decay, low=0.0)
         check_number("validation_examples", self.validation_examples, low=0)
+        check_number("importance_samples", self.importance_samples, low=0)
         check_number("seed", self.seed, low=0)
         for name in ("clipnorm", "skip_gradients_above"):
             if getattr(self, name) is not None:

@@ -88,13 +88,18 @@ class Numbers(click.ParamType):
 
     name = "numbers"
 
+    def __init__(
+        self, kind: Callable[[str], float] = float, example: str = "-3,-1.5,0,1.5,3"
+    ) -> None:
+        self.kind, self.example = kind, example
+
     def convert(self, value: Any, param: Any, ctx: Any) -> list[float]:
         if isinstance(value, list):
             return value
         try:
-            return [float(number) for number in str(value).split(",")]
+            return [self.kind(number) for number in str(value).split(",")]
         except ValueError:
-            self.fail(f"{value!r} is not like -3,-1.5,0,1.5,3.", param, ctx)
+            self.fail(f"{value!r} is not like {self.example}.", param, ctx)
 
 
 def complete_name(

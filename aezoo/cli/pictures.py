@@ -1,6 +1,8 @@
 """Commands that run a model and draw: `reconstruct`, `sample`, `demo` and so on."""
 
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,6 +77,17 @@ def reconstruct(
     help="Where codes come from: prior, or a fitted sampler, e.g. gmm.",
 )
 @click.option(
+    "--labels",
+    type=Numbers(int, "0,1,2"),
+    help="Classes to draw, taken in turn, of a model or sampler that knows classes.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0.0),
+    help="Factor on the spread of each latent, of a model with a chain of them. "
+    "[default: 1]",
+)
+@click.option(
     "--steps",
     is_flag=True,
     help="Draw how the images come to be, in models that draw step by step: one row "
@@ -83,7 +96,14 @@ def reconstruct(
 @_seed
 @output_option(f"{_PICTURE}; .gif with --steps)", required=True)
 def sample(
-    name: str, number: int, sampler: str, steps: bool, seed: int, output: Path
+    name: str,
+    number: int,
+    sampler: str,
+    labels: list[int] | None,
+    temperature: float | None,
+    steps: bool,
+    seed: int,
+    output: Path,
 ) -> None:
     """Draw new images from model NAME."""
     from aezoo.images import check_output
@@ -101,16 +121,36 @@ def sample(
             f"{name!r} has no sampler {sampler!r}. It has: {has or 'none'}."
         )
     if steps:
-        draw_steps(known, number, sampler, seed, output)
+        if labels is not None:
+            raise click.UsageError("--steps draws from a prior that knows no classes.")
+        given = {} if temperature is None else {"temperature": temperature}
+        draw_steps(known, number, sampler, seed, output, **given)
         return
     check_output(output)
-    write_grid(output, load_model(known).sample(number, seed, sampler=sampler))
+    model = load_model(known)
+    options: dict[str, Any] = {"sampler": sampler}
+    if labels is not None:
+        options["labels"] = [labels[i % len(labels)] for i in range(number)]
+    if temperature is not None:
+        options["temperature"] = temperature
+    unknown = [k for k in options if k not in signature(model.sample).parameters]
+    if unknown:
+        raise UnsupportedOperationError(
+            f"Models of the family {known.family!r} cannot sample with "
+            f"`--{unknown[0]}`. `aezoo sample --help` says which can."
+        )
+    write_grid(output, model.sample(number, seed, **options))
     source = "prior" if sampler == "prior" else f"sampler {sampler}"
     click.echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
 
 
 def draw_steps(
-    known: Model, number: int, sampler: str, seed: int, output: Path
+    known: Model,
+    number: int,
+    sampler: str,
+    seed: int,
+    output: Path,
+    **options: float,
 ) -> None:
     """What `sample --steps` does."""
     import numpy as np
@@ -127,7 +167,7 @@ def draw_steps(
             f"those of the family 'draw'. {known.name!r} is of the family "
             f"{known.family!r}; the sampler is {sampler!r}."
         )
-    canvases = model.generate_steps(number, seed)  # (n, steps, *input_shape)
+    canvases = model.generate_steps(number, seed, **options)  # (n, steps, *input_shape)
     count = canvases.shape[1]
     if is_animation:
         frames = [images.grid_image(canvases[:, step]) for step in range(count)]

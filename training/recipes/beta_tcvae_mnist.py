@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="Beta-TCVAE of the grid, beta = 6.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1802.04942",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -22,6 +22,6 @@ RECIPE = Recipe(
     metrics=("elbo", "kl", "mse"),
     paper="https://arxiv.org/abs/1802.04942",
     dataset="shapes",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -16,6 +16,6 @@ RECIPE = Recipe(
     metrics=("elbo", "reconstruction_nll", "kl", "mse"),
     paper="https://openreview.net/forum?id=Sy2fzU9gl",
     dataset="fashion_mnist",
-    has_importance_samples=False,
+    importance_samples=0,
     **{**BUDGET, "epochs": 6},
 )

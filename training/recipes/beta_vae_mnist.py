@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="Beta-VAE of the grid, beta = 4.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://openreview.net/forum?id=Sy2fzU9gl",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

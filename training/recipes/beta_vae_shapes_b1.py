@@ -16,6 +16,6 @@ RECIPE = Recipe(
     metrics=("elbo", "kl", "mse"),
     paper="https://openreview.net/forum?id=Sy2fzU9gl",
     dataset="shapes",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="Categorical VAE of the grid: 20 variables of 10 classes.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1611.01144",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="Conditional VAE of the grid: samples by class.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://papers.nips.cc/paper/5775-learning-structured-output-representation-using-deep-conditional-generative-models",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

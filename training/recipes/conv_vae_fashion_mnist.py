@@ -16,6 +16,6 @@ RECIPE = Recipe(
     metrics=("elbo", "reconstruction_nll", "kl", "mse"),
     paper="https://arxiv.org/abs/1312.6114",
     dataset="fashion_mnist",
-    has_importance_samples=False,
+    importance_samples=0,
     **{**BUDGET, "epochs": 6},
 )

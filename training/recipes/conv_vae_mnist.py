@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="Convolutional VAE of the grid, on dynamically binarised MNIST.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1312.6114",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="VAE of the grid with an MS-SSIM loss.",
     metrics=("mse", "mae"),
     paper="https://arxiv.org/abs/1511.06409",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="Sigma-VAE of the grid: Gaussian pixels of the optimal common scale.",
     metrics=("elbo", "reconstruction_nll", "kl", "mse"),
     paper="https://arxiv.org/abs/2006.13202",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

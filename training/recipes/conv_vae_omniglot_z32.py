@@ -16,6 +16,6 @@ RECIPE = Recipe(
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1312.6114",
     dataset="omniglot28",
-    has_importance_samples=False,
+    importance_samples=0,
     **{**BUDGET, "epochs": 50},
 )

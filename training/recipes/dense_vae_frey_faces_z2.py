@@ -25,5 +25,5 @@ RECIPE = Recipe(
     batch_size=100,
     learning_rate=1e-3,
     steps_per_execution=8,
-    has_importance_samples=False,
+    importance_samples=0,
 )

@@ -21,6 +21,6 @@ RECIPE = Recipe(
     description="DIP-VAE II of the grid.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1711.00848",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -16,6 +16,6 @@ RECIPE = Recipe(
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1802.05983",
     adversary_learning_rate=3e-4,
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -23,6 +23,6 @@ RECIPE = Recipe(
     paper="https://arxiv.org/abs/1802.05983",
     dataset="shapes",
     adversary_learning_rate=3e-4,
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

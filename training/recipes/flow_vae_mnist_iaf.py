@@ -21,6 +21,6 @@ RECIPE = Recipe(
     description="VAE of the grid with inverse autoregressive flows.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1606.04934",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="VAE of the grid with planar flows.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1505.05770",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="VAE of the grid on the hypersphere.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1804.00891",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

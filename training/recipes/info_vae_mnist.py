@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="InfoVAE of the grid: MMD of codes and the prior.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1706.02262",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="IWAE of the grid, 5 samples.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1509.00519",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -21,6 +21,6 @@ RECIPE = Recipe(
     description="CIWAE of the grid, 5 samples.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1802.04537",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

@@ -22,6 +22,6 @@ RECIPE = Recipe(
     description="MIWAE of the grid, 2 bounds of 2 samples.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1802.04537",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )

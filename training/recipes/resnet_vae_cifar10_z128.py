@@ -24,5 +24,5 @@ RECIPE = Recipe(
     epochs=5,
     batch_size=64,
     learning_rate=1e-3,
-    has_importance_samples=False,
+    importance_samples=0,
 )

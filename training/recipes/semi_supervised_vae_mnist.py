@@ -19,5 +19,5 @@ RECIPE = Recipe(
     batch_size=100,
     learning_rate=1e-3,
     labelled_examples=100,
-    has_importance_samples=False,
+    importance_samples=0,
 )

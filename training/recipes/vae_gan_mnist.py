@@ -18,5 +18,5 @@ RECIPE = Recipe(
     beta_1=0.5,
     adversary_learning_rate=1e-4,
     **{**BUDGET, "learning_rate": 1e-3},
-    has_importance_samples=False,
+    importance_samples=0,
 )

@@ -15,6 +15,6 @@ RECIPE = Recipe(
     description="VAE of the grid with a VampPrior of 200 pseudo-inputs.",
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/1705.07120",
-    has_importance_samples=False,
+    importance_samples=0,
     **BUDGET,
 )
