@@ -81,6 +81,24 @@ def test_writing_replaces_the_figures_that_were_measured(zoo: Path) -> None:
     assert again.exit_code == 0, again.output
 
 
+def test_the_recipe_says_how_many_importance_samples(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, load_recipe = "conv_vae_mnist_z16", script.load_recipe
+    changed = {"importance_samples": 3}
+    monkeypatch.setattr(
+        script, "load_recipe", lambda name: load_recipe(name).with_overrides(**changed)
+    )
+    result = run(zoo, name, "--metrics", "iwae_nll,mse", "--write")
+    assert result.exit_code == 0, result.output
+    assert "K = 3, seed 0" in figures(zoo, name)["iwae_nll"]["protocol"]
+    changed["importance_samples"] = 0
+    result = run(zoo, name, "--metrics", "iwae_nll,mse")
+    assert result.exit_code == 0, result.output
+    assert "mse" in result.output
+    assert "iwae_nll" not in result.output
+
+
 def test_only_what_is_missing_is_measured_on_request(zoo: Path) -> None:
     path = zoo / "manifest.json"
     document = json.loads(path.read_text())

@@ -1,6 +1,6 @@
 """Rombach et al. (2022), https://arxiv.org/abs/2112.10752.
 
-    python -m training.train kl_autoencoder_fashion_mnist --bundle
+python -m training.train kl_autoencoder_fashion_mnist --bundle
 """
 
 from training.recipe import Recipe
