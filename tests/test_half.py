@@ -1,14 +1,18 @@
 """Weights in half precision: rounded once, and then nothing is lost."""
 
+import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from aezoo import hub
+import aezoo
+from aezoo import hub, manifest
+from aezoo.errors import ManifestError
 from aezoo.models.dense_vae import DenseVAE
 from training.half import halve_file, is_half, round_weights
+from training.halve import halve
 
 CONFIG = {"input_shape": (8, 8, 1), "hidden_units": (16,), "latent_dim": 3}
 
@@ -72,3 +76,38 @@ def test_numbers_beyond_half_precision_are_refused(value: float) -> None:
     with pytest.raises(ValueError, match=r"float16 cannot. Received: "):
         round_weights(model)
     assert not is_half(model)
+
+
+def test_bundled_weights_are_stored_anew_and_all_else_stays(own_zoo: Path) -> None:
+    name, path = "dense_vae_mnist_z2", own_zoo / "weights_manifest.json"
+    arguments = (name, own_zoo / "weights", path)
+    before = json.loads(path.read_text())["models"]
+    weights = aezoo.load(name).get_weights()
+    assert halve(*arguments) == (
+        before[name]["weights"]["bytes"],
+        (own_zoo / "weights" / f"{name}.weights.h5").stat().st_size,
+    )
+    after = json.loads(path.read_text())["models"]
+    assert after[name]["weights"]["dtype"] == "float16"
+    assert after[name]["weights"]["bytes"] < 0.7 * before[name]["weights"]["bytes"]
+    for models in (before, after):
+        del models[name]["weights"], models[name]["golden"]
+    assert after == before
+    manifest.entries.cache_clear()
+    for old, new in zip(weights, aezoo.load(name).get_weights(), strict=True):
+        np.testing.assert_allclose(new, old, rtol=2.0**-11, atol=2.0**-25)
+    assert aezoo.verify(name).ok  # golden tensors are the rounded model's
+    assert len(set(halve(*arguments))) == 1  # nothing is left to do
+
+
+def test_published_weights_are_not_rounded(own_zoo: Path) -> None:
+    name, path = "dense_vae_mnist_z2", own_zoo / "weights_manifest.json"
+    document = json.loads(path.read_text())
+    hub_fields = {"repo_id": "o/n", "revision": "0" * 40}
+    document["models"][name]["weights"]["hub"] = hub_fields
+    path.write_text(json.dumps(document))
+    weights = own_zoo / "weights" / f"{name}.weights.h5"
+    before = weights.read_bytes()
+    with pytest.raises(ManifestError, match="are published"):
+        halve(name, own_zoo / "weights", path)
+    assert weights.read_bytes() == before

@@ -72,7 +72,7 @@ def _tiny_zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "recipe": f"training/recipes/{name}.py",
             "training": {
                 "hardware": "none",
-                "seconds": 0.0,
+                "seconds": 1.0,
                 "backend": keras.backend.backend(),
                 "versions": {"keras": keras.__version__},
             },

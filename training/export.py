@@ -66,16 +66,7 @@ def export(
     # A fresh copy has no optimiser, whose moments would treble the file.
     copy = hub.create(recipe.family, **{**model.config, "name": name})
     copy.set_weights(model.get_weights())
-    dtype = {"dtype": "float16"} if is_half(copy) else {}
     weights = folder / f"{name}.weights.h5"
-    with atomic_path(weights) as path:
-        copy.save_weights(path)
-        if dtype:
-            halve_file(path)
-    tensors = golden_tensors(copy, golden_inputs(copy))
-    golden = folder / f"{name}.golden.npz"
-    with atomic_path(golden) as path, path.open("wb") as file:
-        np.savez_compressed(file, **tensors)  # type: ignore[arg-type]
 
     entry = {
         "family": recipe.family,
@@ -92,14 +83,7 @@ def export(
         "seed": recipe.seed,
         "recipe": f"training/recipes/{name}.py",
         "training": dict(training),
-        "weights": {
-            "file": weights.name,
-            "bytes": weights.stat().st_size,
-            "sha256": sha256_of(weights),
-            "hub": {"repo_id": None, "revision": None},
-            **dtype,
-        },
-        "golden": {"file": golden.name, "sha256": sha256_of(golden)},
+        **write_files(name, copy, folder),
         "metrics": {
             key: {metric: value.to_dict() for metric, value in values.items()}
             for key, values in metrics.items()
@@ -111,6 +95,34 @@ def export(
     parsed = manifest.parse_entry(name, entry)
     hub.load_entry(parsed, weights)
     return parsed
+
+
+def write_files(name: str, model: Autoencoder, folder: Path) -> dict[str, Any]:
+    """Write weights and golden tensors of a model that has no optimiser.
+
+    Returns:
+        The fields `weights` and `golden` of its entry.
+    """
+    dtype = {"dtype": "float16"} if is_half(model) else {}
+    weights = folder / f"{name}.weights.h5"
+    with atomic_path(weights) as path:
+        model.save_weights(path)
+        if dtype:
+            halve_file(path)
+    golden = folder / f"{name}.golden.npz"
+    tensors = golden_tensors(model, golden_inputs(model))
+    with atomic_path(golden) as path, path.open("wb") as file:
+        np.savez_compressed(file, **tensors)  # type: ignore[arg-type]
+    return {
+        "weights": {
+            "file": weights.name,
+            "bytes": weights.stat().st_size,
+            "sha256": sha256_of(weights),
+            "hub": {"repo_id": None, "revision": None},
+            **dtype,
+        },
+        "golden": {"file": golden.name, "sha256": sha256_of(golden)},
+    }
 
 
 def read_entry(name: str, manifest_file: Path) -> manifest.WeightsEntry:

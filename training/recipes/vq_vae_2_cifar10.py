@@ -25,7 +25,7 @@ RECIPE = Recipe(
     metrics=("mse", "mae"),
     paper="https://arxiv.org/abs/1906.00446",
     dataset="cifar10",
-    epochs=20,
+    epochs=14,
     batch_size=64,
     learning_rate=2e-3,
 )
