@@ -16,8 +16,8 @@ from tests import checks
 from tests.draws import chosen, exhaustive, parent_of, turn_of
 
 FAMILIES = aezoo.list_families()
-# Deterministic, with a likelihood, with discrete codes, with labels, with attention.
-KINDS = {"dense_ae", "conv_vae", "vq_vae", "conditional_vae", "masked_ae"}
+# Deterministic; with a likelihood, discrete codes, labels, attention, a chain of latents.
+KINDS = {"dense_ae", "conv_vae", "vq_vae", "conditional_vae", "masked_ae", "draw"}
 
 
 def stands_for_others(family: str) -> bool:

@@ -14,10 +14,10 @@ RECIPE = Recipe(
     metrics=("elbo/binarised", "reconstruction_nll/binarised", "kl/binarised", "mse"),
     paper="https://arxiv.org/abs/2011.10650",
     dataset="omniglot28",
-    epochs=40,
+    epochs=36,
     batch_size=128,
     learning_rate=2e-3,
     clipnorm=5.0,
     ema_decay=0.999,
-    importance_samples=100,
+    importance_samples=50,
 )

@@ -22,7 +22,7 @@ RECIPE = Recipe(
     metrics=("mse", "mae"),
     paper="https://arxiv.org/abs/2112.10752",
     dataset="cifar10",
-    epochs=14,
+    epochs=10,
     batch_size=64,
     learning_rate=2e-3,
 )
