@@ -175,6 +175,25 @@ def test_temperature_scales_the_code(model) -> None:
 # --- DRAW --------------------------------------------------------------------------
 
 
+def test_what_is_read_is_the_image_and_what_the_canvas_lacks_of_it(
+    draw, x, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equation 3: the canvas goes through a sigmoid before it is compared."""
+    seen, step = [], draw.encoder.step
+
+    def watched(images, missing, *state):
+        seen.append((np.asarray(images), np.asarray(missing)))
+        return step(images, missing, *state)
+
+    monkeypatch.setattr(draw.encoder, "step", watched)
+    z = np.asarray(draw.walk(x, noise=np.zeros((3, 3, 3), "float32"))["z"])
+    blank = np.broadcast_to(np.asarray(draw.decoder.blank), x.shape)
+    canvases = [blank, *map(np.asarray, draw.decoder.canvases(z))]
+    for (images, missing), canvas in zip(seen, canvases[:-1], strict=True):
+        np.testing.assert_array_equal(images, x)
+        np.testing.assert_allclose(missing, x - 1 / (1 + np.exp(-canvas)), atol=1e-5)
+
+
 def test_the_last_step_is_the_image(draw, x) -> None:
     steps = draw.generate_steps(2, seed=4)
     assert steps.shape == (2, 3, 8, 8, 1)
