@@ -19,5 +19,5 @@ RECIPE = Recipe(
     learning_rate=2e-3,
     clipnorm=5.0,
     ema_decay=0.999,
-    importance_samples=100,
+    importance_samples=50,
 )
