@@ -36,15 +36,16 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "mnist": (
         "MNIST, other networks",
         (
-            *("mse", "denoising_mse", "iwae_nll/binarised", "active_units"),
-            *("frechet", "frechet/gmm", "linear_probe", "linear_probe/100"),
+            *("mse", "denoising_mse", "elbo/binarised", "iwae_nll/binarised"),
+            *("active_units", "frechet", "frechet/gmm"),
+            *("linear_probe", "linear_probe/100"),
         ),
     ),
     "fashion_mnist": (
         "Fashion-MNIST",
         (
-            *("mse", "ssim", "elbo", "active_units"),
-            *("codebook_perplexity", "frechet", "frechet/gmm"),
+            *("mse", "ssim", "elbo", "elbo/binarised", "iwae_nll/binarised"),
+            *("active_units", "codebook_perplexity", "frechet", "frechet/gmm"),
             *("frechet/autoregressive", "linear_probe"),
         ),
     ),
@@ -62,7 +63,10 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             *("dci_disentanglement", "dci_completeness", "factor_vae_score"),
         ),
     ),
-    "omniglot28": ("Omniglot", ("mse", "ssim", "elbo/binarised", "kl/binarised")),
+    "omniglot28": (
+        "Omniglot",
+        ("mse", "ssim", "elbo/binarised", "iwae_nll/binarised", "kl/binarised"),
+    ),
     "frey_faces": ("Frey faces", ("mse", "ssim", "elbo", "kl")),
 }
 OTHER_COLUMNS = (
