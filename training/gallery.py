@@ -51,7 +51,7 @@ TITLES = {
     "scatter": f"Codes of MNIST's test split ({PLANE})",
     "deep_samples": f"Samples from the prior ({DEEP})",
     "levels": f"What each level of latents adds ({DEEP})",
-    "resampled": f"The first levels of a 3 are kept, the rest drawn ({DEEP})",
+    "resampled": f"First levels of a 3 kept, the rest drawn ({DEEP})",
     "drawing": f"Six samples as they are drawn ({WRITER})",
     "kl": f"What each code unit knows of an image ({WIDE})",
 }
@@ -106,9 +106,10 @@ def counted(levels: int) -> str:
 
 def write_drawing(path: Path) -> None:
     """Write samples as they are drawn, one frame per step."""
-    canvases = hub.load(WRITER).generate_steps(ROWS * ROWS, SEED)
+    canvases = hub.load(WRITER).generate_steps(ROWS, SEED)
     frames = [
-        images.grid_image(canvases[:, step], ROWS) for step in range(canvases.shape[1])
+        images.grid_image(canvases[:, step], ROWS, scale=2)
+        for step in range(canvases.shape[1])
     ]
     images.write_animation(path, np.stack(frames))
     click.echo(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
