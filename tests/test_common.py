@@ -16,7 +16,7 @@ from tests import checks
 from tests.draws import chosen, exhaustive, parent_of, turn_of
 
 FAMILIES = aezoo.list_families()
-# Deterministic; with a likelihood, discrete codes, labels, attention, a chain of latents.
+# Deterministic; with a likelihood, discrete codes, labels, attention, chained latents.
 KINDS = {"dense_ae", "conv_vae", "vq_vae", "conditional_vae", "masked_ae", "draw"}
 
 

@@ -25,4 +25,5 @@ RECIPE = Recipe(
     epochs=10,
     batch_size=64,
     learning_rate=2e-3,
+    importance_samples=0,
 )

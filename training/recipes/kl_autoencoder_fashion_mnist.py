@@ -27,4 +27,5 @@ RECIPE = Recipe(
     epochs=16,
     batch_size=64,
     learning_rate=2e-3,
+    importance_samples=0,
 )
