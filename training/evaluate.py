@@ -13,6 +13,7 @@ if a figure is outside its tolerance; `--sample` draws some of them, by `--seed`
 
 import dataclasses
 import functools
+import math
 import os
 import random
 import time
@@ -149,6 +150,7 @@ def _baselines(
         entry.latent_dim
         for entry in entries
         if len(entry.latent_shape) == 1
+        and entry.latent_dim < math.prod(shape)
         and family_class(entry.family).CODES == "continuous"
     }
     makers: dict[str, Callable[[], baselines.Baseline]] = {

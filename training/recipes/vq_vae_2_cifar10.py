@@ -4,6 +4,9 @@
 
 In 64 bottom codes of 147 and 16 top codes of 147 an image takes 575.98 bits; the 64
 codes of 512 of `vq_vae_cifar10` take 576.
+
+Measured: 1,902 s on 2 CPU cores (AMD EPYC).
+Test split: mse 0.003214.
 """
 
 from training.recipe import Recipe
