@@ -8,8 +8,13 @@ import pytest
 from aezoo.registry import family_class, list_families
 
 exhaustive = pytest.mark.exhaustive
-# Families that are another one with other defaults, but no subclass of it.
-OTHER_DEFAULTS = {"resnet_ae": "conv_ae", "resnet_vae": "conv_vae"}
+# Families that are no subclass of another one, but have all its code beside defaults
+# and networks.
+TWINS = {
+    "resnet_ae": "conv_ae",
+    "resnet_vae": "conv_vae",
+    "hierarchical_vae": "draw",
+}
 
 
 def this_week() -> int:
@@ -46,8 +51,8 @@ def families() -> list:
 
 def parent_of(family: str) -> str | None:
     """The family that a family derives from, or has all its code from, or None."""
-    if family in OTHER_DEFAULTS:
-        return OTHER_DEFAULTS[family]
+    if family in TWINS:
+        return TWINS[family]
     bases = family_class(family).__mro__[1:]
     names = [vars(base).get("family") for base in bases]
     return next((name for name in names if name in list_families()), None)

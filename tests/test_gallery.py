@@ -23,24 +23,29 @@ def draw(out: Path, *arguments: str) -> Result:
     return CliRunner().invoke(gallery.main, ["--out", str(out), *arguments])
 
 
+@pytest.fixture(scope="module")
+def _chains(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    models = {
+        "WRITER": aezoo.create("draw", steps=16, encoder_units=8, decoder_units=8),
+        "DEEP": aezoo.create("hierarchical_vae", **TINY_HIERARCHY),
+    }
+    folders = {}
+    for constant, model in models.items():
+        folders[constant] = str(tmp_path_factory.mktemp(constant) / "model")
+        aezoo.save(model, folders[constant])
+    return folders
+
+
 @pytest.fixture
 def _no_dataset(
-    tiny_zoo: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path_factory: pytest.TempPathFactory,
+    tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch, _chains: dict[str, str]
 ) -> None:
     def load_dataset(*_: Any) -> None:
         raise DatasetError("MNIST is not prepared.")
 
     monkeypatch.chdir(tiny_zoo)  # no runs/ here
-    models = {
-        "WRITER": aezoo.create("draw", steps=16, encoder_units=8, decoder_units=8),
-        "DEEP": aezoo.create("hierarchical_vae", **TINY_HIERARCHY),
-    }
-    for constant, model in models.items():
-        folder = tmp_path_factory.mktemp(constant) / "model"
-        aezoo.save(model, folder)
-        monkeypatch.setattr(gallery, constant, str(folder))
+    for constant, folder in _chains.items():
+        monkeypatch.setattr(gallery, constant, folder)
     monkeypatch.setattr(gallery, "load_dataset", load_dataset)
 
 
