@@ -8,12 +8,16 @@ import pytest
 from aezoo.registry import family_class, list_families
 
 exhaustive = pytest.mark.exhaustive
-# Families that are no subclass of another one, but have all its code beside defaults
-# and networks.
+# Families that are no subclass of another one, but have its code beside defaults,
+# networks, quantiser or objective; each of these has tests of its own.
 TWINS = {
+    "dense_vae": "conv_vae",
+    "fsq": "vq_vae",
+    "hierarchical_vae": "draw",
+    "linear_ae": "dense_ae",
     "resnet_ae": "conv_ae",
     "resnet_vae": "conv_vae",
-    "hierarchical_vae": "draw",
+    "semi_supervised_vae": "conditional_vae",
 }
 
 

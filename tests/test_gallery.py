@@ -11,6 +11,7 @@ import aezoo
 from aezoo.datasets import DatasetError
 from training import gallery
 
+pytestmark = pytest.mark.xdist_group("gallery")  # what the models are made for once
 TINY_HIERARCHY = {
     "blocks": ((1, 1), (7, 2)),
     "width": 8,
