@@ -57,7 +57,7 @@ def cases(listed) -> list:
 
 
 def families() -> list:
-    """One case per family; three of the kinds have their turn, all else is exhaustive."""
+    """One case per family; three kinds have their turn, all else is exhaustive."""
     return chosen(FAMILIES, turn_of(KINDS, at_most=3))
 
 
