@@ -29,7 +29,7 @@ def stands_for_others(family: str) -> bool:
 
 
 OTHERS = [family for family in FAMILIES if not stands_for_others(family)]
-IN_TURN = turn_of(OTHERS, at_most=3)
+IN_TURN = turn_of(OTHERS, at_most=1 if checks.BACKEND == "jax" else 3)
 
 
 def is_checked_elsewhere(family: str, check) -> bool:
@@ -142,6 +142,7 @@ REFUSED = {
     ("kl_autoencoder", "binarize"),
     ("semi_supervised_vae", "gaussian_optimal"),
     ("semi_supervised_vae", "laplace_optimal"),
+    ("vae_gan", "no_discriminator"),
 }
 
 

@@ -140,7 +140,7 @@ def test_extractors_take_a_dtype(images, policy) -> None:
     assert np.isfinite(features).all()
 
 
-@pytest.mark.parametrize("family", in_turn(aezoo.list_families(), 4))
+@pytest.mark.parametrize("family", in_turn(aezoo.list_families(), 2))
 def test_every_family_gives_features(family, rng) -> None:
     cls = aezoo.registry.family_class(family)
     model = aezoo.create(family, **cls.TINY_CONFIG)
