@@ -101,7 +101,7 @@ class Subject:
     load: Callable[[], Autoencoder]
     find_metrics: Callable[[], tuple[str, ...]]
     stated: Mapping[str, Metric]
-    importance_samples: int = 500
+    importance_samples: int = Settings.importance_samples
 
     @property
     def title(self) -> str:

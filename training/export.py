@@ -66,8 +66,7 @@ def export(
     # A fresh copy has no optimiser, whose moments would treble the file.
     copy = hub.create(recipe.family, **{**model.config, "name": name})
     copy.set_weights(model.get_weights())
-    weights = folder / f"{name}.weights.h5"
-
+    files = write_files(name, copy, folder)
     entry = {
         "family": recipe.family,
         "config": copy.config,
@@ -83,7 +82,7 @@ def export(
         "seed": recipe.seed,
         "recipe": f"training/recipes/{name}.py",
         "training": dict(training),
-        **write_files(name, copy, folder),
+        **files,
         "metrics": {
             key: {metric: value.to_dict() for metric, value in values.items()}
             for key, values in metrics.items()
@@ -93,7 +92,7 @@ def export(
         document["models"][name] = entry
         document["models"] = dict(sorted(document["models"].items()))
     parsed = manifest.parse_entry(name, entry)
-    hub.load_entry(parsed, weights)
+    hub.load_entry(parsed, folder / parsed.weights.file)
     return parsed
 
 

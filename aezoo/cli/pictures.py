@@ -120,26 +120,24 @@ def sample(
         raise UnsupportedOperationError(
             f"{name!r} has no sampler {sampler!r}. It has: {has or 'none'}."
         )
+    options: dict[str, Any] = {}
+    if temperature is not None:
+        options["temperature"] = temperature
     if steps:
         if labels is not None:
             raise click.UsageError("--steps draws from a prior that knows no classes.")
-        given = {} if temperature is None else {"temperature": temperature}
-        draw_steps(known, number, sampler, seed, output, **given)
+        draw_steps(known, number, sampler, seed, output, **options)
         return
-    check_output(output)
-    model = load_model(known)
-    options: dict[str, Any] = {"sampler": sampler}
     if labels is not None:
         options["labels"] = [labels[i % len(labels)] for i in range(number)]
-    if temperature is not None:
-        options["temperature"] = temperature
-    unknown = [k for k in options if k not in signature(model.sample).parameters]
-    if unknown:
+    check_output(output)
+    model = load_model(known)
+    if not options.keys() <= signature(model.sample).parameters.keys():
         raise UnsupportedOperationError(
             f"Models of the family {known.family!r} cannot sample with "
-            f"`--{unknown[0]}`. `aezoo sample --help` says which can."
+            "`--temperature`: it is for those with a chain of latents, such as 'draw'."
         )
-    write_grid(output, model.sample(number, seed, **options))
+    write_grid(output, model.sample(number, seed, sampler=sampler, **options))
     source = "prior" if sampler == "prior" else f"sampler {sampler}"
     click.echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
 
