@@ -97,6 +97,16 @@ class Adam(keras.optimizers.Adam):
         ):
             average.assign(momentum * average + (1.0 - momentum) * variable)
 
+    def _overwrite_model_variables_with_average_value(
+        self, trainable_variables: Sequence[keras.Variable]
+    ) -> None:
+        # Copies: on JAX both would share a buffer, which the next `fit` donates twice.
+        for variable, average in zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        ):
+            if average is not None:
+                variable.assign(average)
+
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {

@@ -11,7 +11,6 @@ gradients and Adam as plain functions of arrays. Prints Markdown.
 """
 
 import argparse
-import dataclasses
 import json
 import resource
 import statistics
@@ -56,9 +55,6 @@ def compiled_model(name: str, mixed_precision: str | None) -> tuple[Any, int]:
         if name in list_families()
         else load_recipe(name)
     )
-    # At the end of `fit` on JAX, Keras's averaged weights become the weights without a
-    # copy, and the next `fit` fails as it donates both.
-    recipe = dataclasses.replace(recipe, ema_decay=None)
     model = hub.create(recipe.family, **recipe.config, dtype=mixed_precision)
     model.compile(make_optimizer(recipe, 1000))
     return model, recipe.batch_size

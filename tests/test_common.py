@@ -8,6 +8,7 @@ within some weeks all have theirs. `make test-all` checks everything of everyone
 import itertools
 import os
 
+import numpy as np
 import pytest
 
 import aezoo
@@ -169,6 +170,17 @@ def variants() -> list:
         seen |= set() if marks else {name}
         cases.append(pytest.param(family, config, id=f"{family}-{name}", marks=marks))
     return cases
+
+
+def test_a_model_of_averaged_weights_is_fitted_once_more() -> None:
+    """On JAX, averages that share buffers with weights cannot be trained on."""
+    model = aezoo.create("dense_ae", **family_class("dense_ae").TINY_CONFIG)
+    model.compile(aezoo.optimizers.Adam(use_ema=True, ema_momentum=0.9))
+    x = np.random.default_rng(0).random((8, *model.input_shape), "float32")
+    first, second = (
+        model.fit(x, epochs=5, verbose=0).history["loss"][-1] for _ in range(2)
+    )
+    assert second < first
 
 
 def test_there_are_families_and_checks_to_run() -> None:
