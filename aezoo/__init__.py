@@ -5,19 +5,19 @@
 
 from typing import TYPE_CHECKING, Any
 
-from aezoo import keras_hook
+from aezoo.utils import keras_hook
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "create": "hub",
-    "download": "cache",
+    "create": "store.load",
+    "download": "store.cache",
     "list_families": "registry",
     "describe": "manifest",
     "list_models": "manifest",
-    "load": "hub",
-    "push_to_hub": "publishing",
-    "save": "folder",
+    "load": "store.load",
+    "push_to_hub": "store.publish",
+    "save": "store.folder",
     "fit_sampler": "samplers",
     "encode_to_parquet": "features.streaming",
     "feature_extractor": "features",
@@ -26,21 +26,22 @@ _MODULE_OF = {
     "enable_lora": "features",
     "layerwise_learning_rates": "features",
     "evaluate": "evaluation",
-    "leaderboard": "ranking",
-    "rejection_sample": "rejection",
-    "verify": "verification",
+    "leaderboard": "evaluation.leaderboard",
+    "rejection_sample": "features.rejection",
+    "verify": "store.verify",
 }
-_MODULES = (
-    "datasets",
-    "digits",
-    "distributions",
-    "errors",
-    "evaluation",
-    "losses",
-    "optimizers",
-    "plots",
-    "samplers",
-)
+# Public modules, by the room that they live in.
+_MODULES = {
+    "datasets": "data.datasets",
+    "digits": "data.digits",
+    "distributions": "nn.distributions",
+    "errors": "errors",
+    "evaluation": "evaluation",
+    "losses": "nn.losses",
+    "optimizers": "nn.optimizers",
+    "plots": "evaluation.plots",
+    "samplers": "samplers",
+}
 
 __all__ = [
     "__version__",
@@ -75,19 +76,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from aezoo import (
-        datasets,
-        digits,
-        distributions,
-        errors,
-        evaluation,
-        losses,
-        optimizers,
-        plots,
-        samplers,
-    )
-    from aezoo.cache import download
-    from aezoo.evaluation import evaluate
+    from aezoo import errors, evaluation, samplers
+    from aezoo.data import datasets, digits
+    from aezoo.evaluation import evaluate, plots
+    from aezoo.evaluation.leaderboard import leaderboard
     from aezoo.features import (
         enable_lora,
         feature_extractor,
@@ -95,23 +87,24 @@ if TYPE_CHECKING:
         freeze_until,
         layerwise_learning_rates,
     )
+    from aezoo.features.rejection import rejection_sample
     from aezoo.features.streaming import encode_to_parquet
-    from aezoo.folder import save
-    from aezoo.hub import create, load
     from aezoo.manifest import describe, list_models
-    from aezoo.publishing import push_to_hub
-    from aezoo.ranking import leaderboard
+    from aezoo.nn import distributions, losses, optimizers
     from aezoo.registry import list_families
-    from aezoo.rejection import rejection_sample
     from aezoo.samplers import fit_sampler
-    from aezoo.verification import verify
+    from aezoo.store.cache import download
+    from aezoo.store.folder import save
+    from aezoo.store.load import create, load
+    from aezoo.store.publish import push_to_hub
+    from aezoo.store.verify import verify
 
 
 def __getattr__(name: str) -> Any:
     import importlib
 
     if name in _MODULES:
-        value = importlib.import_module(f"aezoo.{name}")
+        value = importlib.import_module(f"aezoo.{_MODULES[name]}")
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"aezoo.{_MODULE_OF[name]}"), name)
     else:

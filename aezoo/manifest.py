@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from aezoo.errors import ManifestError, UnknownModelError
-from aezoo.registry import did_you_mean
+from aezoo.utils.text import did_you_mean
 
 SCHEMA_VERSION = 1
 PACKAGE = Path(__file__).parent
@@ -146,7 +146,7 @@ class ExtractorEntry:
 
     Attributes:
         name: Name, as in the metric `frechet/<name>`.
-        config: Arguments of `aezoo.extractors.Classifier`.
+        config: Arguments of `aezoo.features.classifiers.Classifier`.
         input_shape: Image shape `(height, width, channels)`.
         num_classes: Classes that it was trained to tell apart.
         feature_dim: Number of features.

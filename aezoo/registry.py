@@ -1,16 +1,16 @@
 """Families by name. Imports neither TensorFlow nor Keras until one is asked for."""
 
-import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from aezoo.errors import UnknownModelError
+from aezoo.utils.text import did_you_mean
 
 if TYPE_CHECKING:
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
 
 _FAMILIES: dict[str, type["Autoencoder"]] = {}
 _MODELS_FOLDER = Path(__file__).parent / "models"
@@ -41,7 +41,8 @@ def register_family(name: str) -> Callable[[_Class], _Class]:
 def list_families() -> list[str]:
     """Names of all families, sorted. Needs no import of TensorFlow or Keras."""
     modules = pkgutil.iter_modules([str(_MODELS_FOLDER)])
-    return sorted(m.name for m in modules if not m.name.startswith("_"))
+    names = (module.name for module in modules)
+    return sorted(n for n in names if n != "autoencoder" and not n.startswith("_"))
 
 
 def family_class(name: str) -> type["Autoencoder"]:
@@ -62,9 +63,3 @@ def family_class(name: str) -> type["Autoencoder"]:
             )
         importlib.import_module(f"aezoo.models.{name}")
     return _FAMILIES[name]
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"` for the closest known name, or an empty string."""
-    matches = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f" Did you mean {matches[0]!r}?" if matches else ""

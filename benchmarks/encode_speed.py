@@ -66,9 +66,9 @@ def speeds(
     name: str, folder: Path, images: int, files: int, repeats: int
 ) -> dict[str, float]:
     """Images per second of each way: medians, taking turns, in this process."""
-    from aezoo.backend import compile_inference
+    from aezoo.data.streams import open_stream
     from aezoo.features.streaming import EncodingRun
-    from aezoo.streams import open_stream
+    from aezoo.nn.backend import compile_inference
 
     model = aezoo.load(name)
     shape = model.input_shape

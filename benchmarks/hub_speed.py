@@ -57,7 +57,7 @@ def time_loads(address: str, folder: str, cache: str, rounds: int) -> Any:
 
 def time_hashing(size: int, rounds: int) -> Any:
     """Seconds for the hash of a file that the operating system has in memory."""
-    from aezoo.files import sha256_of
+    from aezoo.utils.files import sha256_of
 
     seconds = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -75,8 +75,8 @@ def time_downloads(who: str, repo_ids: list[str]) -> Any:
     from huggingface_hub import hf_hub_download
 
     import aezoo
-    import aezoo.cache
-    import aezoo.folder  # imports Keras, before the clock starts
+    import aezoo.store.cache
+    import aezoo.store.folder  # imports Keras, before the clock starts
 
     def bare(repo_id: str) -> None:
         for filename in FILES:

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", help="models of discrete codes")
     args = parser.parse_args()
     import aezoo
-    from aezoo.datasets import load_dataset
+    from aezoo.data.datasets import load_dataset
 
     rows = []
     for name in args.names:

@@ -60,7 +60,7 @@ def run_fit(
     import keras
 
     import aezoo
-    from aezoo.optimizers import Adam
+    from aezoo.nn.optimizers import Adam
 
     marks = []
 

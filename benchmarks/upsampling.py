@@ -51,7 +51,7 @@ def build(method: str) -> Any:
 
 def energies(images: np.ndarray) -> dict[str, float]:
     """Checkerboard energy of the interior at the decoder's two periods."""
-    from aezoo.evaluation.checkerboard import checkerboard_energy
+    from aezoo.evaluation.metrics.checkerboard import checkerboard_energy
 
     interior = images[:, BORDER:-BORDER, BORDER:-BORDER]
     return {str(s): checkerboard_energy(interior, s) for s in (2, 4)}
@@ -61,8 +61,8 @@ def measure(method: str, images: int, epochs: int) -> dict[str, Any]:
     """Energies before and after training, and images per second, in this process."""
     import keras
 
-    from aezoo.datasets import load_dataset
-    from aezoo.optimizers import Adam
+    from aezoo.data.datasets import load_dataset
+    from aezoo.nn.optimizers import Adam
 
     marks = []
 

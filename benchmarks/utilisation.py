@@ -45,8 +45,8 @@ def median_seconds(run: Callable[[], Any], repeats: int) -> float:
 
 def compiled_model(name: str, mixed_precision: str | None) -> tuple[Any, int]:
     """A model as its recipe trains it, and images per step."""
-    from aezoo import hub
     from aezoo.registry import list_families
+    from aezoo.store import load as hub
     from training.recipe import Recipe, load_recipe
     from training.train import make_optimizer
 
@@ -280,7 +280,7 @@ def main() -> None:
         figures = measure(name, args.mixed_precision, args.steps, args.repeats)
         print(json.dumps(figures))
         return
-    from aezoo.backend import BACKEND
+    from aezoo.nn.backend import BACKEND
 
     precision = args.mixed_precision or "float32"
     print(f"## Utilisation, {BACKEND}, {precision}\n")

@@ -24,13 +24,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from aezoo import hub
-from aezoo.backend import BACKEND
 from aezoo.errors import ManifestError, UnsupportedOperationError
 from aezoo.evaluation.definition import has_likelihood
-from aezoo.files import sha256_of
 from aezoo.manifest import WeightsEntry, parse_entry
-from aezoo.models._base import Autoencoder
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.backend import BACKEND
+from aezoo.store import load as hub
+from aezoo.utils.files import sha256_of
 
 Config = dict[str, Any]
 Family = type[Autoencoder]

@@ -56,7 +56,7 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
     """Real MNIST images `(train, test)`, uint8; skips where it is not prepared."""
     if not (DATASETS / "mnist").is_dir():
         pytest.skip(f"needs the MNIST dataset in {DATASETS}")
-    from aezoo.datasets import load_dataset
+    from aezoo.data.datasets import load_dataset
 
     train, test = load_dataset("mnist", "train"), load_dataset("mnist", "test")
     return train.images, test.images

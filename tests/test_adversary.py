@@ -7,7 +7,7 @@ from keras import ops
 
 import aezoo
 from aezoo.models.factor_vae import exchange_units
-from aezoo.optimizers import OptimizerPair
+from aezoo.nn.optimizers import OptimizerPair
 
 TINY = {"input_shape": (8, 8, 1), "filters": (4, 6), "hidden_units": (8,)}
 

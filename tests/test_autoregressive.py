@@ -11,11 +11,10 @@ import pytest
 
 import aezoo
 from aezoo import registry
-from aezoo.distributions import Categorical
 from aezoo.errors import UnsupportedOperationError
-from aezoo.files import sha256_of
 from aezoo.manifest import BundledFile
-from aezoo.models._base import Autoencoder
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.distributions import Categorical
 from aezoo.samplers import (
     AutoregressiveSampler,
     Samplers,
@@ -24,6 +23,7 @@ from aezoo.samplers import (
     write_sampler,
 )
 from aezoo.samplers.autoregressive import IMPOSSIBLE, TransformerNetwork
+from aezoo.utils.files import sha256_of
 from tests.draws import exhaustive
 
 DISCRETE = ("vq_vae", "vq_vae_2", "fsq", "categorical_vae")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo.backend import BACKEND
+from aezoo.nn.backend import BACKEND
 from tests.draws import turn_of
 
 ROOT = Path(__file__).parent.parent
@@ -21,7 +21,7 @@ SCRIPT = """
     from pathlib import Path
     import keras, numpy as np
     import aezoo
-    from aezoo.distributions import IndexedNoise
+    from aezoo.nn.distributions import IndexedNoise
     from aezoo.evaluation import METRICS
     from aezoo.evaluation.definition import has_likelihood
 

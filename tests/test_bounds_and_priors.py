@@ -8,19 +8,19 @@ import scipy.stats
 from keras import ops
 
 import aezoo
-from aezoo.backend import BACKEND
-from aezoo.distributions import (
+from aezoo.models._flows import (
+    InverseAutoregressiveStep,
+    NormalizingFlow,
+    PlanarStep,
+)
+from aezoo.nn.backend import BACKEND
+from aezoo.nn.distributions import (
     GaussianUnderPrior,
     IndexedNoise,
     VonMisesFisher,
     bessel_ratio,
     gaussian_mixture_log_prob,
     log_bessel_scaled,
-)
-from aezoo.models._flows import (
-    InverseAutoregressiveStep,
-    NormalizingFlow,
-    PlanarStep,
 )
 
 TINY = {"input_shape": (8, 8, 1), "latent_dim": 3, "filters": (4, 6)}

@@ -18,8 +18,10 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.utils import WeakFileLock
 
 import aezoo
-from aezoo import cache, manifest, remote, sources
+from aezoo import manifest
 from aezoo.errors import HubError, UnknownModelError
+from aezoo.store import cache, remote
+from aezoo.store import reference as sources
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import NAMES, change_entry, publish_zoo
 
@@ -377,7 +379,7 @@ def test_weights_in_the_store_that_repositories_share(client, folder) -> None:
 
 
 def test_the_entry_names_the_file_that_marks_a_repository() -> None:
-    from aezoo.folder import ENTRY
+    from aezoo.store.folder import ENTRY
 
     assert cache.ENTRY == ENTRY
     assert sources.WEIGHTS.endswith(".weights.h5")

@@ -18,7 +18,7 @@ from PIL import Image
 
 import aezoo
 from aezoo import manifest
-from aezoo.card import RECONSTRUCTION, SAMPLES, model_card, pictures
+from aezoo.store.card import RECONSTRUCTION, SAMPLES, model_card, pictures
 from tests.hub_server import HubServer
 
 ADDRESS = "hf://org/name"
@@ -274,7 +274,7 @@ def test_a_card_names_the_fitted_samplers_and_their_hashes() -> None:
 def test_the_hubs_own_classes_accept_the_card_of_every_model() -> None:
     code = (
         "from aezoo import manifest\n"
-        "from aezoo.card import model_card\n"
+        "from aezoo.store.card import model_card\n"
         "for name, entry in manifest.entries().items():\n"
         "    model_card({'name': name, **entry.to_dict()}).validate()"
     )

@@ -8,12 +8,12 @@ import pytest
 from keras import ops
 
 import aezoo
-from aezoo.backend import BACKEND, without_initialisation
-from aezoo.distributions import IndexedNoise, standard_normal
 from aezoo.evaluation import evaluate
-from aezoo.losses import gaussian_kl
 from aezoo.models.draw import DRAW, GridAttention
 from aezoo.models.hierarchical_vae import SIZES, HierarchicalVAE
+from aezoo.nn.backend import BACKEND, without_initialisation
+from aezoo.nn.distributions import IndexedNoise, standard_normal
+from aezoo.nn.losses import gaussian_kl
 from tests.draws import exhaustive
 from tests.test_bounds_and_priors import assert_same_gradients, gradients_of
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aezoo.evaluation.checkerboard import checkerboard_energy
+from aezoo.evaluation.metrics.checkerboard import checkerboard_energy
 
 ROWS, COLUMNS = np.indices((16, 16))
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from aezoo import hub
-from aezoo.digits import draw_digits
+from aezoo.data.digits import draw_digits
+from aezoo.store import load as hub
 from training.checkpoints import (
     Duration,
     StoppedError,

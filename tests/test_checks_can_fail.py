@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from aezoo import losses
-from aezoo.distributions import DiagonalGaussian
 from aezoo.models.dense_ae import DenseAE
 from aezoo.models.dense_vae import DenseVAE
+from aezoo.nn import losses
+from aezoo.nn.distributions import DiagonalGaussian
 from tests import checks
 
 TINY = DenseAE.TINY_CONFIG

@@ -16,7 +16,7 @@ from PIL import Image
 
 import aezoo
 from aezoo.cli import main
-from aezoo.digits import draw_digits
+from aezoo.data.digits import draw_digits
 from tests.zoo_fixtures import NAMES, run_python
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise RuntimeError("a model was loaded")
 
-    monkeypatch.setattr("aezoo.hub.load", refuse)
+    monkeypatch.setattr("aezoo.store.load.load", refuse)
 
 
 # --- list and describe ------------------------------------------------------------
@@ -640,7 +640,7 @@ def test_damaged_weights(
     folder = tmp_path / "weights"
     shutil.copytree(tiny_zoo / "weights", folder)
     (folder / f"{CONV_VAE}.weights.h5").write_bytes(b"damaged")
-    monkeypatch.setattr("aezoo.hub.WEIGHTS_FOLDER", folder)
+    monkeypatch.setattr("aezoo.store.load.WEIGHTS_FOLDER", folder)
     told = fail("sample", CONV_VAE, "-o", tmp_path / "out.png")
     assert "does not match its hash" in told
 
@@ -660,7 +660,7 @@ def test_errors_on_the_way_end_as_one_line(
     def break_down(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr("aezoo.images.write_image", break_down)
+    monkeypatch.setattr("aezoo.modalities.image.files.write_image", break_down)
     assert message in fail("sample", CONV_VAE, "-n", 1, "-o", tmp_path / "out.png")
 
 
@@ -670,7 +670,7 @@ def test_bugs_keep_their_traceback(
     def break_down(*_: Any) -> None:
         raise KeyError("bug")
 
-    monkeypatch.setattr("aezoo.images.write_image", break_down)
+    monkeypatch.setattr("aezoo.modalities.image.files.write_image", break_down)
     result = aezoo_command("sample", CONV_VAE, "-n", 1, "-o", tmp_path / "out.png")
     assert isinstance(result.exception, KeyError)
 
@@ -681,7 +681,7 @@ def test_interrupts_end_quietly(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aezoo.hub.load", interrupt)
+    monkeypatch.setattr("aezoo.store.load.load", interrupt)
     result = aezoo_command("sample", CONV_VAE, "-o", tmp_path / "out.png")
     assert result.exit_code == 1
     assert result.stderr.strip() == "Aborted!"
@@ -730,7 +730,7 @@ def test_stderr_comes_back_when_loading_fails(tiny_zoo: Path, tmp_path: Path) ->
     code = (
         "import aezoo.cli, types\n"
         "def load(name): raise ValueError('loading failed')\n"
-        "sys.modules['aezoo.hub'] = types.SimpleNamespace(load=load)\n"
+        "sys.modules['aezoo.store.load'] = types.SimpleNamespace(load=load)\n"
         f"main(['sample', {CONV_VAE!r}, '-o', {str(tmp_path / 'out.png')!r}])"
     )
     result = run_process(code, tiny_zoo)

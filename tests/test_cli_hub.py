@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import aezoo
-from aezoo import cache
 from aezoo.cli import main
-from aezoo.files import sha256_of
+from aezoo.store import cache
+from aezoo.utils.files import sha256_of
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import publish_zoo, run_python
 

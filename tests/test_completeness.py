@@ -7,7 +7,7 @@ import pytest
 
 import aezoo
 from aezoo import manifest, registry
-from aezoo.files import sha256_of
+from aezoo.utils.files import sha256_of
 from training.documents import GRID_DATASET, README, documents
 from training.evaluate import published_name, subjects
 from training.grid import OBJECTIVES

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo.corruption import CORRUPTIONS, apply_corruption
+from aezoo.modalities.image.corruption import CORRUPTIONS, apply_corruption
 
 IMAGES = np.random.default_rng(0).uniform(0.2, 0.8, (20, 30, 30, 1)).astype("float32")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo.datasets import Dataset, DatasetError, load_dataset, open_dataset
-from aezoo.digits import draw_digits
+from aezoo.data.datasets import Dataset, DatasetError, load_dataset, open_dataset
+from aezoo.data.digits import draw_digits
 from aezoo.errors import ImageFileError
-from aezoo.images import write_image
+from aezoo.modalities.image.files import write_image
 
 SHAPE = (28, 28, 1)
 

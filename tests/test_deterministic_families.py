@@ -15,10 +15,10 @@ import scipy.stats
 from keras import ops
 
 import aezoo
-from aezoo import losses
-from aezoo.distributions import IndexedNoise
-from aezoo.models._base import Autoencoder
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.masked_ae import from_patches, to_patches
+from aezoo.nn import losses
+from aezoo.nn.distributions import IndexedNoise
 
 TINY = {
     "input_shape": (8, 8, 1),

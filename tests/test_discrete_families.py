@@ -11,14 +11,14 @@ import scipy.stats
 from keras import ops
 
 import aezoo
-from aezoo.backend import jacobian_product
-from aezoo.distributions import Categorical, IndexedNoise, QuantizedCode
 from aezoo.evaluation import evaluate
-from aezoo.layers import ScalarQuantizer, VectorQuantizer
-from aezoo.losses import categorical_kl
 from aezoo.models.categorical_vae import CategoricalVAE
 from aezoo.models.fsq import FSQ
 from aezoo.models.vq_vae import VQVAE
+from aezoo.nn.backend import jacobian_product
+from aezoo.nn.distributions import Categorical, IndexedNoise, QuantizedCode
+from aezoo.nn.layers import ScalarQuantizer, VectorQuantizer
+from aezoo.nn.losses import categorical_kl
 from tests import checks
 
 VQ = VQVAE.TINY_CONFIG

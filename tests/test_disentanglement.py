@@ -7,8 +7,8 @@ import pytest
 
 import aezoo
 from aezoo import evaluation
-from aezoo.datasets import Dataset, DatasetError
-from aezoo.evaluation import disentanglement as d
+from aezoo.data.datasets import Dataset, DatasetError
+from aezoo.evaluation.metrics import disentanglement as d
 
 pytest.importorskip("sklearn")
 

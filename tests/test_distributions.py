@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
 
-from aezoo import distributions
-from aezoo.distributions import (
+from aezoo.nn import distributions
+from aezoo.nn.distributions import (
     Bernoulli,
     DiagonalGaussian,
     DiscretizedLogisticMixture,

@@ -10,13 +10,14 @@ from scipy import stats
 
 import aezoo
 import aezoo.registry
-from aezoo.datasets import Dataset, DatasetError
+from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.errors import (
     MissingDependencyError,
     UnknownModelError,
     UnsupportedOperationError,
 )
-from aezoo.evaluation import METRICS, context, evaluate, likelihood, list_metrics
+from aezoo.evaluation import METRICS, context, evaluate, list_metrics
+from aezoo.evaluation.metrics import likelihood
 from aezoo.samplers import KINDS
 
 

@@ -17,17 +17,17 @@ import pytest
 from click.testing import CliRunner
 
 import aezoo
-from aezoo import extractors, hub, manifest
-from aezoo.backend import BACKEND
-from aezoo.datasets import Dataset, load_dataset
-from aezoo.digits import draw_digits
+from aezoo import manifest
+from aezoo.data.datasets import Dataset, load_dataset
+from aezoo.data.digits import draw_digits
 from aezoo.errors import (
     ChecksumError,
     ManifestError,
     MissingDependencyError,
     UnknownModelError,
 )
-from aezoo.extractors import (
+from aezoo.features import classifiers as extractors
+from aezoo.features.classifiers import (
     Classifier,
     default_extractor,
     extractor_deviation,
@@ -36,7 +36,9 @@ from aezoo.extractors import (
     load_classifier,
     load_extractor,
 )
-from aezoo.files import sha256_of
+from aezoo.nn.backend import BACKEND
+from aezoo.store import load as hub
+from aezoo.utils.files import sha256_of
 from training.export import export as export_model
 from training.extractors import (
     RECIPES,

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from aezoo.errors import ChecksumError, ManifestError, UnsafeFileError
-from aezoo.files import atomic_path, check_hdf5, path_inside, sha256_of, verify_sha256
+from aezoo.utils.files import (
+    atomic_path,
+    check_hdf5,
+    path_inside,
+    sha256_of,
+    verify_sha256,
+)
 
 
 def test_atomic_path_replaces_only_when_complete(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import aezoo
 from aezoo import registry
 from aezoo.errors import UnknownLayerError, UnsupportedOperationError
 from aezoo.features import FeatureExtractor
-from aezoo.optimizers import LayerwiseOptimizer
+from aezoo.nn.optimizers import LayerwiseOptimizer
 
 SHAPE = (8, 8, 3)
 

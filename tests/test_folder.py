@@ -17,16 +17,19 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo import backend, folder, hub, registry
+from aezoo import registry
 from aezoo.errors import (
     ChecksumError,
     ManifestError,
     UnknownModelError,
     UnsafeFileError,
 )
-from aezoo.files import sha256_of
 from aezoo.manifest import DataInfo, Metric
-from aezoo.models._base import Autoencoder
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn import backend
+from aezoo.store import folder
+from aezoo.store import load as hub
+from aezoo.utils.files import sha256_of
 from tests.draws import families
 
 FILES = ["README.md", "aezoo.json", "config.json", "golden.npz", "metadata.json"]

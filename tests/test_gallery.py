@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import aezoo
-from aezoo.datasets import DatasetError
+from aezoo.data.datasets import DatasetError
 from training import gallery
 
 pytestmark = pytest.mark.xdist_group("gallery")  # what the models are made for once

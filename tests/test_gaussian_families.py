@@ -7,12 +7,12 @@ import scipy.stats
 from keras import ops
 
 import aezoo
-from aezoo import losses
-from aezoo.backend import jacobian_product
-from aezoo.distributions import IndexedNoise
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation import list_metrics
-from aezoo.evaluation.reconstruction import multi_scale_ssim
+from aezoo.evaluation.metrics.reconstruction import multi_scale_ssim
+from aezoo.nn import losses
+from aezoo.nn.backend import jacobian_product
+from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import family_class
 from tests import checks
 

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo import hub, manifest
-from aezoo.backend import BACKEND
-from aezoo.digits import draw_digits
+from aezoo import manifest
+from aezoo.data.digits import draw_digits
 from aezoo.errors import ManifestError
-from aezoo.files import verify_sha256
-from aezoo.golden import (
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.backend import BACKEND
+from aezoo.store import load as hub
+from aezoo.store.golden import (
     TOLERANCE,
     golden_deviation,
     golden_inputs,
     golden_tensors,
 )
-from aezoo.models._base import Autoencoder
+from aezoo.utils.files import verify_sha256
 
 ENTRIES = manifest.entries()
 

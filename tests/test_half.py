@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo import hub, manifest
+from aezoo import manifest
 from aezoo.errors import ManifestError
 from aezoo.models.dense_vae import DenseVAE
+from aezoo.store import load as hub
 from training.half import halve_file, is_half, round_weights
 from training.halve import halve
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo import hub, manifest
+from aezoo import manifest
 from aezoo.errors import ChecksumError, ManifestError, UnknownModelError
-from aezoo.files import sha256_of
+from aezoo.store import load as hub
+from aezoo.utils.files import sha256_of
 from tests import zoo_fixtures
 
 NAME = "conv_vae_mnist_z16"

@@ -29,11 +29,12 @@ import pytest
 pytest.importorskip("huggingface_hub")
 
 import aezoo
-from aezoo import errors, remote
+from aezoo import errors
 from aezoo.errors import ChecksumError, HubError
-from aezoo.hub import load_folder
-from aezoo.publishing import Target, push_folder
-from aezoo.remote import Place
+from aezoo.store import remote
+from aezoo.store.load import load_folder
+from aezoo.store.publish import Target, push_folder
+from aezoo.store.remote import Place
 from tests.hub_server import HubServer
 
 REPO, ENTRY, WEIGHTS = "org/tiny", "aezoo.json", "model.weights.h5"
@@ -44,9 +45,9 @@ NAMESPACE = ("unshare", "-rm", "sh", "-ec")
 FIRST_WAIT = remote.FIRST_WAIT if "REAL_WAITS" in os.environ else 0.05
 CHILD = """
 import json, sys
-from aezoo import remote
+from aezoo.store import remote
 from aezoo.errors import AezooError
-from aezoo.remote import Place, fetch
+from aezoo.store.remote import Place, fetch
 repo, filename, options, sha256, remote.FIRST_WAIT = json.loads(sys.argv[1])
 try:
     result = {"path": str(fetch(Place(repo, **options), filename, sha256))}

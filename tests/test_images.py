@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aezoo import images
-from aezoo.digits import draw_digits
+from aezoo.data.digits import draw_digits
 from aezoo.errors import ImageFileError
-from aezoo.images import (
+from aezoo.modalities.image import files as images
+from aezoo.modalities.image.files import (
     OUTPUT_SUFFIXES,
     check_output,
     grid_image,
@@ -20,7 +20,7 @@ from aezoo.images import (
     write_animation,
     write_image,
 )
-from aezoo.tiling import tile
+from aezoo.modalities.image.tiling import tile
 
 GREY = (28, 28, 1)
 RGB = (28, 28, 3)

@@ -34,7 +34,7 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess:
             for imports in (
                 "import aezoo, tensorflow",
                 "import aezoo; aezoo.losses",
-                "import aezoo.backend, aezoo",
+                "import aezoo.nn.backend, aezoo",
                 "from importlib.util import find_spec; import aezoo; "
                 "find_spec('keras')",
             )
@@ -42,7 +42,7 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess:
     ],
 )
 def test_families_are_registered_with_keras(imports: str) -> None:
-    if imports.endswith("aezoo.backend, aezoo"):
+    if imports.endswith("aezoo.nn.backend, aezoo"):
         imports += "; aezoo.create"  # a module of aezoo alone registers nothing
     result = run(f"{imports}\n{KNOWN}")
     assert "aezoo.models.conv_vae.ConvVAE" in result.stdout, result.stderr

@@ -5,10 +5,10 @@ import pytest
 from keras import ops
 
 from aezoo.evaluation import evaluate
-from aezoo.extractors import load_extractor
-from aezoo.losses import perceptual_error
+from aezoo.features.classifiers import load_extractor
+from aezoo.modalities.image.tiling import apply_in_tiles
 from aezoo.models.kl_autoencoder import KLAutoencoder, PatchDiscriminator
-from aezoo.tiling import apply_in_tiles
+from aezoo.nn.losses import perceptual_error
 from tests import checks
 
 CONFIG = KLAutoencoder.TINY_CONFIG

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import aezoo
-from aezoo.datasets import DatasetError
+from aezoo.data.datasets import DatasetError
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation import evaluate
 from aezoo.models.conditional_vae import ConditionalVAE

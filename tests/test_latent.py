@@ -8,7 +8,7 @@ from scipy import special, stats
 
 import aezoo
 from aezoo.evaluation import evaluate
-from aezoo.evaluation.latent import (
+from aezoo.evaluation.metrics.latent import (
     _codebook_usage,
     codebook_perplexity,
     codebook_usage,
@@ -57,7 +57,7 @@ def test_information_is_that_of_the_mixture_of_all_posteriors(vae, images) -> No
     report = evaluate(vae, images, metrics=names, seed=4)
     posterior = vae.posterior(images)
     mean, log_var = np.asarray(posterior.mean), np.asarray(posterior.log_var)
-    from aezoo.distributions import IndexedNoise
+    from aezoo.nn.distributions import IndexedNoise
 
     z = np.asarray(posterior.sample(IndexedNoise(4, 0)))
     per_unit = stats.norm.logpdf(

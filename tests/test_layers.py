@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from aezoo.layers import (
+from aezoo.nn.layers import (
     UPSAMPLING,
     ConvDecoder,
     ConvEncoder,

@@ -16,7 +16,7 @@ from aezoo.cli import main
 from aezoo.errors import ManifestError
 from aezoo.evaluation import METRICS
 from aezoo.evaluation.definition import find_metric
-from aezoo.ranking import DEFAULT_METRICS, heading, measured_datasets
+from aezoo.evaluation.leaderboard import DEFAULT_METRICS, heading, measured_datasets
 from tests.zoo_fixtures import _tiny_zoo_folder  # noqa: F401
 
 FIGURES = {
@@ -66,7 +66,7 @@ def install(
     manifest.entries.cache_clear()
 
 
-def names(table: aezoo.ranking.Leaderboard) -> list[str]:
+def names(table: aezoo.evaluation.leaderboard.Leaderboard) -> list[str]:
     return [row.name for row in table.rows]
 
 
@@ -289,7 +289,8 @@ class TestCommand:
 
 def test_the_function_is_not_hidden_by_a_module() -> None:
     code = (
-        "import aezoo, aezoo.cli, aezoo.ranking, sys; aezoo.leaderboard();"
+        "import aezoo, aezoo.cli, aezoo.evaluation.leaderboard, sys;"
+        "aezoo.leaderboard();"
         "aezoo.leaderboard();"
         "heavy = {'tensorflow', 'keras', 'numpy', 'h5py', 'PIL', 'tabulate'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"

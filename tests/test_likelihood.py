@@ -7,8 +7,9 @@ import pytest
 from scipy import special, stats
 
 import aezoo
-from aezoo.evaluation import context, evaluate, likelihood
+from aezoo.evaluation import context, evaluate
 from aezoo.evaluation.context import Chunk, Evaluation, Settings
+from aezoo.evaluation.metrics import likelihood
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
 
-from aezoo import losses
-from aezoo.backend import jacobian_product
-from aezoo.evaluation.reconstruction import multi_scale_ssim
+from aezoo.evaluation.metrics.reconstruction import multi_scale_ssim
+from aezoo.nn import losses
+from aezoo.nn.backend import jacobian_product
 
 IMAGE = (4, 3, 2, 2)  # a batch of four
 finite = {"allow_nan": False, "allow_infinity": False, "width": 32}

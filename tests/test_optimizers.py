@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import aezoo
-from aezoo.optimizers import Adam, averaged_weights
+from aezoo.nn.optimizers import Adam, averaged_weights
 
 TINY = {
     "input_shape": (8, 8, 1),

@@ -7,7 +7,7 @@ import pytest
 import sklearn.decomposition
 
 import aezoo
-from aezoo.pca import principal_components
+from aezoo.nn.pca import principal_components
 
 SHAPE = (5, 6, 1)
 DIM = 4

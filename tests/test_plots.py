@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aezoo import plots
 from aezoo.errors import MissingDependencyError
-from aezoo.tiling import tile
+from aezoo.evaluation import plots
+from aezoo.modalities.image.tiling import tile
 
 
 class PlaneModel:

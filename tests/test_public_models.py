@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo.backend import BACKEND
 from aezoo.errors import AezooError, UnknownModelError, UnsupportedOperationError
+from aezoo.nn.backend import BACKEND
 
 SHAPE = (6, 8, 1)
 X = np.random.default_rng(0).random((4, *SHAPE), "float32")

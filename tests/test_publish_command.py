@@ -17,10 +17,11 @@ import pytest
 from click.testing import CliRunner
 
 import aezoo
-from aezoo import hub as loading
-from aezoo import manifest, remote
+from aezoo import manifest
 from aezoo.errors import ChecksumError, HubError, ManifestError, UnknownModelError
-from aezoo.publishing import Target
+from aezoo.store import load as loading
+from aezoo.store import remote
+from aezoo.store.publish import Target
 from tests.draws import in_turn
 from tests.hub_server import HubServer
 from training.publish import build_folder, main, publish
@@ -315,7 +316,7 @@ def test_files_that_are_not_the_manifests_are_not_published(hub, zoo, run) -> No
     with np.load(golden) as file:
         tensors = {**file, "codes": file["codes"] + 1.0}
     np.savez(golden, **tensors)
-    sha256 = aezoo.files.sha256_of(golden)
+    sha256 = aezoo.utils.files.sha256_of(golden)
     edit(zoo, golden={"file": golden.name, "sha256": sha256})
     with pytest.raises(
         ManifestError, match=r"not what the manifest promises.*\n.*\n.*"

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo import publishing, remote
 from aezoo.errors import HubError, ManifestError, UnsafeFileError
-from aezoo.folder import WRITTEN, write_card
 from aezoo.manifest import Metric
-from aezoo.publishing import Target, plan_push, push_folder
+from aezoo.store import publish as publishing
+from aezoo.store import remote
+from aezoo.store.folder import WRITTEN, write_card
+from aezoo.store.publish import Target, plan_push, push_folder
 from tests.hub_server import HubServer
 
 REPO, WEIGHTS = "org/my-vae", "model.weights.h5"
@@ -386,7 +387,7 @@ def test_a_killed_publish_is_completed_by_the_next(hub, target, folder: Path) ->
     hub.fault("/lfs/", method="PUT", delay=30)
     code = (
         "import sys\n"
-        "from aezoo.publishing import Target, push_folder\n"
+        "from aezoo.store.publish import Target, push_folder\n"
         "push_folder(sys.argv[1], Target('org/my-vae'))\n"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token}
@@ -484,7 +485,7 @@ def test_a_folder_that_does_not_hold_together_is_not_published(
     np.savez_compressed(folder / "golden.npz", **tensors)
     refuses(r"does not match", OSError)
     np.savez_compressed(folder / "golden.npz", **tensors)
-    entry["golden"]["sha256"] = aezoo.files.sha256_of(folder / "golden.npz")
+    entry["golden"]["sha256"] = aezoo.utils.files.sha256_of(folder / "golden.npz")
     (folder / "aezoo.json").write_text(json.dumps(entry))
     refuses(r"deviates from its golden codes by 1, tolerance 0.0001, so it is not")
     entry["golden"] = json.loads(whole["aezoo.json"])["golden"] | {"file": "x.npz"}
@@ -502,7 +503,7 @@ def test_a_folder_that_does_not_hold_together_is_not_published(
 def test_offline_nothing_is_published(hub, folder: Path) -> None:
     code = (
         "import sys\n"
-        "from aezoo.publishing import Target, plan_push\n"
+        "from aezoo.store.publish import Target, plan_push\n"
         "plan_push(sys.argv[1], Target('org/my-vae'))\n"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "1"}

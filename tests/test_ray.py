@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import aezoo
-from aezoo.digits import draw_digits
+from aezoo.data.digits import draw_digits
 from aezoo.errors import UnsupportedOperationError
 from aezoo.features.ray import Encoder
 from tests.draws import exhaustive

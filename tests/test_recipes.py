@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aezoo import hub
 from aezoo.evaluation import METRICS
+from aezoo.store import load as hub
 from tests.checks import fit
 from tests.draws import in_turn
 from training import recipe as recipes

@@ -5,7 +5,7 @@ import pytest
 
 import aezoo
 from aezoo.evaluation import evaluate
-from aezoo.evaluation.reconstruction import multi_scale_ssim
+from aezoo.evaluation.metrics.reconstruction import multi_scale_ssim
 
 skimage_metrics = pytest.importorskip("skimage.metrics")
 

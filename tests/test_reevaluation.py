@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from aezoo import hub, manifest
-from aezoo.digits import draw_digits
+from aezoo import manifest
+from aezoo.data.digits import draw_digits
 from aezoo.evaluation.definition import find_metric
 from aezoo.manifest import Metric
+from aezoo.store import load as hub
 from training import evaluate as script
 from training.evaluate import (
     MOST_PARTS,

@@ -17,11 +17,11 @@ import pytest
 pytest.importorskip("huggingface_hub")
 
 import aezoo
-from aezoo import hub as loading
-from aezoo import remote
 from aezoo.errors import ChecksumError, HubError, UnsafeFileError
-from aezoo.files import sha256_of
-from aezoo.remote import Place, fetch, parse_address
+from aezoo.store import load as loading
+from aezoo.store import remote
+from aezoo.store.remote import Place, fetch, parse_address
+from aezoo.utils.files import sha256_of
 from tests.hub_server import HubServer
 
 REPO, WEIGHTS, SMALL = "org/name", "model.weights.h5", "aezoo.json"
@@ -123,7 +123,7 @@ def test_eight_threads_share_one_download(hub, place) -> None:
 
 def test_the_environment_names_the_hub_and_forbids_it(hub, tmp_path) -> None:
     code = (
-        "from aezoo.remote import Place, fetch\n"
+        "from aezoo.store.remote import Place, fetch\n"
         f"print(fetch(Place({REPO!r}), {WEIGHTS!r}))"
     )
     env = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo.datasets import DatasetError, load_dataset
+from aezoo.data.datasets import DatasetError, load_dataset
 from aezoo.errors import UnsupportedOperationError
-from aezoo.evaluation import evaluate, representation
+from aezoo.evaluation import evaluate
 from aezoo.evaluation.context import Evaluation, Settings
 from aezoo.evaluation.definition import METRICS
-from aezoo.evaluation.representation import (
+from aezoo.evaluation.metrics import representation
+from aezoo.evaluation.metrics.representation import (
     auroc,
     balanced_subset,
     cluster_agreement,

@@ -16,8 +16,7 @@ from click.testing import CliRunner, Result
 from scipy import stats
 
 import aezoo
-from aezoo import cli, manifest, registry, remote, samplers
-from aezoo.cache import check_files
+from aezoo import cli, manifest, registry, samplers
 from aezoo.errors import (
     ChecksumError,
     ManifestError,
@@ -25,13 +24,9 @@ from aezoo.errors import (
     UnsupportedOperationError,
 )
 from aezoo.evaluation import evaluate, list_metrics
-from aezoo.evaluation import samples as metrics_of_samples
-from aezoo.files import sha256_of
-from aezoo.hub import load_folder, zoo_sampler
+from aezoo.evaluation.metrics import samples as metrics_of_samples
 from aezoo.manifest import BundledFile
-from aezoo.models._base import Autoencoder
-from aezoo.publishing import Target, push_folder
-from aezoo.remote import Place
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers import (
     FlowSampler,
     GaussianMixtureSampler,
@@ -42,6 +37,12 @@ from aezoo.samplers import (
     write_sampler,
 )
 from aezoo.samplers.kinds import FITTERS
+from aezoo.store import remote
+from aezoo.store.cache import check_files
+from aezoo.store.load import load_folder, zoo_sampler
+from aezoo.store.publish import Target, push_folder
+from aezoo.store.remote import Place
+from aezoo.utils.files import sha256_of
 from tests.hub_server import HubServer
 from tests.test_autoregressive import transformer
 from tests.zoo_fixtures import (
@@ -300,7 +301,7 @@ class FakeModel:
         self.samplers = samplers.Samplers(self)  # type: ignore[arg-type]
 
     def posterior(self, images: Any) -> Any:  # noqa: ARG002
-        from aezoo.distributions import PointMass
+        from aezoo.nn.distributions import PointMass
 
         return PointMass(self.codes)
 
@@ -938,8 +939,8 @@ def test_the_script_fits_writes_and_repeats_itself(
     own_zoo: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from aezoo.datasets import Dataset
-    from aezoo.digits import draw_digits
+    from aezoo.data.datasets import Dataset
+    from aezoo.data.digits import draw_digits
 
     images, labels = draw_digits(60, seed=1)
     data = Dataset("mnist", "3.0.1", "train", images, labels)

@@ -11,7 +11,7 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 import aezoo
-from aezoo.digits import draw_digits
+from aezoo.data.digits import draw_digits
 from aezoo.errors import (
     MissingDependencyError,
     UnknownModelError,
@@ -19,13 +19,13 @@ from aezoo.errors import (
 )
 from aezoo.evaluation import evaluate, list_metrics, samples
 from aezoo.evaluation.baselines import TrainingImages
-from aezoo.evaluation.samples import (
+from aezoo.evaluation.metrics.samples import (
     density_coverage,
     frechet_distance,
     kernel_distance,
     precision_recall,
 )
-from aezoo.extractors import Classifier, Extractor
+from aezoo.features.classifiers import Classifier, Extractor
 
 DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 

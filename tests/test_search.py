@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 import aezoo
-from aezoo.digits import draw_digits
+from aezoo.data.digits import draw_digits
+from aezoo.data.streams import open_stream
 from aezoo.errors import (
     ImageFileError,
     MissingDependencyError,
@@ -26,7 +27,6 @@ from aezoo.features.search import (
     write_table,
 )
 from aezoo.features.streaming import encode_to_parquet, read_features
-from aezoo.streams import open_stream
 from tests.test_cli import aezoo_command, fail, succeed
 
 NAME, VAE = "conv_ae_mnist_z32", "conv_vae_mnist_z16"
@@ -338,7 +338,7 @@ def test_commands_refuse_what_cannot_work(
 ) -> None:
     query = folder / "class1" / "05.png"
     # All of it is told before a model is loaded.
-    monkeypatch.setattr("aezoo.hub.load", None)
+    monkeypatch.setattr("aezoo.store.load.load", None)
     assert f"Did you mean '{NAME}'" in fail("cluster", "conv_ae_mnist_32", folder)
     assert "13 neighbours need at least as many images. Received: 12" in fail(
         "nearest", NAME, query, folder, "-k", 13

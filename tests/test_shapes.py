@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aezoo.shapes import (
+from aezoo.data.shapes import (
     FACTOR_NAMES,
     FACTOR_SIZES,
     draw_shapes,
@@ -28,7 +28,7 @@ def shapes() -> tuple[np.ndarray, np.ndarray]:
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TFDS data directory where the dataset was generated once."""
     tfds = pytest.importorskip("tensorflow_datasets")
-    import aezoo.shapes_builder  # noqa: F401
+    import aezoo.data.shapes_builder  # noqa: F401
 
     path = tmp_path_factory.mktemp("tfds")
     tfds.load("shapes", data_dir=path)
@@ -162,9 +162,9 @@ def test_the_tfds_dataset_describes_itself(data_dir: Path) -> None:
 
 def test_tfds_has_no_dataset_of_that_name() -> None:
     tfds = pytest.importorskip("tensorflow_datasets")
-    import aezoo.shapes_builder
+    import aezoo.data.shapes_builder
 
-    assert tfds.builder_cls("shapes") is aezoo.shapes_builder.Shapes
+    assert tfds.builder_cls("shapes") is aezoo.data.shapes_builder.Shapes
     packages = Path(tfds.__file__).parent
     assert not list(packages.glob("**/datasets/shapes"))
 

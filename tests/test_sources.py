@@ -11,9 +11,12 @@ import pytest
 pytest.importorskip("huggingface_hub")
 
 import aezoo
-from aezoo import folder, hub, manifest, remote, sources
+from aezoo import manifest
 from aezoo.errors import ChecksumError, HubError, ManifestError
-from aezoo.models._base import Autoencoder
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.store import folder, remote
+from aezoo.store import load as hub
+from aezoo.store import reference as sources
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import change_entry, publish_zoo, run_python
 

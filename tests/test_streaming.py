@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 import aezoo
-from aezoo.digits import draw_digits
+from aezoo.data.digits import draw_digits
+from aezoo.data.streams import open_stream
 from aezoo.errors import (
     ImageFileError,
     MissingDependencyError,
@@ -37,7 +38,6 @@ from aezoo.features.streaming import (
     read_features,
     read_metadata,
 )
-from aezoo.streams import open_stream
 
 ROOT = Path(__file__).parent.parent
 NAME = "conv_ae_mnist_z32"
@@ -247,7 +247,7 @@ def test_a_killed_command_goes_on_where_it_stopped(
     encode_to_parquet(NAME, source, expected, **SMALL)
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from aezoo import hub, manifest\n"
+        "from aezoo import manifest; from aezoo.store import load as hub\n"
         "from aezoo.features import streaming\n"
         f"manifest.PACKAGE = Path({str(tiny_zoo)!r})\n"
         f"hub.WEIGHTS_FOLDER = manifest.PACKAGE / 'weights'\n"
@@ -431,7 +431,7 @@ def test_a_small_disk_is_told_before_or_meanwhile(
 def test_what_is_wrong_is_told_before_a_model_is_loaded(
     folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aezoo.hub.load", None)
+    monkeypatch.setattr("aezoo.store.load.load", None)
     with pytest.raises(UnknownModelError, match=f"Did you mean {NAME!r}"):
         encode_to_parquet("conv_ae_mnist_32", folder, output)
     with pytest.raises(ValueError, match=r"must end in \.parquet"):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aezoo.datasets import Dataset, DatasetError, load_dataset
-from aezoo.digits import draw_digits
-from aezoo.images import write_image
-from aezoo.streams import Batch, Stream, as_text, open_stream, read_ahead
+from aezoo.data.datasets import Dataset, DatasetError, load_dataset
+from aezoo.data.digits import draw_digits
+from aezoo.data.streams import Batch, Stream, as_text, open_stream, read_ahead
+from aezoo.modalities.image.files import write_image
 from tests.conftest import DATASETS
 
 SHAPE = (28, 28, 1)
@@ -47,7 +47,7 @@ def test_folders_are_read_in_the_order_of_open_dataset(folder: Path) -> None:
     files = sorted(folder.rglob("*.png"))
     assert found.paths == [str(file) for file in files]
     assert found.labels == [file.parts[-3] for file in files]
-    from aezoo.datasets import open_dataset
+    from aezoo.data.datasets import open_dataset
 
     np.testing.assert_array_equal(
         found.images, open_dataset(folder, input_shape=SHAPE).images

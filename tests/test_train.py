@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aezoo import hub, manifest
-from aezoo.datasets import Dataset, DatasetError, load_dataset
-from aezoo.digits import draw_digits
+from aezoo import manifest
+from aezoo.data.datasets import Dataset, DatasetError, load_dataset
+from aezoo.data.digits import draw_digits
 from aezoo.errors import ManifestError
+from aezoo.store import load as hub
 from training.data import ShuffledImages
 from training.export import edited_manifest, export, write_manifest
 from training.recipe import Recipe, RecipeError
@@ -485,7 +486,7 @@ def test_npz_data_is_read_without_tensorflow(data_dir: Path) -> None:
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"
         "sys.modules['tensorflow_datasets'] = None\n"
-        "from aezoo.datasets import load_dataset, DatasetError\n"
+        "from aezoo.data.datasets import load_dataset, DatasetError\n"
         f"data = load_dataset('mnist', 'test', {str(data_dir)!r})\n"
         "sys.exit(data.images.shape != (100, 28, 28, 1))\n"
     )

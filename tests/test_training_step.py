@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 
 import aezoo
-from aezoo.backend import BACKEND
+from aezoo.nn.backend import BACKEND
 from tests import checks
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo.datasets import DatasetError
+from aezoo.data.datasets import DatasetError
 from tests.draws import exhaustive
 from training import transfer
 from training.transfer import (

@@ -14,10 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 import aezoo
-from aezoo import golden, hub, manifest, verification
+from aezoo import manifest
 from aezoo.cli import main
 from aezoo.errors import UnknownModelError
-from aezoo.files import sha256_of
+from aezoo.store import golden
+from aezoo.store import load as hub
+from aezoo.store import verify as verification
+from aezoo.utils.files import sha256_of
 from tests.zoo_fixtures import NAMES
 
 NAME, OTHER = "dense_vae_mnist_z2", "conv_ae_mnist_z32"

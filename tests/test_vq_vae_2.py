@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from aezoo.layers import VectorQuantizer
 from aezoo.models.vq_vae_2 import VQVAE2, TwoLevelQuantizer
+from aezoo.nn.layers import VectorQuantizer
 from tests import checks
 
 # An odd side: a bottom map of 3 x 2 positions, and a top map of 2 x 1.

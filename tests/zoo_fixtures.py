@@ -37,8 +37,8 @@ def _tiny_zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
 
     import aezoo
-    from aezoo.files import sha256_of
-    from aezoo.golden import golden_inputs, golden_tensors
+    from aezoo.store.golden import golden_inputs, golden_tensors
+    from aezoo.utils.files import sha256_of
 
     folder = tmp_path_factory.mktemp("zoo")
     weights = folder / "weights"
@@ -111,7 +111,8 @@ def own_zoo(
 
 def installed(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A zoo's folder as the package, where manifest and bundled weights are."""
-    from aezoo import hub, manifest
+    from aezoo import manifest
+    from aezoo.store import load as hub
 
     monkeypatch.setattr(manifest, "PACKAGE", zoo)
     monkeypatch.setattr(hub, "WEIGHTS_FOLDER", zoo / "weights")

@@ -21,10 +21,10 @@ import click
 import keras
 import numpy as np
 
-from aezoo.backend import any_worker, is_chief
 from aezoo.errors import AezooError
-from aezoo.files import atomic_path
-from aezoo.optimizers import averaged_weights
+from aezoo.nn.backend import any_worker, is_chief
+from aezoo.nn.optimizers import averaged_weights
+from aezoo.utils.files import atomic_path
 from training.data import ShuffledImages
 from training.recipe import RecipeError
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import click
 
 from aezoo import manifest
-from aezoo.files import atomic_path
-from aezoo.manifest import WeightsEntry
-from aezoo.ranking import (
+from aezoo.evaluation.leaderboard import (
     Leaderboard,
     format_figure,
     heading,
     leaderboard,
     measured_datasets,
 )
+from aezoo.manifest import WeightsEntry
+from aezoo.utils.files import atomic_path
 from training import sweeps, transfer
 from training.export import ROOT
 from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES

@@ -26,16 +26,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import click
 import numpy as np
 
-from aezoo import hub, manifest
-from aezoo.datasets import Dataset, load_dataset
+from aezoo import manifest
+from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import baselines, evaluate
 from aezoo.evaluation.context import Evaluation, Settings
 from aezoo.evaluation.definition import METRICS, MetricDefinition, find_metric
 from aezoo.manifest import Metric, WeightsEntry
-from aezoo.models._base import Autoencoder
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.registry import family_class
 from aezoo.samplers import KINDS
+from aezoo.store import load as hub
 from training.export import ROOT, edited_manifest
 from training.recipe import load_recipe
 

@@ -13,14 +13,15 @@ import filelock
 import jsonschema
 import numpy as np
 
-from aezoo import hub, manifest
-from aezoo.datasets import LICENSES, Dataset
+from aezoo import manifest
+from aezoo.data.datasets import LICENSES, Dataset
 from aezoo.errors import ManifestError, UnknownModelError
-from aezoo.files import atomic_path, sha256_of
-from aezoo.golden import golden_inputs, golden_tensors
 from aezoo.manifest import Metric
-from aezoo.models._base import Autoencoder
-from aezoo.registry import did_you_mean
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.store import load as hub
+from aezoo.store.golden import golden_inputs, golden_tensors
+from aezoo.utils.files import atomic_path, sha256_of
+from aezoo.utils.text import did_you_mean
 from training.half import halve_file, is_half
 from training.recipe import Recipe
 

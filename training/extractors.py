@@ -22,13 +22,20 @@ import click
 import keras
 import numpy as np
 
-from aezoo import datasets, hub, manifest
-from aezoo.backend import BACKEND
-from aezoo.datasets import Dataset
+from aezoo import manifest
+from aezoo.data import datasets
+from aezoo.data.datasets import Dataset
 from aezoo.errors import AezooError, ManifestError
-from aezoo.extractors import Classifier, Extractor, golden_features, load_classifier
-from aezoo.files import atomic_path, sha256_of
+from aezoo.features.classifiers import (
+    Classifier,
+    Extractor,
+    golden_features,
+    load_classifier,
+)
 from aezoo.manifest import ExtractorEntry, Metric
+from aezoo.nn.backend import BACKEND
+from aezoo.store import load as hub
+from aezoo.utils.files import atomic_path, sha256_of
 from training.data import ShuffledImages
 from training.export import (
     ROOT,

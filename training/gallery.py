@@ -18,12 +18,13 @@ import click
 import numpy as np
 from PIL import Image
 
-from aezoo import hub, images, plots
-from aezoo.datasets import DatasetError, load_dataset
-from aezoo.digits import draw_digits
+from aezoo.data.datasets import DatasetError, load_dataset
+from aezoo.data.digits import draw_digits
 from aezoo.errors import AezooError
-from aezoo.evaluation import evaluate
-from aezoo.files import atomic_path
+from aezoo.evaluation import evaluate, plots
+from aezoo.modalities.image import files as images
+from aezoo.store import load as hub
+from aezoo.utils.files import atomic_path
 
 FOLDER = Path(__file__).parent.parent / "docs" / "gallery"
 PLANE = "dense_vae_mnist_z2"

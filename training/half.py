@@ -9,7 +9,7 @@ import h5py
 import keras
 import numpy as np
 
-from aezoo.files import atomic_path
+from aezoo.utils.files import atomic_path
 
 
 def round_weights(model: keras.Model) -> None:

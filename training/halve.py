@@ -14,9 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import click
 
-from aezoo import hub, manifest
+from aezoo import manifest
 from aezoo.errors import AezooError
-from aezoo.files import path_inside, verify_sha256
+from aezoo.store import load as hub
+from aezoo.utils.files import path_inside, verify_sha256
 from training.export import (
     ROOT,
     edited_manifest,

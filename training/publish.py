@@ -20,10 +20,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import click
 from tabulate import tabulate
 
-from aezoo import __version__, hub, manifest
+from aezoo import __version__, manifest
 from aezoo.errors import AezooError, ManifestError
-from aezoo.files import path_inside, verify_sha256
-from aezoo.folder import (
+from aezoo.manifest import SCHEMA_VERSION, HubLocation, WeightsEntry
+from aezoo.store import load as hub
+from aezoo.store.folder import (
     ENTRY,
     GOLDEN,
     METADATA,
@@ -33,8 +34,7 @@ from aezoo.folder import (
     write_json,
     write_keras_files,
 )
-from aezoo.manifest import SCHEMA_VERSION, HubLocation, WeightsEntry
-from aezoo.publishing import (
+from aezoo.store.publish import (
     Plan,
     Published,
     Target,
@@ -43,8 +43,9 @@ from aezoo.publishing import (
     plan_push,
     push_folder,
 )
-from aezoo.remote import SCHEME
-from aezoo.verification import verify
+from aezoo.store.remote import SCHEME
+from aezoo.store.verify import verify
+from aezoo.utils.files import path_inside, verify_sha256
 from training.export import ROOT, edited_manifest, read_entry
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME

@@ -11,7 +11,8 @@ from typing import Any
 
 from aezoo import registry
 from aezoo.errors import AezooError
-from aezoo.validation import check_choice, check_number, check_positive_int
+from aezoo.utils.text import did_you_mean
+from aezoo.utils.validation import check_choice, check_number, check_positive_int
 
 RECIPES = Path(__file__).parent / "recipes"
 METHODS = ("gradient", "closed_form")
@@ -155,7 +156,7 @@ def load_recipe(name: str) -> Recipe:
     names = recipe_names()
     if name not in names:
         raise RecipeError(
-            f"Unknown recipe {name!r}.{registry.did_you_mean(name, names)} "
+            f"Unknown recipe {name!r}.{did_you_mean(name, names)} "
             f"Recipes: {', '.join(names)}."
         )
     try:
@@ -177,5 +178,5 @@ def _closest_field(message: str) -> str:
     fields = [f.name for f in dataclasses.fields(Recipe)]
     if unknown is None:
         return ""
-    hint = registry.did_you_mean(unknown[1], fields)
+    hint = did_you_mean(unknown[1], fields)
     return f".{hint} Fields: {', '.join(fields)}."

@@ -18,12 +18,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import click
 
-from aezoo import datasets, hub, manifest
+from aezoo import manifest
+from aezoo.data import datasets
 from aezoo.errors import AezooError
-from aezoo.files import atomic_path, path_inside, verify_sha256
-from aezoo.folder import sampler_fields
 from aezoo.manifest import BundledFile
 from aezoo.samplers import KINDS, Sampler, fit_sampler, read_sampler, write_sampler
+from aezoo.store import load as hub
+from aezoo.store.folder import sampler_fields
+from aezoo.utils.files import atomic_path, path_inside, verify_sha256
 from training.export import ROOT, check_writable, edited_manifest, read_entry
 
 

@@ -22,10 +22,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import click
 import numpy as np
 
-from aezoo import hub, plots
 from aezoo.errors import AezooError
-from aezoo.files import atomic_path
+from aezoo.evaluation import plots
 from aezoo.manifest import Metric, WeightsEntry
+from aezoo.store import load as hub
+from aezoo.utils.files import atomic_path
 from training.export import ROOT, check_writable
 from training.grid import BUDGET, NETWORK
 from training.recipe import Recipe

@@ -26,16 +26,24 @@ import click
 import keras
 import numpy as np
 
-from aezoo import datasets, hub, manifest
-from aezoo.backend import BACKEND, data_parallel, is_chief, num_replicas, on_accelerator
-from aezoo.datasets import Dataset, DatasetError
+from aezoo import manifest
+from aezoo.data import datasets
+from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
-from aezoo.extras import installed_versions
-from aezoo.files import atomic_path
 from aezoo.manifest import Metric
-from aezoo.models._base import Autoencoder
-from aezoo.optimizers import Adam
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.backend import (
+    BACKEND,
+    data_parallel,
+    is_chief,
+    num_replicas,
+    on_accelerator,
+)
+from aezoo.nn.optimizers import Adam
+from aezoo.store import load as hub
+from aezoo.utils.extras import installed_versions
+from aezoo.utils.files import atomic_path
 from training import STARTED
 from training.checkpoints import Duration, Recorder, StoppedError
 from training.data import ShuffledImages

@@ -45,9 +45,10 @@ import keras
 import numpy as np
 
 import aezoo
-from aezoo import datasets, plots
-from aezoo.datasets import DatasetError
+from aezoo.data import datasets
+from aezoo.data.datasets import DatasetError
 from aezoo.errors import AezooError
+from aezoo.evaluation import plots
 from training.export import ROOT
 
 RESULTS = ROOT / "results" / "transfer.csv"

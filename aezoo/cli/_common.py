@@ -16,14 +16,14 @@ import click
 
 import aezoo
 from aezoo.errors import AezooError
-from aezoo.progress import with_progress
+from aezoo.utils.progress import with_progress
 
 if TYPE_CHECKING:
     import numpy as np
     from click.shell_completion import CompletionItem
 
-    from aezoo.folder import FolderEntry
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
+    from aezoo.store.folder import FolderEntry
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # Conversions of single files that are printed before the rest is counted.
@@ -203,7 +203,7 @@ def find_model(name: str) -> Model:
             lambda: aezoo.load(name),
         )
     own, path, root = open_own(name)
-    from aezoo import hub
+    from aezoo.store import load as hub
 
     return Model(
         name,
@@ -219,7 +219,7 @@ def find_model(name: str) -> Model:
 
 def is_own(name: str) -> bool:
     """Whether a name means a folder or a repository, not a model of the zoo."""
-    from aezoo import sources
+    from aezoo.store import reference as sources
 
     return sources.is_address(name) or sources.as_folder(name) is not None
 
@@ -227,7 +227,8 @@ def is_own(name: str) -> bool:
 def open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
     """The entry of a folder or repository; the folder, and what links may lead into."""
     with quiet_loading("TensorFlow"):
-        from aezoo import folder, hub
+        from aezoo.store import folder
+        from aezoo.store import load as hub
     found = hub.find_folder(name)
     path, root, entry = cast("tuple[Path, Path | None, Any]", found)  # see `is_own`
     return entry or folder.read_entry(path, root), path, root
@@ -237,7 +238,7 @@ def read_images(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarra
     """Images in the model's shape, uint8; prints what was converted."""
     import numpy as np
 
-    from aezoo.images import read_image
+    from aezoo.modalities.image.files import read_image
 
     images, notes = [], {}
     for path in with_progress(paths, "Reading", unit="image"):
@@ -297,7 +298,7 @@ def quiet_loading(what: str) -> Iterator[None]:
 def write_grid(
     path: Path, images: Any, columns: int | None = None, quiet: bool = False
 ) -> None:
-    from aezoo.images import grid_image, write_image
+    from aezoo.modalities.image.files import grid_image, write_image
 
     picture = grid_image(images, columns)
     write_image(path, picture)

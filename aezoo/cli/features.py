@@ -40,8 +40,8 @@ from aezoo.cli._common import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from aezoo.data.streams import Stream
     from aezoo.features.streaming import FeatureEncoder, Features
-    from aezoo.streams import Stream
 
 _SOURCE = (
     "A folder of images (its subfolders are classes), a dataset and its split, e.g. "
@@ -113,7 +113,7 @@ def encode(
     .npz file. A run that was interrupted goes on where it stopped when it is started
     again. The other options belong to .parquet.
     """
-    from aezoo.images import check_output
+    from aezoo.modalities.image.files import check_output
 
     known = find_model(name)
     if check_output(output, (".npz", ".parquet")).suffix.lower() == ".parquet":
@@ -135,7 +135,7 @@ def encode(
 def _encode_images(
     known: "Model", images: tuple[Path, ...], output: Path, invert: bool
 ) -> None:
-    from aezoo.files import atomic_path
+    from aezoo.utils.files import atomic_path
 
     x = read_images(images, known, invert)
     model = load_model(known)
@@ -192,7 +192,7 @@ def _print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
 def _open_stream(
     known: "Model", source: Path, invert: bool, data_dir: Path | None
 ) -> "Stream":
-    from aezoo.streams import open_stream
+    from aezoo.data.streams import open_stream
 
     with _quiet_datasets(str(source)):
         return open_stream(
@@ -274,7 +274,7 @@ class _Encoder:
 
 
 def _require_sklearn(purpose: str) -> None:
-    from aezoo.extras import check_installed
+    from aezoo.utils.extras import check_installed
 
     check_installed("sklearn", "features", purpose)
 
@@ -319,7 +319,7 @@ def nearest(
     FOLDER may be a .parquet file that `aezoo encode` wrote; then nothing but QUERY is
     encoded.
     """
-    from aezoo.images import check_output, read_image
+    from aezoo.modalities.image.files import check_output, read_image
 
     known = find_model(name)
     if output is not None:
@@ -363,7 +363,7 @@ def _label(features: "Features", row: int) -> Any:
 
 
 def _as_uint8(images: "np.ndarray") -> "np.ndarray":
-    from aezoo.tiling import to_uint8
+    from aezoo.modalities.image.tiling import to_uint8
 
     return to_uint8(images)
 
@@ -394,7 +394,7 @@ _table = output_option("Table (.csv or .parquet)")
 
 def _check_outputs(output: Path | None, picture: Path | None) -> None:
     from aezoo.features.search import TABLE_SUFFIXES
-    from aezoo.images import check_output
+    from aezoo.modalities.image.files import check_output
 
     if output is not None:
         check_output(output, TABLE_SUFFIXES)

@@ -21,10 +21,10 @@ from aezoo.cli._common import (
     size_of,
     table_lines,
 )
-from aezoo.progress import with_progress
+from aezoo.utils.progress import with_progress
 
 if TYPE_CHECKING:
-    from aezoo.cache import Contents, Download, Pruning
+    from aezoo.store.cache import Contents, Download, Pruning
 
 
 @main.command()
@@ -38,7 +38,7 @@ def download(names: tuple[str, ...], everything: bool, cache_dir: Path | None) -
     hf://organisation/name@revision. The hash of every file is checked; what is fetched
     needs no network any more. Private repositories need `hf auth login` or HF_TOKEN.
     """
-    from aezoo import cache
+    from aezoo.store import cache
 
     if everything == bool(names):
         raise click.UsageError("Name models to download, or pass --all; not both.")
@@ -57,7 +57,7 @@ def download(names: tuple[str, ...], everything: bool, cache_dir: Path | None) -
         disable_progress_bars()  # one bar for all, not one for each
     if any(name.startswith("hf://") for name in places):
         with quiet_loading("TensorFlow"):
-            from aezoo import folder  # noqa: F401  # reads `aezoo.json`
+            from aezoo.store import folder  # noqa: F401  # reads `aezoo.json`
     found = list(
         with_progress(cache.fetch_each(places), "Downloading", "model", len(places))
     )
@@ -109,7 +109,7 @@ def cache_command(
     touched. A commit is pinned by the manifest, current for a branch or tag, or
     outdated.
     """
-    from aezoo import cache
+    from aezoo.store import cache
 
     if yes and not prune:
         raise click.UsageError("--yes belongs to --prune.")

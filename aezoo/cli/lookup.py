@@ -100,7 +100,8 @@ def describe(name: str, as_json: bool) -> None:
 def _describe_own(name: str, as_json: bool) -> None:
     """Print what a folder or repository says; of the latter, fetch no weights."""
     with quiet_loading("TensorFlow"):
-        from aezoo import folder, remote, sources
+        from aezoo.store import folder, remote
+        from aezoo.store import reference as sources
     path, root = Path(name), None
     if sources.is_address(name):
         place = remote.parse_address(name)
@@ -170,7 +171,7 @@ def leaderboard(
     each column is **bold**; those with a dagger are in another unit and cannot be
     compared. `aezoo describe` says how each was measured.
     """
-    from aezoo import ranking
+    from aezoo.evaluation import leaderboard as ranking
 
     chosen, is_all = models or None, dataset == "all"
     datasets = ranking.measured_datasets(split, chosen) if is_all else [dataset]

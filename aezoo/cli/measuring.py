@@ -29,12 +29,12 @@ from aezoo.cli._common import (
     report_file,
     seed_option,
 )
-from aezoo.progress import with_progress
+from aezoo.utils.progress import with_progress
 
 if TYPE_CHECKING:
     from aezoo.evaluation import Report
     from aezoo.manifest import Metric
-    from aezoo.verification import Verification
+    from aezoo.store.verify import Verification
 
 
 @main.command(epilog=NAMES)
@@ -81,8 +81,8 @@ def evaluate(
     **settings: Any,
 ) -> None:
     """Measure model NAME on a dataset, and say how each figure was made."""
-    from aezoo.datasets import open_dataset
-    from aezoo.images import check_output
+    from aezoo.data.datasets import open_dataset
+    from aezoo.modalities.image.files import check_output
 
     known = find_model(name)
     if output is not None:
@@ -100,7 +100,7 @@ def evaluate(
     report = aezoo.evaluate(model, dataset, metrics=names, train=train, **settings)
     _print_left_out(report)
     if output is not None:
-        from aezoo.files import atomic_path
+        from aezoo.utils.files import atomic_path
 
         with atomic_path(output) as temporary:
             temporary.write_text(report.to_json() + "\n", encoding="utf-8")
@@ -209,7 +209,7 @@ def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
         if name not in extractors and not is_own(name):
             aezoo.describe(name)
     with quiet_loading("TensorFlow"):
-        from aezoo.verification import verify as check
+        from aezoo.store.verify import verify as check
     width = max(map(len, names))
     verifications = []
     for name in with_progress(names, "Verifying", "model") if as_json else names:

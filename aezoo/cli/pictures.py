@@ -42,7 +42,7 @@ def reconstruct(
     name: str, images: tuple[Path, ...], output: Path, invert: bool
 ) -> None:
     """Draw IMAGES beside what model NAME makes of them."""
-    from aezoo.images import check_output
+    from aezoo.modalities.image.files import check_output
 
     known = find_model(name)
     check_output(output)
@@ -106,7 +106,7 @@ def sample(
     output: Path,
 ) -> None:
     """Draw new images from model NAME."""
-    from aezoo.images import check_output
+    from aezoo.modalities.image.files import check_output
 
     known = find_model(name)
     if sampler == "prior" and "sampling" not in known.tasks:
@@ -153,7 +153,7 @@ def draw_steps(
     """What `sample --steps` does."""
     import numpy as np
 
-    from aezoo import images
+    from aezoo.modalities.image import files as images
 
     is_animation = output.suffix.lower() in images.ANIMATION_SUFFIXES
     suffixes = (*images.OUTPUT_SUFFIXES, *images.ANIMATION_SUFFIXES)
@@ -207,7 +207,7 @@ def interpolate(
     invert: bool,
 ) -> None:
     """Draw the path from image A to image B in model NAME's code space."""
-    from aezoo.images import check_output
+    from aezoo.modalities.image.files import check_output
 
     known = find_model(name)
     check_output(output)
@@ -252,7 +252,7 @@ def traverse(
     invert: bool,
 ) -> None:
     """Draw what happens to IMAGE as single code units of model NAME move."""
-    from aezoo.images import check_output
+    from aezoo.modalities.image.files import check_output
 
     known = find_model(name)
     units = known.latent_dim
@@ -269,7 +269,7 @@ def traverse(
 
     import numpy as np
 
-    from aezoo.plots import most_visible_units
+    from aezoo.evaluation.plots import most_visible_units
 
     if values is None and "sampling" in known.tasks:
         values = [-3.0, -1.5, 0.0, 1.5, 3.0]
@@ -290,12 +290,12 @@ def traverse(
 @_seed
 def demo(output: Path, seed: int) -> None:
     """Draw a tour of the zoo. Needs no download and no dataset."""
-    from aezoo.images import check_output
-    from aezoo.plots import require_matplotlib
+    from aezoo.evaluation.plots import require_matplotlib
+    from aezoo.modalities.image.files import check_output
 
     check_output(output, (".png", ".pdf", ".svg"))
     require_matplotlib()
     with quiet_loading("TensorFlow"):
-        from aezoo.demo import run
+        from aezoo.cli.demo import run
     run(output, seed, report=click.echo)
     report_file(output, "poster")

@@ -1,28 +1,27 @@
-"""Metrics, and the one `evaluate` that stamps how each was measured."""
+"""Metrics, and the one `evaluate` that stamps how each was measured.
 
-# In the order in which metrics are listed.
-# isort: off
-from aezoo.evaluation import reconstruction
-from aezoo.evaluation import likelihood
-from aezoo.evaluation import latent
-from aezoo.evaluation import samples
-from aezoo.evaluation import disentanglement
-from aezoo.evaluation import representation
+Imports Keras when a name is used: the leaderboard needs none of it.
+"""
 
-# isort: on
-from aezoo.evaluation.definition import METRICS
-from aezoo.evaluation.measure import evaluate, list_metrics
-from aezoo.evaluation.report import Report
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "METRICS",
-    "Report",
-    "disentanglement",
-    "evaluate",
-    "latent",
-    "likelihood",
-    "list_metrics",
-    "reconstruction",
-    "representation",
-    "samples",
-]
+_MODULE_OF = {
+    "METRICS": "definition",
+    "Report": "report",
+    "evaluate": "measure",
+    "list_metrics": "measure",
+}
+__all__ = ["METRICS", "Report", "evaluate", "list_metrics"]
+
+if TYPE_CHECKING:
+    from aezoo.evaluation.definition import METRICS
+    from aezoo.evaluation.measure import evaluate, list_metrics
+    from aezoo.evaluation.report import Report
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'aezoo.evaluation' has no attribute {name!r}")
+    import_module("aezoo.evaluation.metrics")  # defines them
+    return getattr(import_module(f"aezoo.evaluation.{_MODULE_OF[name]}"), name)

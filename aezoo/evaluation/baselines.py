@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo import hub
 from aezoo.evaluation.context import Evaluation
 from aezoo.evaluation.definition import MetricDefinition
-from aezoo.models._base import DeterministicAutoencoder
+from aezoo.models.autoencoder import DeterministicAutoencoder
+from aezoo.store import load as hub
 
 # Modules of `aezoo.evaluation` whose metrics mean something for PCA.
 PCA_GROUPS = ("reconstruction", "representation", "disentanglement")

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from aezoo.datasets import Dataset, DatasetError, open_dataset
-from aezoo.distributions import IndexedNoise, Posterior
-from aezoo.models._base import Autoencoder
-from aezoo.progress import with_progress
+from aezoo.data.datasets import Dataset, DatasetError, open_dataset
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.distributions import IndexedNoise, Posterior
+from aezoo.utils.progress import with_progress
 
 _Value = TypeVar("_Value")
 # Images per step; no result depends on it.

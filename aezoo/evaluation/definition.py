@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo.models._base import Autoencoder
-from aezoo.registry import did_you_mean
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.utils.text import did_you_mean
 
 if TYPE_CHECKING:
     from aezoo.evaluation.context import Evaluation

@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from aezoo import hub
-from aezoo.datasets import Dataset, DatasetError, open_dataset
-from aezoo.distributions import check_seed
+from aezoo.data.datasets import Dataset, DatasetError, open_dataset
 from aezoo.errors import AezooError, UnsupportedOperationError
 from aezoo.evaluation import baselines as baseline_models
 from aezoo.evaluation.context import Evaluation, Settings
@@ -22,10 +20,12 @@ from aezoo.evaluation.definition import (
     mean_with_error,
 )
 from aezoo.evaluation.report import Report
-from aezoo.extras import check_installed
 from aezoo.manifest import Metric
-from aezoo.models._base import Autoencoder
-from aezoo.validation import check_positive_int
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.distributions import check_seed
+from aezoo.store import load as hub
+from aezoo.utils.extras import check_installed
+from aezoo.utils.validation import check_positive_int
 
 # What is measured unless metrics are named: seconds for 10,000 images, no fitting.
 DEFAULT_METRICS = (

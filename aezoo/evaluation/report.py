@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from aezoo.evaluation.definition import ALIASES
-from aezoo.extras import require
 from aezoo.manifest import Metric
+from aezoo.utils.extras import require
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,17 +8,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from aezoo import hub, registry
-from aezoo.backend import is_concrete
+from aezoo import registry
 from aezoo.features.info import (
     FeatureInfo,
     check_layers,
     infos_of,
     resized_config,
 )
-from aezoo.layers import LATENT, POOL
-from aezoo.models._base import Autoencoder, check_images
-from aezoo.validation import check_choice, check_input_shape, check_positive_int
+from aezoo.models.autoencoder import Autoencoder, check_images
+from aezoo.nn.backend import is_concrete
+from aezoo.nn.layers import LATENT, POOL
+from aezoo.store import load as hub
+from aezoo.utils.validation import check_choice, check_input_shape, check_positive_int
 
 Tensor = Any
 POOLINGS = (None, "avg", "max", "flatten")

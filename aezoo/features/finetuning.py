@@ -8,8 +8,8 @@ import keras
 from aezoo.errors import UnsupportedOperationError
 from aezoo.features.extractor import FeatureExtractor
 from aezoo.features.info import check_layers
-from aezoo.optimizers import LayerwiseOptimizer
-from aezoo.validation import check_number, check_positive_int
+from aezoo.nn.optimizers import LayerwiseOptimizer
+from aezoo.utils.validation import check_number, check_positive_int
 
 
 def freeze_until(model: keras.Model, layer: str | None) -> None:

@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aezoo import hub
 from aezoo.errors import UnknownLayerError
-from aezoo.layers import LATENT, POOL
-from aezoo.models._base import Autoencoder
-from aezoo.registry import did_you_mean
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.layers import LATENT, POOL
+from aezoo.store import load as hub
+from aezoo.utils.text import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo.datasets import open_dataset
+from aezoo.data.datasets import open_dataset
+from aezoo.data.streams import Stream
 from aezoo.errors import UnsupportedOperationError
-from aezoo.extras import require
 from aezoo.features.streaming import (
     BATCH_SIZE,
     EXTRA,
@@ -23,14 +23,14 @@ from aezoo.features.streaming import (
     Features,
     Skipped,
 )
-from aezoo.files import atomic_path
-from aezoo.images import check_output, read_image
-from aezoo.progress import progress_bar
-from aezoo.streams import Stream
-from aezoo.validation import check_choice, check_positive_int
+from aezoo.modalities.image.files import check_output, read_image
+from aezoo.utils.extras import require
+from aezoo.utils.files import atomic_path
+from aezoo.utils.progress import progress_bar
+from aezoo.utils.validation import check_choice, check_positive_int
 
 if TYPE_CHECKING:
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
 
 METRICS = ("cosine", "euclidean")
 OUTLIER_METHODS = ("mahalanobis", "knn", "reconstruction")
@@ -226,7 +226,7 @@ def reconstruction_errors(
 
     Args:
         model: A pretrained model.
-        stream: What `aezoo.streams.open_stream` returned.
+        stream: What `aezoo.data.streams.open_stream` returned.
         batch_size: Images per step.
         on_error: As in `aezoo.encode_to_parquet`.
 

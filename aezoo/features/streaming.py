@@ -24,18 +24,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import aezoo
-from aezoo import manifest, sources
+from aezoo import manifest
+from aezoo.data.streams import Batch, Part, Stream, open_stream, read_ahead
 from aezoo.errors import ImageFileError
-from aezoo.extras import require
-from aezoo.files import atomic_path
-from aezoo.images import check_output
-from aezoo.progress import progress_bar
-from aezoo.streams import Batch, Part, Stream, open_stream, read_ahead
-from aezoo.validation import check_choice, check_positive_int
+from aezoo.modalities.image.files import check_output
+from aezoo.store import reference as sources
+from aezoo.utils.extras import require
+from aezoo.utils.files import atomic_path
+from aezoo.utils.progress import progress_bar
+from aezoo.utils.validation import check_choice, check_positive_int
 
 if TYPE_CHECKING:
-    from aezoo.folder import FolderEntry
     from aezoo.manifest import WeightsEntry
+    from aezoo.store.folder import FolderEntry
 
 EXTRA = "features"
 LATENT = "latent"
@@ -103,7 +104,7 @@ class FeatureEncoder:
         Raises:
             ValueError: If the shape, the type or the range is another.
         """
-        from aezoo.models._base import check_images
+        from aezoo.models.autoencoder import check_images
 
         images = np.asarray(images)
         if images.shape == (0, *self.input_shape):
@@ -112,7 +113,7 @@ class FeatureEncoder:
         return self._run(images).reshape(len(images), -1)
 
     def _run(self, images: np.ndarray) -> np.ndarray:
-        from aezoo.backend import compile_inference
+        from aezoo.nn.backend import compile_inference
 
         def extract(x: Any) -> Any:
             return self._extractor(x, training=False)
@@ -135,7 +136,7 @@ def find_entry(name: str | os.PathLike[str]) -> "WeightsEntry | FolderEntry":
     """
     if not sources.is_address(name) and sources.as_folder(name) is None:
         return manifest.describe(str(name))
-    from aezoo import hub
+    from aezoo.store import load as hub
 
     return hub.find_entry(name)
 
@@ -193,7 +194,7 @@ def encode_to_parquet(
         name: As in `aezoo.load`.
         source: A folder of images (immediate subfolders are classes), a dataset and
             its split, e.g. `"mnist/test"`, an `.npz` file, or arrays; see
-            `aezoo.streams.open_stream`.
+            `aezoo.data.streams.open_stream`.
         output: The file to write; ends in `.parquet`.
         layer: As in `aezoo.feature_extractor`; None for the code. Features of several
             axes are written as rows.
@@ -761,7 +762,7 @@ def encode_to_memory(
 
     Args:
         encoder: The encoder.
-        stream: What `aezoo.streams.open_stream` returned.
+        stream: What `aezoo.data.streams.open_stream` returned.
         batch_size: Images per step.
         on_error: As in `encode_to_parquet`.
 

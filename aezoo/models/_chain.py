@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
-from aezoo import losses
-from aezoo.distributions import GaussianChain, Posterior, check_seed, standard_normal
-from aezoo.layers import LATENT, Encoder
-from aezoo.models._base import VariationalAutoencoder
-from aezoo.validation import check_number, check_positive_int
+from aezoo.models.autoencoder import VariationalAutoencoder
+from aezoo.nn import losses
+from aezoo.nn.distributions import GaussianChain, Posterior, check_seed, standard_normal
+from aezoo.nn.layers import LATENT, Encoder
+from aezoo.utils.validation import check_number, check_positive_int
 
 Tensor = Any
 

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
-from aezoo.distributions import QuantizedCode
-from aezoo.models._base import DeterministicAutoencoder
 from aezoo.models._networks import ConvMapNetwork
+from aezoo.models.autoencoder import DeterministicAutoencoder
+from aezoo.nn.distributions import QuantizedCode
 
 Tensor = Any
 

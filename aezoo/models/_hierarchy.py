@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.layers import Stage
 from aezoo.models._chain import ChainEncoder
-from aezoo.validation import check_positive_ints
+from aezoo.nn.layers import Stage
+from aezoo.utils.validation import check_positive_ints
 
 Tensor = Any
 Blocks = tuple[tuple[int, int], ...]

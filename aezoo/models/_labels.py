@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.distributions import Posterior, check_seed
-from aezoo.layers import Encoder, Stage
-from aezoo.models._base import VariationalAutoencoder
-from aezoo.validation import check_positive_int
+from aezoo.models.autoencoder import VariationalAutoencoder
+from aezoo.nn.distributions import Posterior, check_seed
+from aezoo.nn.layers import Encoder, Stage
+from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
 # Stands for an unknown label, in batches and inside graphs.

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 import keras
 
-from aezoo.layers import (
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.layers import (
     NORMALIZATIONS,
     UPSAMPLING,
     ConvDecoder,
@@ -26,8 +27,7 @@ from aezoo.layers import (
     Discriminator,
     map_sizes,
 )
-from aezoo.models._base import Autoencoder
-from aezoo.validation import (
+from aezoo.utils.validation import (
     check_choice,
     check_number,
     check_positive_ints,

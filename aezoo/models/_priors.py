@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.distributions import (
+from aezoo.models.autoencoder import VariationalAutoencoder
+from aezoo.nn.distributions import (
     GaussianUnderPrior,
     Posterior,
     gaussian_mixture_log_prob,
 )
-from aezoo.models._base import VariationalAutoencoder
 
 Tensor = Any
 

@@ -8,7 +8,7 @@ from keras import ops
 from aezoo.models._networks import CodeDiscriminator
 from aezoo.models.conv_ae import ConvAE
 from aezoo.registry import register_family
-from aezoo.validation import check_number
+from aezoo.utils.validation import check_number
 
 Tensor = Any
 

@@ -6,7 +6,7 @@ from keras import ops
 
 from aezoo.models.conv_vae import ConvVAE
 from aezoo.registry import register_family
-from aezoo.validation import check_number
+from aezoo.utils.validation import check_number
 
 Tensor = Any
 

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
-from aezoo.distributions import Categorical, Posterior
 from aezoo.models.conv_vae import ConvVAE
+from aezoo.nn.distributions import Categorical, Posterior
 from aezoo.registry import register_family
-from aezoo.validation import check_number, check_positive_int
+from aezoo.utils.validation import check_number, check_positive_int
 
 Tensor = Any
 

@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.distributions import uniform
 from aezoo.models._labels import UNLABELLED, LabelledAutoencoder, LabelledEncoder
 from aezoo.models._networks import ConvNetwork
 from aezoo.models.conv_vae import ConvVAE
+from aezoo.nn.distributions import uniform
 from aezoo.registry import register_family
-from aezoo.validation import check_number
+from aezoo.utils.validation import check_number
 
 Tensor = Any
 

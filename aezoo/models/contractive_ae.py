@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from aezoo import losses
-from aezoo.backend import jacobian_product
-from aezoo.models._base import Autoencoder
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.dense_ae import DenseAE
+from aezoo.nn import losses
+from aezoo.nn.backend import jacobian_product
 from aezoo.registry import register_family
-from aezoo.validation import check_choice, check_number
+from aezoo.utils.validation import check_choice, check_number
 
 Tensor = Any
 ESTIMATORS = ("exact", "hutchinson")

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
-from aezoo.models._base import DeterministicAutoencoder
 from aezoo.models._networks import CodeActivation, ConvNetwork
+from aezoo.models.autoencoder import DeterministicAutoencoder
 from aezoo.registry import register_family
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
-from aezoo.models._base import VariationalAutoencoder
 from aezoo.models._networks import ConvNetwork
+from aezoo.models.autoencoder import VariationalAutoencoder
 from aezoo.registry import register_family
 
 

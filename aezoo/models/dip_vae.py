@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo import losses
 from aezoo.models.conv_vae import ConvVAE
+from aezoo.nn import losses
 from aezoo.registry import register_family
-from aezoo.validation import check_choice, check_number
+from aezoo.utils.validation import check_choice, check_number
 
 Tensor = Any
 

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.distributions import check_seed
-from aezoo.layers import Stage
 from aezoo.models._chain import ChainedLatents, ChainEncoder
+from aezoo.nn.distributions import check_seed
+from aezoo.nn.layers import Stage
 from aezoo.registry import register_family
-from aezoo.validation import check_positive_int
+from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
 

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import keras
 
-from aezoo.distributions import FlowPosterior, Posterior
 from aezoo.models._flows import (
     FlowEncoder,
     InverseAutoregressiveStep,
@@ -14,8 +13,9 @@ from aezoo.models._flows import (
 )
 from aezoo.models._priors import SampledKL
 from aezoo.models.conv_vae import ConvVAE
+from aezoo.nn.distributions import FlowPosterior, Posterior
 from aezoo.registry import register_family
-from aezoo.validation import check_choice, check_positive_int, check_positive_ints
+from aezoo.utils.validation import check_choice, check_positive_int, check_positive_ints
 
 Tensor = Any
 FLOWS = ("iaf", "planar")

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from aezoo.layers import ScalarQuantizer
 from aezoo.models._discrete import QuantizedAutoencoder
+from aezoo.nn.layers import ScalarQuantizer
 from aezoo.registry import register_family
-from aezoo.validation import check_positive_ints
+from aezoo.utils.validation import check_positive_ints
 
 
 @register_family("fsq")

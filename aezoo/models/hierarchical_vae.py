@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo import losses
-from aezoo.distributions import DiscretizedLogisticMixture
 from aezoo.models._chain import ChainedLatents
 from aezoo.models._hierarchy import BottomUp, TopDown, check_blocks, map_sizes
+from aezoo.nn import losses
+from aezoo.nn.distributions import DiscretizedLogisticMixture
 from aezoo.registry import register_family
-from aezoo.validation import check_number, check_positive_int
+from aezoo.utils.validation import check_number, check_positive_int
 
 Tensor = Any
 # Components of the mixture of logistics, as in the paper.

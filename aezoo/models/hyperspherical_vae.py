@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.distributions import Posterior, VonMisesFisher, log_sphere_area
 from aezoo.models.conv_vae import ConvVAE
+from aezoo.nn.distributions import Posterior, VonMisesFisher, log_sphere_area
 from aezoo.registry import register_family
 
 Tensor = Any

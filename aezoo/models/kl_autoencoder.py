@@ -9,12 +9,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo import losses, manifest
-from aezoo.models._base import VariationalAutoencoder
+from aezoo import manifest
+from aezoo.modalities.image.tiling import apply_in_tiles
 from aezoo.models._networks import ConvMapNetwork
+from aezoo.models.autoencoder import VariationalAutoencoder
+from aezoo.nn import losses
 from aezoo.registry import register_family
-from aezoo.tiling import apply_in_tiles
-from aezoo.validation import (
+from aezoo.utils.validation import (
     check_choice,
     check_number,
     check_positive_int,
@@ -139,7 +140,7 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
 
     @functools.cached_property
     def _classifier(self) -> Any:
-        from aezoo.extractors import load_extractor
+        from aezoo.features.classifiers import load_extractor
 
         return load_extractor(str(self.perceptual)).network  # no part of the model
 

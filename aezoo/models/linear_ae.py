@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from aezoo.layers import DenseDecoder, DenseEncoder
-from aezoo.models._base import DeterministicAutoencoder
-from aezoo.pca import principal_components
+from aezoo.models.autoencoder import DeterministicAutoencoder
+from aezoo.nn.layers import DenseDecoder, DenseEncoder
+from aezoo.nn.pca import principal_components
 from aezoo.registry import register_family
 
 

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.corruption import apply_corruption
-from aezoo.layers import Encoder, Stage
-from aezoo.models._base import DeterministicAutoencoder
+from aezoo.modalities.image.corruption import apply_corruption
+from aezoo.models.autoencoder import DeterministicAutoencoder
+from aezoo.nn.layers import Encoder, Stage
 from aezoo.registry import register_family
-from aezoo.validation import check_number, check_positive_int
+from aezoo.utils.validation import check_number, check_positive_int
 
 Tensor = Any
 # Added to the variance of a patch, so that flat ones have a finite weight.

@@ -9,7 +9,7 @@ from keras import ops
 from aezoo.models._priors import MixturePrior
 from aezoo.models.conv_vae import ConvVAE
 from aezoo.registry import register_family
-from aezoo.validation import check_positive_int
+from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
 

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo import losses
-from aezoo.distributions import FullGaussian, Gaussian, Posterior
-from aezoo.layers import Encoder, Stage
-from aezoo.models._base import Autoencoder
-from aezoo.pca import principal_components
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn import losses
+from aezoo.nn.distributions import FullGaussian, Gaussian, Posterior
+from aezoo.nn.layers import Encoder, Stage
+from aezoo.nn.pca import principal_components
 from aezoo.registry import register_family
 
 Tensor = Any

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo import losses
-from aezoo.distributions import SampledThenMeasured, standard_normal
 from aezoo.models._labels import LabelledAutoencoder
 from aezoo.models._networks import ConvNetwork
 from aezoo.models.conv_vae import ConvVAE
+from aezoo.nn import losses
+from aezoo.nn.distributions import SampledThenMeasured, standard_normal
 from aezoo.registry import register_family
-from aezoo.validation import check_number
+from aezoo.utils.validation import check_number
 
 Tensor = Any
 # Log-odds of a class that is known; in float32 the others' probabilities are then 0.

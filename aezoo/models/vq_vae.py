@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.distributions import uniform
-from aezoo.layers import VectorQuantizer
 from aezoo.models._discrete import QuantizedAutoencoder
+from aezoo.nn.distributions import uniform
+from aezoo.nn.layers import VectorQuantizer
 from aezoo.registry import register_family
-from aezoo.validation import check_choice, check_number, check_positive_int
+from aezoo.utils.validation import check_choice, check_number, check_positive_int
 
 Tensor = Any
 CODEBOOK_UPDATES = ("gradient", "ema")

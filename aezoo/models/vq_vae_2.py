@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.layers import (
+from aezoo.models.vq_vae import VQVAE
+from aezoo.nn.layers import (
     ConvMapDecoder,
     ConvMapEncoder,
     Stage,
@@ -17,9 +18,8 @@ from aezoo.layers import (
     map_sizes,
     upsampling_layer,
 )
-from aezoo.models.vq_vae import VQVAE
 from aezoo.registry import register_family
-from aezoo.validation import check_positive_int
+from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
 TOP_STRIDE = 2

@@ -4,12 +4,12 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo import losses
-from aezoo.distributions import IndexedNoise
-from aezoo.models._base import TEST_SEED
+from aezoo.models.autoencoder import TEST_SEED
 from aezoo.models.conv_ae import ConvAE
+from aezoo.nn import losses
+from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import register_family
-from aezoo.validation import check_choice, check_number, check_positive_int
+from aezoo.utils.validation import check_choice, check_number, check_positive_int
 
 Tensor = Any
 DIVERGENCES = ("mmd", "sliced_wasserstein")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from keras import ops
 
-from aezoo.distributions import Posterior, QuantizedCode
 from aezoo.errors import UnsupportedOperationError
+from aezoo.nn.distributions import Posterior, QuantizedCode
 from aezoo.samplers.base import Sampler, log_sum_exp
 from aezoo.samplers.training import LikelihoodNetwork
-from aezoo.validation import check_positive_int
+from aezoo.utils.validation import check_positive_int
 
 if TYPE_CHECKING:
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
 
 Tensor = Any
 Cache = list[

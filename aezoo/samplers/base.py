@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.distributions import Posterior
 from aezoo.errors import UnsupportedOperationError
+from aezoo.nn.distributions import Posterior
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

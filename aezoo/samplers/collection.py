@@ -8,7 +8,7 @@ from aezoo.samplers.base import Sampler
 from aezoo.samplers.kinds import CLASSES, KINDS
 
 if TYPE_CHECKING:
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
 
 
 class Samplers(MutableMapping[str, Sampler]):

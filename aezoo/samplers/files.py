@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from aezoo.errors import ChecksumError, ManifestError
-from aezoo.files import read_npz
 from aezoo.manifest import BundledFile
 from aezoo.samplers.base import Sampler
 from aezoo.samplers.kinds import CLASSES, KINDS
+from aezoo.utils.files import read_npz
 
 # Sampler files may come from others; a mixture of ten on 784 code units takes 25 MB.
 MAX_BYTES = 50_000_000

@@ -3,16 +3,16 @@
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from aezoo.distributions import check_seed
 from aezoo.errors import UnsupportedOperationError
-from aezoo.registry import did_you_mean
+from aezoo.nn.distributions import check_seed
 from aezoo.samplers.base import Sampler
 from aezoo.samplers.collection import how_to_fit
 from aezoo.samplers.kinds import CLASSES, FITTERS, KINDS
-from aezoo.validation import check_choice
+from aezoo.utils.text import did_you_mean
+from aezoo.utils.validation import check_choice
 
 if TYPE_CHECKING:
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
 
 
 def fit_sampler(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from keras import ops
 
-from aezoo.distributions import Posterior
+from aezoo.nn.distributions import Posterior
 from aezoo.samplers.base import Sampler, drawn_codes, log_normal, moments
 from aezoo.samplers.training import LikelihoodNetwork
-from aezoo.validation import check_positive_int
+from aezoo.utils.validation import check_positive_int
 
 if TYPE_CHECKING:
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
 
 Tensor = Any
 _BATCH_SIZE = 256

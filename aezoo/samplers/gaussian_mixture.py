@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from aezoo.distributions import Posterior
-from aezoo.extras import require
+from aezoo.nn.distributions import Posterior
 from aezoo.samplers.base import Sampler, drawn_codes, log_normal, log_sum_exp, moments
-from aezoo.validation import check_positive_int
+from aezoo.utils.extras import require
+from aezoo.utils.validation import check_positive_int
 
 if TYPE_CHECKING:
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

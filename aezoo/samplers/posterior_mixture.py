@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from aezoo.distributions import DiagonalGaussian, Posterior
 from aezoo.errors import UnsupportedOperationError
+from aezoo.nn.distributions import DiagonalGaussian, Posterior
 from aezoo.samplers.base import Sampler, log_normal, log_sum_exp
-from aezoo.validation import check_positive_int
+from aezoo.utils.validation import check_positive_int
 
 if TYPE_CHECKING:
-    from aezoo.models._base import Autoencoder
+    from aezoo.models.autoencoder import Autoencoder
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

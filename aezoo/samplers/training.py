@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.optimizers import Adam
+from aezoo.nn.optimizers import Adam
 
 Tensor = Any
 

@@ -1,0 +1,1 @@
+"""Where examples come from: datasets by name, folders and files, drawn data."""

@@ -1,0 +1,270 @@
+"""Images and labels to measure and train on: by name, from files, or from arrays.
+
+Named datasets come from TensorFlow Datasets, or, where TensorFlow is not installed,
+from `<data_dir>/<name>/<split>.npz` files. Needs NumPy and Pillow only; TensorFlow
+Datasets is imported when a name asks for it.
+"""
+
+import dataclasses
+import importlib
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aezoo.errors import AezooError
+from aezoo.modalities.image.files import INPUT_SUFFIXES, read_image
+from aezoo.utils.progress import with_progress
+from aezoo.utils.validation import check_positive_int
+
+# Datasets that aezoo draws itself, and the module that tells TFDS of them.
+_OWN_BUILDERS = {"shapes": "aezoo.data.shapes_builder"}
+
+
+class DatasetError(AezooError, ValueError):
+    """A dataset is missing, unreadable, or has no such split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Images and labels of one split, in the dataset's own order.
+
+    Attributes:
+        name: TFDS name, or the name of the file or folder.
+        version: TFDS version, `"npz"` for plain arrays, `"folder"` for image files.
+        split: Split, e.g. `"train"`.
+        images: Shape `(n, height, width, channels)`: uint8, or floats in [0, 1].
+        labels: int64, shape `(n,)`; None where there are none.
+        factors: Classes of the generative factors, int64, shape `(n, num_factors)`;
+            None but for drawn datasets.
+        factor_names: One name per column of `factors`.
+    """
+
+    name: str
+    version: str
+    split: str
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    factors: np.ndarray | None = None
+    factor_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse labels that do not belong to the images."""
+        for field in ("labels", "factors"):
+            values = getattr(self, field)
+            if values is not None and len(values) != len(self.images):
+                raise DatasetError(
+                    f"`{field}` must have one row per image. Received: "
+                    f"{len(values)} {field}, {len(self.images)} images."
+                )
+
+    @property
+    def key(self) -> str:
+        """`name/split`, as metrics are filed in the manifest."""
+        return f"{self.name}/{self.split}"
+
+    def take(self, limit: int | None) -> "Dataset":
+        """The first `limit` examples; all of them if it is None.
+
+        Raises:
+            ValueError: If `limit` is no integer of at least 1.
+        """
+        if limit is None or check_positive_int("limit", limit) >= len(self.images):
+            return self
+        cut = {
+            field: value[:limit]
+            for field in ("images", "labels", "factors")
+            if (value := getattr(self, field)) is not None
+        }
+        return dataclasses.replace(self, **cut)
+
+
+# Licences as the datasets' authors state them.
+LICENSES = {
+    "mnist": "CC BY-SA 3.0",
+    "fashion_mnist": "MIT",
+    "cifar10": "no formal licence; cite the 2009 technical report",
+    "omniglot28": "MIT",
+    "frey_faces": "no formal licence; the frames that Roweis & Saul (2000) used",
+    "shapes": "Apache-2.0",
+}
+
+
+def open_dataset(
+    source: Any,
+    split: str = "test",
+    data_dir: str | Path | None = None,
+    input_shape: Sequence[int] | None = None,
+) -> Dataset:
+    """A dataset from whatever a user has.
+
+    Args:
+        source: One of: a `Dataset`; an array of images; a pair `(images, labels)`;
+            the path of an `.npz` file with `images` and, if any, `labels`; the path
+            of a folder of images; a TFDS name. A folder's immediate subfolders are
+            its classes, in alphabetical order; where it has a subfolder named like
+            `split`, that one is read.
+        split: Split of a named dataset or of a folder that has one.
+        data_dir: As in `load_dataset`.
+        input_shape: `(height, width, channels)` that image files are converted to,
+            by the rule in `aezoo.modalities.image.files`; needed for folders.
+
+    Returns:
+        The dataset; an array's name is `"images"`.
+
+    Raises:
+        DatasetError: If there is nothing to read; says what is accepted.
+        ImageFileError: If a file of a folder is no readable image.
+    """
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, tuple) and len(source) == 2:
+        images, labels = (np.asarray(part) for part in source)
+        return Dataset("images", "array", split, images, as_labels(labels))
+    if not isinstance(source, str | Path):
+        return Dataset("images", "array", split, np.asarray(source))
+    path = Path(source)
+    if path.suffix == ".npz":
+        return _read_npz(path, path.stem, split)
+    if path.is_dir():
+        return _read_folder(path, split, input_shape)
+    if isinstance(source, Path) or "/" in str(source):
+        raise DatasetError(
+            f"There is no folder or .npz file {path}. Pass a folder of images, an "
+            ".npz file with `images`, or the name of a TFDS dataset, e.g. 'mnist'."
+        )
+    return load_dataset(source, split, data_dir)
+
+
+def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> Dataset:
+    """One split of a dataset that is already on this machine.
+
+    Args:
+        name: TFDS name, e.g. `"mnist"`; `"shapes"`, which aezoo draws on first use; or
+            that of a folder of .npz files, e.g. `"omniglot28"`.
+        split: A TFDS split, e.g. `"train"` or `"test"`.
+        data_dir: A folder of `<name>/<split>.npz` files, or a TFDS data directory;
+            None takes TFDS's own (`TFDS_DATA_DIR`, else `~/tensorflow_datasets`).
+
+    Raises:
+        DatasetError: If it is not there; says how to get it.
+    """
+    if data_dir is not None:
+        file = Path(data_dir) / name / f"{split}.npz"
+        if file.is_file():
+            return _read_npz(file, name, split)
+    builder = open_builder(name, split, data_dir)
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(split=split, batch_size=1000)
+    batches = list(tfds.as_numpy(dataset))
+    columns = {
+        key: np.concatenate([batch[key] for batch in batches])
+        for key in batches[0]
+        if key in ("image", "label") or key.startswith("label_")
+    }
+    if "image" not in columns:
+        raise DatasetError(f"Dataset {name!r} holds no images.")
+    names = [key for key in columns if key.startswith("label_")]
+    return Dataset(
+        name,
+        str(builder.version),
+        split,
+        columns["image"],
+        columns.get("label"),
+        np.stack([columns[key] for key in names], axis=1) if names else None,
+        tuple(key.removeprefix("label_") for key in names),
+    )
+
+
+def open_builder(name: str, split: str, data_dir: str | Path | None = None) -> Any:
+    """The TFDS builder of a dataset that is prepared and has a split.
+
+    Args:
+        name: As in `load_dataset`.
+        split: As in `load_dataset`.
+        data_dir: As in `load_dataset`.
+
+    Raises:
+        DatasetError: If TFDS, dataset or split is not there; says how to get it.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DatasetError(
+            f"Dataset {name!r} cannot be read: TensorFlow Datasets is not installed "
+            f"and there is no {Path(data_dir or '.') / name / f'{split}.npz'}. Install "
+            "`aezoo[evaluation]`, or pass `--data-dir` with .npz files that hold "
+            "`images` and `labels`."
+        ) from error
+    try:
+        if name in _OWN_BUILDERS:
+            importlib.import_module(_OWN_BUILDERS[name])
+            builder = tfds.builder(name, data_dir=data_dir)
+            builder.download_and_prepare()
+        else:
+            builder = tfds.builder(name, data_dir=data_dir)
+        _ = builder.info.splits[split].num_examples
+    except (ValueError, KeyError, tfds.core.DatasetNotFoundError) as error:
+        raise DatasetError(
+            f"Dataset {name!r}, split {split!r}, is not prepared in "
+            f"{data_dir or 'the TFDS data directory'}. Prepare it once with "
+            f"`python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"`, "
+            f"or pass `--data-dir` with a folder that holds {name}/{split}.npz: "
+            "`images` and, if there are any, `labels`."
+        ) from error
+    return builder
+
+
+def _read_npz(path: Path, name: str, split: str) -> Dataset:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ("images", "labels") if key in file}
+    except FileNotFoundError as error:
+        raise DatasetError(f"The file {path} does not exist.") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DatasetError(
+            f"The file {path} is not a readable .npz archive of plain arrays: {error}"
+        ) from error
+    if "images" not in arrays:
+        raise DatasetError(
+            f"The file {path} holds no array `images`. Write it with "
+            "`np.savez(path, images=..., labels=...)`."
+        )
+    labels = as_labels(arrays["labels"]) if "labels" in arrays else None
+    return Dataset(name, "npz", split, arrays["images"], labels)
+
+
+def as_labels(labels: np.ndarray) -> np.ndarray:
+    """Labels as int64.
+
+    Raises:
+        DatasetError: If they are no integers of shape `(n,)`.
+    """
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DatasetError(
+            "`labels` must be integers of shape (n,). Received: "
+            f"shape={labels.shape}, dtype={labels.dtype}."
+        )
+    return labels.astype("int64")
+
+
+def _read_folder(path: Path, split: str, input_shape: Sequence[int] | None) -> Dataset:
+    if input_shape is None:
+        raise DatasetError(f"Reading the folder {path} needs `input_shape`.")
+    root = path / split if (path / split).is_dir() else path
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in INPUT_SUFFIXES)
+    if not files:
+        raise DatasetError(
+            f"The folder {root} holds no images ({', '.join(INPUT_SUFFIXES)})."
+        )
+    images = np.stack(
+        [read_image(f, input_shape)[0] for f in with_progress(files, "Reading")]
+    )
+    classes = [f.relative_to(root).parts[0] for f in files if f.parent != root]
+    labels = None
+    if len(classes) == len(files) and len(set(classes)) > 1:
+        labels = np.unique(classes, return_inverse=True)[1].astype("int64")
+    return Dataset(path.name or "images", "folder", split, images, labels)

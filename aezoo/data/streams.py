@@ -1,0 +1,551 @@
+"""Images and labels in order, a batch at a time, in constant memory.
+
+What `aezoo.datasets` reads as a whole is read here in consecutive parts: folders of
+image files, named datasets, `.npz` files, arrays. A part has a fingerprint of what goes
+into it, so that work on it need not be done twice. Imports no Keras.
+"""
+
+import abc
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from aezoo.data.datasets import (
+    Dataset,
+    DatasetError,
+    as_labels,
+    open_builder,
+    open_dataset,
+)
+from aezoo.errors import ImageFileError
+from aezoo.modalities.image.files import INPUT_SUFFIXES, read_image
+from aezoo.utils.validation import check_input_shape
+
+_Item = TypeVar("_Item")
+# mnist, mnist/test, mnist/train[:1000]
+_DATASET = re.compile(r"(?P<name>\w+)(/(?P<split>[\w\[\]:%+]+))?")
+# Threads that decode image files: Pillow holds the interpreter half of the time.
+DECODERS = min(8, max(2, os.cpu_count() or 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Consecutive images that could be read, and those that could not.
+
+    Attributes:
+        paths: One per image: its file, or `name/split/index` in a dataset.
+        labels: One per image; None where there are none.
+        images: `(n, height, width, channels)`; n may be 0.
+        unreadable: Files that are no readable images, with the reason.
+        notes: What was converted, or looks odd, one line per such image.
+    """
+
+    paths: list[str]
+    labels: list[Any] | None
+    images: np.ndarray
+    unreadable: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def __len__(self) -> int:
+        """How many inputs, readable or not."""
+        return len(self.paths) + len(self.unreadable)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A run of consecutive inputs.
+
+    Attributes:
+        start: Its first input.
+        stop: The one after its last.
+        compute_fingerprint: Computes `fingerprint`, in any thread.
+        read: Gives its batches in order, each as a function that reads it; these
+            functions may run in any thread and order.
+    """
+
+    start: int
+    stop: int
+    compute_fingerprint: Callable[[], str]
+    read: Callable[[], Iterator[Callable[[], Batch]]]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of what its rows depend on: names, sizes and times of files, or pixels.
+
+        Files are those of the moment when the part was made.
+        """
+        return self.compute_fingerprint()
+
+
+class Stream(abc.ABC):
+    """Images and labels of one source, in a fixed order.
+
+    Attributes:
+        name: The source, as a reader names it.
+        kind: `"folder"`, `"dataset"`, `"npz"` or `"array"`.
+        label_type: `"string"` for names of class folders, `"int64"` for a dataset's
+            labels, None where there are none.
+        readers: Threads that read ahead; 0 where reading takes no time.
+    """
+
+    name: str
+    kind: str
+    label_type: str | None
+    readers: ClassVar[int] = DECODERS
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """How many inputs there are."""
+
+    @abc.abstractmethod
+    def parts(self, size: int, batch_size: int) -> Iterator[Part]:
+        """All inputs, in parts of `size`, a multiple of `batch_size`."""
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All batches, read ahead in threads while the caller uses one."""
+        with contextlib.closing(
+            read_ahead(
+                (
+                    read
+                    for part in self.parts(16 * batch_size, batch_size)
+                    for read in part.read()
+                ),
+                self.readers,
+            )
+        ) as batches:
+            yield from batches
+
+
+def read_ahead(
+    reads: Iterator[Callable[[], _Item]], workers: int
+) -> Generator[_Item, None, None]:
+    """Results of functions, in order, computed in threads ahead of their use.
+
+    At most `workers + 1` results wait, so memory stays bounded. Without workers, each
+    is computed when it is asked for.
+    """
+    if not workers:
+        yield from (read() for read in reads)
+        return
+    with ThreadPoolExecutor(workers, "aezoo-read") as pool:
+        waiting = [pool.submit(read) for read in itertools.islice(reads, workers + 1)]
+        try:
+            while waiting:
+                result = waiting.pop(0).result()
+                waiting += [pool.submit(read) for read in itertools.islice(reads, 1)]
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def open_stream(
+    source: Any,
+    input_shape: Sequence[int],
+    *,
+    split: str = "test",
+    data_dir: str | Path | None = None,
+    invert: bool = False,
+) -> Stream:
+    """A stream of whatever a user has.
+
+    Args:
+        source: A folder of image files, read with its subfolders, the immediate ones
+            of which are classes; a dataset `name` or `name/split`, e.g.
+            `"mnist/test"`; an `.npz` file with `images` and, if any, `labels`; an
+            array of images, a pair `(images, labels)` or a `Dataset`.
+        input_shape: `(height, width, channels)`. Image files are converted to it by
+            the rule in `aezoo.modalities.image.files`; other images must have it.
+        split: Split of a dataset whose name does not say it.
+        data_dir: As in `aezoo.datasets.load_dataset`.
+        invert: Swap dark and bright in image files.
+
+    Raises:
+        DatasetError: If there is nothing to read, or images have another shape.
+    """
+    shape = check_input_shape(input_shape)
+    if isinstance(source, Stream):
+        return source
+    if not isinstance(source, str | Path):
+        return _ArrayStream(open_dataset(source, split), shape)
+    path = Path(source)
+    if path.suffix == ".npz":
+        return _open_npz(path, str(path), shape)
+    if path.is_dir():
+        return _FolderStream(path, shape, invert)
+    match = _DATASET.fullmatch(str(source))
+    if isinstance(source, Path) or match is None:
+        raise DatasetError(
+            f"There is no folder {path}. Pass a folder of images, an .npz file with "
+            "`images`, or a dataset and its split, e.g. 'mnist/test'."
+        )
+    name, split = match["name"], match["split"] or split
+    if data_dir is not None:
+        file = Path(data_dir) / name / f"{split}.npz"
+        if file.is_file():
+            return _open_npz(file, f"{name}/{split}", shape)
+    try:
+        return _NamedStream(name, split, data_dir, shape)
+    except DatasetError as error:
+        if "/" not in str(source):
+            raise
+        raise DatasetError(f"There is no folder {path}. {error}") from error
+
+
+# --- Folders ---------------------------------------------------------------------
+
+
+class _FolderStream(Stream):
+    """Image files in the order of their paths, name by name.
+
+    The names of one folder at a time are in memory, and nothing else.
+    """
+
+    kind = "folder"
+
+    def __init__(
+        self, folder: Path, input_shape: tuple[int, int, int], invert: bool
+    ) -> None:
+        self.name = str(folder)
+        self._folder, self._shape, self._invert = folder, input_shape, invert
+        self._length, classes, bare = 0, set(), False
+        for path in _image_files(folder):
+            self._length += 1
+            first, _, rest = path.partition("/")
+            if rest:
+                classes.add(first)
+            else:
+                bare = True
+        if not self._length:
+            raise DatasetError(
+                f"The folder {folder} holds no images ({', '.join(INPUT_SUFFIXES)})."
+            )
+        self.label_type = None if bare or len(classes) < 2 else "string"
+
+    def __len__(self) -> int:
+        return self._length
+
+    def parts(self, size: int, batch_size: int) -> Iterator[Part]:
+        files = _image_files(self._folder)
+        settings = [self._shape, self._invert, self.label_type]
+        start = 0
+        while names := list(itertools.islice(files, size)):
+            facts = [(name, *_size_and_time(self._folder / name)) for name in names]
+            yield Part(
+                start,
+                start + len(names),
+                functools.partial(_hash_of, [settings, facts]),
+                functools.partial(self._read_later, names, batch_size),
+            )
+            start += len(names)
+
+    def _read_later(
+        self, names: list[str], batch_size: int
+    ) -> Iterator[Callable[[], Batch]]:
+        for i in range(0, len(names), batch_size):
+            yield functools.partial(self._read, names[i : i + batch_size])
+
+    def _read(self, names: list[str]) -> Batch:
+        paths, labels, images, unreadable, notes = [], [], [], [], []
+        for name in names:
+            path = self._folder / name
+            try:
+                image, note = read_image(path, self._shape, self._invert)
+            except ImageFileError as error:
+                unreadable.append((as_text(path), str(error)))
+                continue
+            paths.append(as_text(path))
+            labels.append(as_text(name.partition("/")[0]))
+            images.append(image)
+            if note:
+                notes.append(note)
+        return Batch(
+            paths,
+            labels if self.label_type else None,
+            np.stack(images) if images else np.empty((0, *self._shape), "uint8"),
+            unreadable,
+            notes,
+        )
+
+
+def _image_files(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Relative paths with `/`, sorted by their parts; links to folders are left out."""
+    with os.scandir(folder) as entries:
+        found = sorted(
+            (entry.name, entry.is_dir(follow_symlinks=False))
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False)
+            or (
+                os.path.splitext(entry.name)[1].lower() in INPUT_SUFFIXES  # noqa: PTH122
+                and (entry.is_file() or (entry.is_symlink() and not entry.is_dir()))
+            )
+        )
+    for name, is_folder in found:
+        if is_folder:
+            yield from _image_files(folder / name, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:  # reading it says what is wrong
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
+
+
+def as_text(path: str | Path) -> str:
+    """A path that any file can hold, also where a name is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _hash_of(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+# --- Everything else ---------------------------------------------------------------
+
+
+class _IndexedStream(Stream):
+    """Images that are read in order and named by their number."""
+
+    def __init__(
+        self,
+        name: str,
+        length: int,
+        image_shape: Sequence[int | None],
+        input_shape: tuple[int, int, int],
+        labels: np.ndarray | None = None,
+    ) -> None:
+        self.name = name
+        self._length, self._labels = length, labels
+        self.label_type = None if labels is None else "int64"
+        if tuple(image_shape) != input_shape:
+            raise DatasetError(
+                f"The model takes images of shape {input_shape}; those of {name} have "
+                f"shape {tuple(image_shape)}. `aezoo list` shows other models; image "
+                "files are converted, arrays are not."
+            )
+        if not length:
+            raise DatasetError(f"{name} holds no images.")
+
+    def __len__(self) -> int:
+        return self._length
+
+    def parts(self, size: int, batch_size: int) -> Iterator[Part]:
+        for start in range(0, self._length, size):
+            stop = min(start + size, self._length)
+            yield Part(
+                start,
+                stop,
+                functools.partial(self._fingerprint, start, stop),
+                functools.partial(self._read_part, start, stop, batch_size),
+            )
+
+    def _read_part(
+        self, start: int, stop: int, batch_size: int
+    ) -> Iterator[Callable[[], Batch]]:
+        for i in range(start, stop, batch_size):
+            yield self._read_later(i, min(i + batch_size, stop))
+
+    @abc.abstractmethod
+    def _fingerprint(self, start: int, stop: int) -> str: ...
+
+    @abc.abstractmethod
+    def _read_later(self, start: int, stop: int) -> Callable[[], Batch]: ...
+
+    def _batch(self, start: int, images: np.ndarray, labels: Any = None) -> Batch:
+        stop = start + len(images)
+        if self._labels is not None:
+            labels = self._labels[start:stop]
+        return Batch(
+            [f"{self.name}/{i}" for i in range(start, stop)],
+            None if labels is None else [int(label) for label in labels],
+            images,
+        )
+
+
+class _ArrayStream(_IndexedStream):
+    kind = "array"
+    readers = 0
+
+    def __init__(
+        self, dataset: Dataset, input_shape: tuple[int, int, int], name: str = ""
+    ) -> None:
+        images = self._images = dataset.images
+        name = name or dataset.key
+        super().__init__(
+            name, len(images), images.shape[1:], input_shape, dataset.labels
+        )
+
+    def _fingerprint(self, start: int, stop: int) -> str:
+        images = np.ascontiguousarray(self._images[start:stop])
+        labels = None if self._labels is None else self._labels[start:stop].tolist()
+        pixels = hashlib.sha256(images.view("uint8").data).hexdigest()
+        return _hash_of([self.name, images.dtype.str, images.shape, pixels, labels])
+
+    def _read_later(self, start: int, stop: int) -> Callable[[], Batch]:
+        return lambda: self._batch(start, self._images[start:stop])
+
+
+class _SequentialStream(_IndexedStream):
+    """Images that can only be read one after the other; parts may be left out."""
+
+    _position: int | None = None
+    _images_from: Iterator[tuple[np.ndarray, Any]]
+
+    @abc.abstractmethod
+    def _open(self, start: int, batch_size: int) -> Iterator[tuple[np.ndarray, Any]]:
+        """Pairs (images, labels or None) from `start` on."""
+
+    def parts(self, size: int, batch_size: int) -> Iterator[Part]:
+        self._batch_size, self._position = batch_size, None
+        return super().parts(size, batch_size)
+
+    def _read_later(self, start: int, stop: int) -> Callable[[], Batch]:
+        # At once: in the threads of the readers the order would be lost.
+        if self._position != start:
+            self._images_from = self._open(start, self._batch_size)
+        images, labels = next(self._images_from)
+        self._position = stop
+        batch = self._batch(start, images, labels)
+        return lambda: batch
+
+
+class _NamedStream(_SequentialStream):
+    """A split of a dataset that TensorFlow Datasets has prepared."""
+
+    kind = "dataset"
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str | Path | None,
+        input_shape: tuple[int, int, int],
+    ) -> None:
+        self._builder, self._split = open_builder(name, split, data_dir), split
+        features = self._builder.info.features
+        if "image" not in features:
+            raise DatasetError(f"Dataset {name!r} holds no images.")
+        super().__init__(
+            f"{name}/{split}",
+            self._builder.info.splits[split].num_examples,
+            features["image"].shape,
+            input_shape,
+        )
+        self._keys = ["image"]
+        if "label" in features and np.issubdtype(
+            features["label"].np_dtype, np.integer
+        ):
+            self._keys.append("label")
+            self.label_type = "int64"
+
+    def _fingerprint(self, start: int, stop: int) -> str:
+        return _hash_of([self.name, str(self._builder.version), start, stop])
+
+    def _open(self, start: int, batch_size: int) -> Iterator[tuple[np.ndarray, Any]]:
+        import tensorflow_datasets as tfds
+
+        config = tfds.ReadConfig(try_autocache=False, add_tfds_id=False)
+        rows = self._builder.as_dataset(split=self._split, read_config=config)
+        rows = rows.map(lambda row: [row[key] for key in self._keys])
+        rows = rows.skip(start).batch(batch_size).prefetch(2)
+        for row in tfds.as_numpy(rows):
+            yield row[0], row[1] if len(row) > 1 else None
+
+
+def _open_npz(path: Path, name: str, input_shape: tuple[int, int, int]) -> Stream:
+    """A stream of an `.npz` file; as a whole where its images are not in C order."""
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        if "images.npy" not in archive.namelist():
+            raise DatasetError(
+                f"The file {path} holds no array `images`. Write it with "
+                "`np.savez(path, images=..., labels=...)`."
+            )
+        with archive.open("images.npy") as file:
+            shape, is_fortran, dtype = _read_header(file)
+        labels = None
+        if "labels.npy" in archive.namelist():
+            with np.load(path, allow_pickle=False) as arrays:
+                labels = as_labels(arrays["labels"])
+    if is_fortran or dtype.hasobject:
+        return _ArrayStream(open_dataset(path), input_shape, name)
+    if labels is not None and len(labels) != shape[0]:
+        raise DatasetError(
+            f"`labels` must have one row per image. Received: {len(labels)} labels, "
+            f"{shape[0]} images, in {path}."
+        )
+    return _NpzStream(path, name, shape, dtype, labels, input_shape)
+
+
+class _NpzStream(_SequentialStream):
+    kind = "npz"
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        shape: Sequence[int],
+        dtype: np.dtype,
+        labels: np.ndarray | None,
+        input_shape: tuple[int, int, int],
+    ) -> None:
+        self._path, self._dtype, self._shape = path, dtype, tuple(shape[1:])
+        super().__init__(name, shape[0] if shape else 0, shape[1:], input_shape, labels)
+
+    def _fingerprint(self, start: int, stop: int) -> str:
+        return _hash_of([self.name, _size_and_time(self._path), start, stop])
+
+    def _open(self, start: int, batch_size: int) -> Iterator[tuple[np.ndarray, Any]]:
+        row = int(np.prod(self._shape)) * self._dtype.itemsize
+        with (
+            _readable(self._path),
+            zipfile.ZipFile(self._path) as archive,
+            archive.open("images.npy") as file,
+        ):
+            _read_header(file)
+            file.seek(start * row, os.SEEK_CUR)
+            for i in range(start, self._length, batch_size):
+                n = min(batch_size, self._length - i)
+                data = file.read(n * row)
+                if len(data) != n * row:
+                    raise ValueError(f"it ends in image {i + len(data) // row}")
+                images = np.frombuffer(data, self._dtype).reshape(n, *self._shape)
+                yield images, None
+
+
+def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Errors of reading an archive, as ours."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except FileNotFoundError as error:
+        raise DatasetError(f"The file {path} does not exist.") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DatasetError(
+            f"The file {path} is not a readable .npz archive of plain arrays: {error}"
+        ) from error

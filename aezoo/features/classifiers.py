@@ -1,0 +1,485 @@
+"""Networks that turn images into features, in which metrics of samples are measured.
+
+Every extractor has a name, which such a metric carries: `frechet/lenet_mnist_v1`.
+Small classifiers that the project trained itself are bundled and listed in the
+manifest; `inception_v3` is the network of `keras.applications`.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from aezoo import manifest
+from aezoo.data.digits import draw_digits
+from aezoo.errors import (
+    ManifestError,
+    MissingDependencyError,
+    UnknownModelError,
+    UnsupportedOperationError,
+)
+from aezoo.manifest import ExtractorEntry
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.backend import compile_inference, without_initialisation
+from aezoo.store import load as hub
+from aezoo.utils.files import check_hdf5, path_inside, verify_sha256
+from aezoo.utils.progress import with_progress
+from aezoo.utils.text import did_you_mean
+from aezoo.utils.validation import (
+    check_input_shape,
+    check_positive_int,
+    check_positive_ints,
+    shape_hint,
+)
+
+Tensor = Any
+INCEPTION = "inception_v3"
+# Of golden features, relative to the largest; backends differ by about 1e-6.
+TOLERANCE = 1e-4
+NUM_GOLDEN = 8
+# Seconds without an answer after which a download counts as impossible.
+DOWNLOAD_TIMEOUT = 10.0
+
+
+class Extractor:
+    """A named function from images to features.
+
+    Args:
+        name: Name of the extractor.
+        network: A model with a method `extract` from images, floats in [0, 1] or
+            uint8, to features `(batch, feature_dim)`, and an attribute `feature_dim`.
+        input_shape: `(height, width, channels)`; None for sides of any length with 1
+            or 3 channels.
+        batch_size: Images per step; no feature depends on it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: keras.Model,
+        input_shape: tuple[int, int, int] | None,
+        batch_size: int = 256,
+    ) -> None:
+        self.name = name
+        self.network = network
+        self.input_shape = input_shape
+        self.batch_size = batch_size
+        self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    @property
+    def dim(self) -> int:
+        """Number of features."""
+        return int(self.network.feature_dim)
+
+    def features(self, images: Any) -> np.ndarray:
+        """Features of images.
+
+        Args:
+            images: Shape `(n, height, width, channels)`: uint8, or floats in [0, 1].
+
+        Returns:
+            Float32, shape `(n, dim)`.
+
+        Raises:
+            ValueError: If the shape, the type or the range is another.
+        """
+        return self._run("extract", images)
+
+    def logits(self, images: Any) -> np.ndarray:
+        """What the classifier says of images, before the softmax.
+
+        Args:
+            images: As in `features`.
+
+        Returns:
+            Float32, shape `(n, num_classes)`.
+
+        Raises:
+            ValueError: As in `features`.
+            UnsupportedOperationError: If the extractor is no classifier.
+        """
+        if not isinstance(self.network, Classifier):
+            classifiers = ", ".join(map(repr, manifest.extractors()))
+            raise UnsupportedOperationError(
+                f"The extractor {self.name!r} is no classifier. Those that are: "
+                f"{classifiers}."
+            )
+        return self._run("call", images)
+
+    def _run(self, name: str, images: Any) -> np.ndarray:
+        images = self._check_images(images)
+        key = (name, images.shape[1:], images.dtype.name)
+        if key not in self._compiled:
+            self._compiled[key] = compile_inference(
+                getattr(self.network, name), self.network, key[1:]
+            )
+        starts = range(0, len(images), self.batch_size)
+        parts = [
+            self._compiled[key](images[i : i + self.batch_size])
+            for i in with_progress(starts, self.name)
+        ]
+        return np.concatenate(parts)
+
+    def _check_images(self, images: Any) -> np.ndarray:
+        images = np.asarray(images)
+        if not self._fits(images.shape):
+            sides = self.input_shape or ("height", "width", "1 or 3")
+            hint = ""
+            if self.input_shape is not None:
+                hint = shape_hint("images", images.shape, self.input_shape)
+            raise ValueError(
+                f"The extractor {self.name!r} needs `images` of shape "
+                f"(n, {', '.join(map(str, sides))}), n at least 1. "
+                f"Received: images.shape={images.shape}.{hint}"
+            )
+        if images.dtype == np.uint8:
+            return images
+        if images.dtype.kind not in "fb":
+            raise ValueError(
+                "`images` must be uint8, or float with values in [0, 1]. "
+                f"Received: dtype={images.dtype}. Call `images.astype('uint8')` for "
+                "values of 0 to 255."
+            )
+        images = images.astype("float32")
+        low, high = images.min(), images.max()
+        if not (low >= 0.0 and high <= 1.0):  # also false for NaN
+            raise ValueError(
+                "`images` must hold finite values in [0, 1]. "
+                f"Received: min={low:.3g}, max={high:.3g}. Divide values of 0 to 255 "
+                "by 255, or pass uint8."
+            )
+        return images
+
+    def _fits(self, shape: tuple[int, ...]) -> bool:
+        if len(shape) != 4 or 0 in shape:
+            return False
+        if self.input_shape is None:
+            return shape[-1] in (1, 3)
+        return shape[1:] == self.input_shape
+
+
+# --- Bundled classifiers -----------------------------------------------------------
+
+
+class Classifier(keras.Model):
+    """A small convolutional classifier in the manner of LeNet-5.
+
+    Two convolutions of 5 x 5, each with a 2 x 2 maximum, and two dense layers
+    (LeCun et al., 1998, https://doi.org/10.1109/5.726791), with rectified units. The
+    features are those of the first dense layer, after its rectification.
+
+    Args:
+        input_shape: Image shape `(height, width, channels)`.
+        num_classes: Classes to tell apart.
+        filters: Filters of the two convolutions.
+        feature_dim: Units of the first dense layer.
+        **kwargs: `name`, `dtype` and `trainable` of `keras.Model`.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (28, 28, 1),
+        num_classes: int = 10,
+        filters: Sequence[int] = (32, 64),
+        feature_dim: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_shape = check_input_shape(input_shape)
+        self.num_classes = check_positive_int("num_classes", num_classes)
+        self.filters = check_positive_ints("filters", filters, minimum=1)
+        self.feature_dim = check_positive_int("feature_dim", feature_dim)
+        self.hidden = []
+        options = {"padding": "same", "dtype": self.dtype_policy}
+        for i, n in enumerate(self.filters, start=1):
+            self.hidden += [
+                keras.layers.Conv2D(
+                    n, 5, activation="relu", name=f"convolution_{i}", **options
+                ),
+                keras.layers.MaxPooling2D(2, name=f"pooling_{i}", **options),
+            ]
+        self.hidden += [
+            keras.layers.Flatten(name="flat", dtype=self.dtype_policy),
+            keras.layers.Dense(
+                feature_dim, activation="relu", name="features", dtype=self.dtype_policy
+            ),
+        ]
+        self.logits = keras.layers.Dense(num_classes, name="logits", dtype="float32")
+
+    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
+        """Create all weights. Happens by itself on first use."""
+        shape: tuple[int | None, ...] = (None, *self.input_shape)
+        for layer in self.hidden:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.logits.build(shape)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Features `(batch, feature_dim)` of floats in [0, 1] or uint8."""
+        x = Autoencoder.to_unit_range(images, self.compute_dtype)
+        for layer in self.hidden:
+            x = layer(x)
+        return ops.cast(x, "float32")
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Rectified outputs of the convolutions, of images of any height and width.
+
+        Args:
+            images: Floats in [0, 1] or uint8, `(batch, height, width, channels)`.
+
+        Returns:
+            One `(batch, h, w, filters)` per convolution, each of half the last one's
+            height and width.
+        """
+        x = Autoencoder.to_unit_range(images, self.compute_dtype)
+        found = []
+        for layer in self.hidden[: 2 * len(self.filters)]:
+            x = layer(x)
+            if isinstance(layer, keras.layers.Conv2D):
+                found.append(x)
+        return found
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Logits `(batch, num_classes)` of floats in [0, 1] or uint8."""
+        return self.logits(self.extract(inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that rebuild the classifier, without weights."""
+        return {**super().get_config(), **self.config}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The classifier's own arguments."""
+        return {
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+            "filters": list(self.filters),
+            "feature_dim": self.feature_dim,
+        }
+
+
+def list_extractors() -> list[str]:
+    """Names of all extractors."""
+    return [*manifest.extractors(), INCEPTION]
+
+
+def default_extractor(dataset: str) -> str:
+    """The newest extractor that was trained on a dataset.
+
+    Args:
+        dataset: Name of the dataset, e.g. `"mnist"`.
+
+    Raises:
+        UnknownModelError: If there is none; says what to do.
+    """
+    entries = manifest.extractors().values()
+    names = [entry.name for entry in entries if entry.data.name == dataset]
+    if names:
+        return names[-1]
+    known = [
+        f"{entry.name} ({' x '.join(map(str, entry.input_shape))}, trained on "
+        f"{entry.data.name})"
+        for entry in entries
+    ]
+    known.append(f"{INCEPTION} (any size)")
+    raise UnknownModelError(
+        f"No feature extractor was trained on the dataset {dataset!r}. Name one whose "
+        f"input shape fits, as in 'frechet/{INCEPTION}': {'; '.join(known)}."
+    )
+
+
+def load_extractor(name: str) -> Extractor:
+    """A feature extractor, ready to use.
+
+    The project's own are bundled: nothing is downloaded, and the file's SHA-256 is
+    checked before it is opened. `"inception_v3"` takes its weights from Keras, which
+    downloads them on first use.
+
+    Args:
+        name: A name from `list_extractors()`, e.g. `"lenet_mnist_v1"`.
+
+    Raises:
+        UnknownModelError: If there is no such extractor; names the closest.
+        ChecksumError: If the weights file is corrupted, truncated or missing.
+        ManifestError: If the manifest's entry does not fit the file.
+        MissingDependencyError: If the weights of `"inception_v3"` are not there and
+            cannot be downloaded.
+
+    Example:
+        >>> extractor = load_extractor("lenet_mnist_v1")
+        >>> extractor.features(aezoo.digits.draw_digits(10)[0]).shape
+        (10, 128)
+    """
+    if name == INCEPTION:
+        return inception_extractor()
+    entry = _entry(name)
+    path = path_inside(hub.WEIGHTS_FOLDER, entry.weights.file)
+    verify_sha256(path, entry.weights.sha256, "Reinstall aezoo to restore it.")
+    return Extractor(name, load_classifier(entry, path), entry.input_shape)
+
+
+def _entry(name: str) -> ExtractorEntry:
+    if name not in manifest.extractors():
+        known = list_extractors()
+        raise UnknownModelError(
+            f"Unknown feature extractor {name!r}.{did_you_mean(name, known)} "
+            f"Extractors: {', '.join(known)}."
+        )
+    return manifest.extractors()[name]
+
+
+def load_classifier(entry: ExtractorEntry, path: Path) -> Classifier:
+    """Build the classifier of an entry and read its weights from a verified file.
+
+    Raises:
+        ManifestError: If the configuration is invalid, or entry and file disagree.
+        UnsafeFileError: If the file refers to data outside itself.
+    """
+    check_hdf5(path, entry.num_params)
+    try:
+        # float32 whatever the global policy: features must not depend on it
+        model = Classifier(**entry.config, name=entry.name, dtype="float32")
+        with without_initialisation(model):
+            model.build()
+    except (TypeError, ValueError) as error:
+        raise ManifestError(
+            f"The manifest's extractor {entry.name!r} does not describe a valid "
+            f"classifier: {error}"
+        ) from error
+    stated = (entry.input_shape, entry.num_classes, entry.feature_dim)
+    actual = (model.input_shape, model.num_classes, model.feature_dim)
+    if stated != actual:
+        raise ManifestError(
+            f"The manifest's extractor {entry.name!r} does not fit its configuration: "
+            f"expected (input_shape, num_classes, feature_dim) = {actual}, received "
+            f"{stated}."
+        )
+    hub.read_weights(model, path, f"the manifest's extractor {entry.name!r}")
+    return model
+
+
+# --- Golden features ---------------------------------------------------------------
+
+
+def golden_features(extractor: Extractor) -> dict[str, np.ndarray]:
+    """What the golden file of a bundled extractor holds.
+
+    Returns:
+        `inputs`, uint8: drawn digits where they fit, else seeded noise; and their
+        `features`.
+    """
+    if extractor.input_shape == (28, 28, 1):
+        inputs = draw_digits(NUM_GOLDEN, seed=0)[0]
+    else:
+        shape = (NUM_GOLDEN, *(extractor.input_shape or (32, 32, 3)))
+        inputs = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
+    return {"inputs": inputs, "features": extractor.features(inputs)}
+
+
+def extractor_deviation(name: str) -> dict[str, float]:
+    """How far a bundled extractor is from its golden features.
+
+    Args:
+        name: A name from the manifest, e.g. `"lenet_mnist_v1"`.
+
+    Returns:
+        `{"features": deviation}`: the largest absolute deviation over the largest
+        absolute golden feature; compare with `TOLERANCE`.
+
+    Raises:
+        UnknownModelError: If the manifest has no such extractor.
+        ChecksumError: If weights or golden file differ from the manifest.
+        ManifestError: If the golden file holds something else.
+    """
+    entry = _entry(name)
+    path = path_inside(hub.WEIGHTS_FOLDER, entry.golden.file)
+    verify_sha256(path, entry.golden.sha256, "Reinstall aezoo to restore it.")
+    extractor = load_extractor(name)
+    with np.load(path, allow_pickle=False) as file:
+        golden = dict(file)
+    expected = {
+        "inputs": (NUM_GOLDEN, *entry.input_shape),
+        "features": (NUM_GOLDEN, entry.feature_dim),
+    }
+    received = {key: value.shape for key, value in golden.items()}
+    if received != expected:
+        raise ManifestError(
+            f"The golden file {path} does not fit the extractor {name!r}: expected "
+            f"{expected}, received {received}."
+        )
+    features = extractor.features(golden["inputs"]).astype("float64")
+    difference = np.abs(features - golden["features"]).max()
+    return {"features": float(difference / np.abs(golden["features"]).max())}
+
+
+# --- InceptionV3 -------------------------------------------------------------------
+
+
+class InceptionFeatures(keras.Model):
+    """InceptionV3 up to its mean over positions: images to 2,048 features.
+
+    Images are resized to 299 x 299 (bilinear, without antialiasing), grey is repeated
+    to three channels, and [0, 1] is scaled to [-1, 1] (Szegedy et al., 2016,
+    https://arxiv.org/abs/1512.00567). The weights are those of `keras.applications`,
+    not those of the original FID: values of the two do not compare.
+
+    Args:
+        weights: `"imagenet"`, the path of a weights file, or None for random ones.
+        **kwargs: `name` and `trainable` of `keras.Model`.
+    """
+
+    feature_dim = 2048
+    side = 299
+
+    def __init__(self, weights: str | None = "imagenet", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inception = keras.applications.InceptionV3(
+            include_top=False,
+            pooling="avg",
+            weights=weights,
+            input_shape=(self.side, self.side, 3),
+        )
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing is left to create."""
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Features `(batch, 2048)` of floats in [0, 1] or uint8, any size."""
+        x = Autoencoder.to_unit_range(images)
+        if x.shape[-1] == 1:
+            x = ops.repeat(x, 3, axis=-1)
+        x = ops.image.resize(x, (self.side, self.side), interpolation="bilinear")
+        return ops.cast(self.inception(2.0 * x - 1.0, training=False), "float32")
+
+    call = extract
+
+
+def inception_extractor(weights: str | None = "imagenet") -> Extractor:
+    """InceptionV3 as an extractor.
+
+    Args:
+        weights: As in `InceptionFeatures`.
+
+    Raises:
+        MissingDependencyError: If the weights are neither in Keras's cache nor can be
+            downloaded; waits for an answer at most `DOWNLOAD_TIMEOUT` seconds.
+    """
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        network = InceptionFeatures(weights, name=INCEPTION)
+    except Exception as error:  # Keras raises no class of its own
+        raise MissingDependencyError(
+            f"The extractor {INCEPTION!r} needs the ImageNet weights of "
+            "`keras.applications.InceptionV3`, which are not in Keras's cache and "
+            f"cannot be downloaded: {error}. Run `keras.applications.InceptionV3("
+            "include_top=False)` once with internet, or name another extractor: "
+            f"{', '.join(manifest.extractors())}."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+    return Extractor(INCEPTION, network, None, batch_size=32)

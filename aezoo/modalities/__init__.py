@@ -1,0 +1,1 @@
+"""What an example is: how it is checked, scaled, read, written and shown."""

@@ -1,0 +1,294 @@
+"""Image files in and out, with one stated rule of conversion. Needs Pillow only.
+
+The rule, in this order:
+
+1. The first frame is taken and turned upright as its EXIF orientation says.
+2. Grey levels of 16 bits are scaled to 8 bits.
+3. Transparency is laid on black (on white if the image is to be inverted).
+4. Colours become what the model takes: luminance (ITU-R 601-2) or RGB.
+5. `invert` swaps dark and bright, for dark ink on light paper.
+6. Another size is resized (Lanczos), keeping the aspect ratio, until it just fits,
+   and centred on black.
+
+Nothing else happens: an image of the model's size and mode passes unchanged.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from aezoo.errors import ImageFileError
+from aezoo.modalities.image.tiling import tile, to_uint8
+from aezoo.utils.files import atomic_path
+from aezoo.utils.text import did_you_mean
+from aezoo.utils.validation import check_input_shape, check_positive_int
+
+# Formats that Pillow decodes itself; others may start foreign programs.
+INPUT_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+INPUT_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+)
+OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+ANIMATION_SUFFIXES = (".gif",)
+# Milliseconds of a frame of an animation, and of the last one, which is to be seen.
+_FRAME_TIME, _LAST_FRAME_TIME = 120, 1500
+# A mean grey level above this is probably dark ink on light paper.
+_BRIGHT = 140
+_FRAME_LEVEL = 56
+
+
+def read_image(
+    path: str | Path, input_shape: Sequence[int], invert: bool = False
+) -> tuple[np.ndarray, str | None]:
+    """Read an image file in the shape that a model takes.
+
+    The module's docstring states the rule of conversion.
+
+    Args:
+        path: A PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file.
+        input_shape: `(height, width, channels)` with 1 or 3 channels.
+        invert: Swap dark and bright.
+
+    Returns:
+        The image, uint8 of shape `input_shape`, and a line that says what was
+        converted or looks odd, or None.
+
+    Raises:
+        ImageFileError: If the file is missing, no image, truncated, larger than
+            Pillow's limit against decompression bombs, or has 32-bit pixels.
+        ValueError: If `input_shape` is not the shape of a grey or RGB image.
+
+    Example:
+        >>> image, note = read_image("seven.png", (28, 28, 1), invert=True)
+    """
+    height, width, channels = check_input_shape(input_shape)
+    if channels not in (1, 3):
+        raise ValueError(
+            "`input_shape` must have 1 (grey) or 3 (RGB) channels. "
+            f"Received: input_shape={tuple(input_shape)}."
+        )
+    image, steps = _open(Path(path))
+    source = f"{image.width}x{image.height} {image.mode}"
+
+    if image.mode.startswith("I"):  # 16 bits
+        levels = np.round(np.asarray(image, "float64") / 257.0)
+        image = Image.fromarray(levels.astype("uint8"))
+        steps.append("16-bit levels scaled to 8")
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, "white" if invert else "black")
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+        steps.append(f"transparency laid on {'white' if invert else 'black'}")
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode != mode:
+        is_grey = image.mode in ("L", "1") or mode == "RGB"
+        steps.append(
+            f"converted to {'RGB' if mode == 'RGB' else 'grey'}"
+            + ("" if is_grey else " (luminance)")
+        )
+        image = image.convert(mode)
+    if invert:
+        image = ImageOps.invert(image)
+        steps.append("inverted")
+    if image.size != (width, height):
+        image, resized = _fit(image, width, height)
+        steps += resized
+
+    pixels = np.asarray(image).reshape(height, width, channels)
+    notes = []
+    if steps:
+        notes.append(f"{source} -> {width}x{height} {mode}: {', '.join(steps)}")
+    if channels == 1 and not invert and pixels.mean() > _BRIGHT:
+        notes.append(
+            "mostly bright: if it is dark ink on light paper, invert it "
+            "(`--invert`, `invert=True`)"
+        )
+    return pixels, "; ".join(notes) or None
+
+
+def _open(path: Path) -> tuple[Image.Image, list[str]]:
+    """The first frame, decoded and upright, and what was done for that."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=INPUT_FORMATS) as image:
+                image.load()
+                frames = getattr(image, "n_frames", 1)
+                upright = ImageOps.exif_transpose(image)
+                turned = image.getexif().get(0x0112, 1) != 1
+                kind = image.format
+    except FileNotFoundError as error:
+        raise ImageFileError(f"The image {path} does not exist.") from error
+    except IsADirectoryError as error:
+        raise ImageFileError(
+            f"{path} is a folder, not an image. Name its files, e.g. {path}/*.png."
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageFileError(
+            f"{path} is not an image that can be read. Convert it to PNG; known "
+            f"formats: {', '.join(INPUT_FORMATS)}."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageFileError(
+            f"{path} has too many pixels (more than {Image.MAX_IMAGE_PIXELS:,}) to be "
+            "opened safely. Scale it down first."
+        ) from error
+    except PermissionError as error:
+        raise ImageFileError(f"The image {path} may not be read.") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        # What Pillow raises for broken data depends on the format.
+        raise ImageFileError(
+            f"The image {path} is truncated or damaged: {error}. Save it anew."
+        ) from error
+    is_16_bit = upright.mode.startswith("I;16") or (
+        upright.mode == "I" and kind in ("PNG", "PPM")
+    )
+    if upright.mode == "F" or (upright.mode.startswith("I") and not is_16_bit):
+        raise ImageFileError(
+            f"{path} has 32-bit pixels, whose range is not stated in the file. Save it "
+            "with 8 or 16 bits per channel, e.g. as PNG."
+        )
+    steps = [f"first of {frames} frames"] if frames > 1 else []
+    return upright, [*steps, "turned as EXIF says"] if turned else steps
+
+
+def _fit(image: Image.Image, width: int, height: int) -> tuple[Image.Image, list[str]]:
+    """Resize to fit into the size, keep the aspect ratio, centre on black."""
+    scale = min(width / image.width, height / image.height)
+    size = (
+        max(1, min(width, round(image.width * scale))),
+        max(1, min(height, round(image.height * scale))),
+    )
+    steps = ["resized (Lanczos)"] if size != image.size else []
+    image = image.resize(size, Image.Resampling.LANCZOS)
+    if size != (width, height):
+        sheet = Image.new(image.mode, (width, height))
+        sheet.paste(image, ((width - size[0]) // 2, (height - size[1]) // 2))
+        return sheet, [*steps, "padded with black"]
+    return image, steps
+
+
+def grid_image(
+    images: Any,
+    columns: int | None = None,
+    padding: int = 2,
+    scale: int | None = None,
+) -> np.ndarray:
+    """Images side by side on one sheet, enlarged so that pixels can be seen.
+
+    Args:
+        images: `(n, height, width, channels)`, uint8 or floats in [0, 1].
+        columns: Images per row; None makes the sheet about square.
+        padding: Width of the frames between them, in pixels before enlargement.
+        scale: Every pixel becomes `scale` x `scale`; None chooses from 1 to 8 so that
+            the sheet stays below about 1,200 pixels.
+
+    Returns:
+        The sheet, uint8 of shape `(height, width, channels)`.
+
+    Raises:
+        ValueError: If the shape, the range or an argument is wrong.
+    """
+    sheet = tile(images, columns, padding, background=_FRAME_LEVEL)
+    if scale is None:
+        scale = max(1, min(8, 1200 // max(sheet.shape[:2])))
+    scale = check_positive_int("scale", scale)
+    return sheet.repeat(scale, 0).repeat(scale, 1)
+
+
+def write_image(path: str | Path, image: Any) -> None:
+    """Write one image; the file is whole or absent.
+
+    Args:
+        path: Ends in one of `OUTPUT_SUFFIXES`, which chooses the format.
+        image: `(height, width)`, `(height, width, 1)` or `(height, width, 3)`,
+            uint8 or floats in [0, 1].
+
+    Raises:
+        ValueError: If the suffix is unknown or the array no image.
+        FileNotFoundError: If the folder does not exist.
+        OSError: If the folder cannot be written, or the disk is full.
+    """
+    path = check_output(path)
+    pixels = to_uint8(image, "image")
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if (
+        pixels.ndim not in (2, 3)
+        or pixels.shape[2:] not in ((), (3,))
+        or not pixels.size
+    ):
+        raise ValueError(
+            "`image` must have shape (height, width), (height, width, 1) or (height, "
+            f"width, 3). Received: image.shape={np.shape(image)}."
+        )
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
+
+
+def write_animation(path: str | Path, frames: Any) -> None:
+    """Write images one after another as a GIF that repeats; whole or absent.
+
+    Args:
+        path: Ends in `.gif`.
+        frames: `(n, height, width, channels)` with 1 or 3 channels, uint8 or floats
+            in [0, 1]; the last one is shown for longer.
+
+    Raises:
+        ValueError: If the suffix is another or the array no images.
+        FileNotFoundError: If the folder does not exist.
+        OSError: If the folder cannot be written, or the disk is full.
+    """
+    path = check_output(path, ANIMATION_SUFFIXES)
+    pixels = to_uint8(frames, "frames")
+    if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or not pixels.size:
+        raise ValueError(
+            "`frames` must have shape (n, height, width, 1) or (n, height, width, 3) "
+            f"with n >= 1. Received: frames.shape={np.shape(frames)}."
+        )
+    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    first, *others = [Image.fromarray(frame) for frame in pixels]
+    times = [_FRAME_TIME] * len(others) + [_LAST_FRAME_TIME]
+    with atomic_path(path) as temporary:
+        first.save(
+            temporary, save_all=True, append_images=others, duration=times, loop=0
+        )
+
+
+def check_output(path: str | Path, suffixes: Sequence[str] = OUTPUT_SUFFIXES) -> Path:
+    """Check, before any work is done, that an output file could be written.
+
+    Args:
+        path: The file; may exist, and is then replaced.
+        suffixes: What it may end in; with the dot, lower case.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If it ends in something else.
+        FileNotFoundError: If its folder does not exist.
+        IsADirectoryError: If it is a folder itself.
+        PermissionError: If its folder may not be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(
+            f"The output file must end in {', '.join(suffixes)}. Received: {path}."
+            f"{did_you_mean(path.suffix.lower(), suffixes)}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"The output folder {path.parent} does not exist. Create it with "
+            f"`mkdir -p {path.parent}`."
+        )
+    if path.is_dir():
+        raise IsADirectoryError(f"The output {path} is a folder. Name a file in it.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"The output folder {path.parent} may not be written.")
+    return path

@@ -1,0 +1,136 @@
+"""Small images as one large one, and large ones by small parts, in NumPy."""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from aezoo.utils.validation import check_positive_int
+
+
+def to_uint8(images: Any, name: str = "images") -> np.ndarray:
+    """Images as uint8: floats in [0, 1] are multiplied by 255 and rounded.
+
+    Raises:
+        ValueError: If the dtype is another, or a float is outside [0, 1] or NaN.
+    """
+    array = np.asarray(images)
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "fb":
+        raise ValueError(
+            f"`{name}` must be uint8, or float with values in [0, 1]. "
+            f"Received: dtype={array.dtype}."
+        )
+    array = array.astype("float32")
+    if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
+        raise ValueError(
+            f"`{name}` must be uint8, or float with values in [0, 1]. "
+            f"Received: min={array.min():.3g}, max={array.max():.3g}."
+        )
+    return np.round(255.0 * array).astype("uint8")
+
+
+def tile(
+    images: Any, columns: int | None = None, padding: int = 2, background: int = 0
+) -> np.ndarray:
+    """Lay images out in rows on one large image, with a frame around each.
+
+    Args:
+        images: `(n, height, width, channels)`, uint8 or floats in [0, 1].
+        columns: Images per row; None makes the result about square.
+        padding: Width of the frames in pixels; 0 or more.
+        background: Grey level of the frames and of the places left over.
+
+    Returns:
+        One image, uint8 of shape `(height, width, channels)`.
+
+    Raises:
+        ValueError: If the shape, the range or an argument is wrong.
+    """
+    array = to_uint8(images)
+    if array.ndim != 4 or 0 in array.shape:
+        raise ValueError(
+            "`images` must have shape (n, height, width, channels) with n >= 1. "
+            f"Received: images.shape={array.shape}."
+        )
+    if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
+        raise ValueError(
+            f"`padding` must be an integer of at least 0. Received: {padding=}."
+        )
+    n, height, width, channels = array.shape
+    if columns is None:
+        columns = math.ceil(math.sqrt(n * height / width))
+    columns = min(check_positive_int("columns", columns), n)
+    rows = math.ceil(n / columns)
+    sheet = np.full((rows * columns, height, width, channels), background, "uint8")
+    sheet[:n] = array
+    # Every image with its right and lower frame; the left and upper ones come last.
+    end, start = ((0, padding), (padding, 0))
+    sheet = np.pad(
+        sheet, ((0, 0), end, end, (0, 0)), constant_values=background
+    ).reshape(rows, columns, height + padding, width + padding, channels)
+    sheet = sheet.swapaxes(1, 2)  # (rows, height, columns, width, channels)
+    sheet = sheet.reshape(rows * (height + padding), -1, channels)
+    return np.pad(sheet, (start, start, (0, 0)), constant_values=background)
+
+
+def apply_in_tiles(
+    function: Callable[[np.ndarray], np.ndarray],
+    values: np.ndarray,
+    tile: tuple[int, int],
+    overlap: float,
+    shrink: tuple[int, int] = (1, 1),
+    grow: tuple[int, int] = (1, 1),
+) -> np.ndarray:
+    """Apply a function of small maps to large ones, and blend where tiles overlap.
+
+    Args:
+        function: From maps `(n, height, width, channels)` of a tile's size to maps that
+            are smaller by `shrink`, or larger by `grow`.
+        values: `(n, height, width, channels)`, at least as large as a tile, in
+            multiples of `shrink`.
+        tile: Height and width of a tile, in units of `shrink`.
+        overlap: Share of a tile that the next one covers too, from 0 to 0.5. There the
+            weight moves linearly from one to the other.
+        shrink: Factors by which `function` makes height and width smaller.
+        grow: Factors by which it makes them larger.
+
+    Returns:
+        Float32, `(n, height, width, channels)`.
+    """
+    sides = [n // unit for n, unit in zip(values.shape[1:3], shrink, strict=True)]
+    shared = [int(overlap * n) for n in tile]
+    starts = [
+        [*range(0, side - n, n - both), side - n]
+        for side, n, both in zip(sides, tile, shared, strict=True)
+    ]
+    rows, columns = (
+        _ramp(n * unit, both * unit)
+        for n, unit, both in zip(tile, grow, shared, strict=True)
+    )
+    window = (rows[:, None] * columns)[..., None]
+    total: Any = 0.0
+    weight = np.zeros((sides[0] * grow[0], sides[1] * grow[1], 1), "float32")
+    for top, left in itertools.product(*starts):
+        source, target = (
+            np.s_[
+                top * h : (top + tile[0]) * h,
+                left * w : (left + tile[1]) * w,
+            ]
+            for h, w in (shrink, grow)
+        )
+        part = window * function(values[:, *source])
+        if not weight.any():
+            total = np.zeros((len(part), *weight.shape[:2], part.shape[-1]), "float32")
+        total[:, *target] += part
+        weight[target] += window
+    return np.asarray(total / weight)
+
+
+def _ramp(length: int, shared: int) -> np.ndarray:
+    """Weights of a tile's rows or columns, which fall to both ends within `shared`."""
+    depth = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+    return np.minimum(1.0, depth / max(shared, 0.5)).astype("float32")

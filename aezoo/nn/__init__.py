@@ -1,0 +1,1 @@
+"""Parts without opinions: layers, distributions, losses, optimisers, backends."""

@@ -1,0 +1,89 @@
+"""Principal components in one streamed pass: the closed form of linear models."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aezoo.utils.progress import with_progress
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+
+
+@dataclasses.dataclass(frozen=True)
+class PrincipalComponents:
+    """Mean, eigenvectors and eigenvalues of a dataset's covariance.
+
+    Attributes:
+        mean: Shape `(pixels,)`.
+        components: Orthonormal rows, by falling eigenvalue, `(latent_dim, pixels)`.
+        eigenvalues: All eigenvalues of the covariance, falling, `(pixels,)`.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    eigenvalues: np.ndarray
+
+
+def principal_components(
+    model: "Autoencoder", images: Any, batch_size: int = 4096
+) -> PrincipalComponents:
+    """Exact principal components; memory does not grow with the number of images.
+
+    Accumulates the mean and the scatter matrix in float64 with the pairwise update of
+    Chan et al. (1983), then solves one symmetric eigenproblem. Each component's sign
+    makes its largest entry positive, so that refits agree.
+
+    Args:
+        model: Gives the image shape, the number of components and the input checks.
+        images: An array of images as `model.encode` takes them, or an iterable of
+            such batches (a generator, a `tf.data.Dataset`), passed over once.
+        batch_size: Images per step where `images` is an array.
+
+    Raises:
+        ValueError: If there are fewer than two images, or fewer pixels than
+            components.
+    """
+    pixels = int(np.prod(model.input_shape))
+    if model.latent_dim > pixels:
+        raise ValueError(
+            f"`latent_dim` must be at most the number of pixels, {pixels}. "
+            f"Received: latent_dim={model.latent_dim}."
+        )
+    count, mean = 0, np.zeros(pixels)
+    scatter = np.zeros((pixels, pixels))
+    for batch in with_progress(_batches(images, batch_size)):
+        x = np.asarray(model.to_unit_range(model._check_images(batch)), "float64")
+        x = x.reshape(len(x), pixels)
+        batch_mean = x.mean(axis=0)
+        shift = batch_mean - mean
+        total = count + len(x)
+        x -= batch_mean
+        scatter += x.T @ x
+        scatter += np.outer(shift, shift) * (count * len(x) / total)
+        mean += shift * (len(x) / total)
+        count = total
+    if count < 2:
+        raise ValueError(f"`images` must hold at least 2 images. Received: {count}.")
+    values, vectors = np.linalg.eigh(scatter / count)
+    components = vectors[:, ::-1][:, : model.latent_dim].T
+    largest = np.abs(components).argmax(axis=1)
+    signs = np.sign(components[np.arange(len(components)), largest])
+    return PrincipalComponents(
+        mean, components * signs[:, None], np.maximum(values[::-1], 0.0)
+    )
+
+
+def _batches(images: Any, batch_size: int) -> Iterator[Any]:
+    if hasattr(images, "shape"):
+        for start in range(0, len(images), batch_size):
+            yield images[start : start + batch_size]
+    elif isinstance(images, Iterable):
+        yield from images
+    else:
+        raise ValueError(
+            "`images` must be an array or an iterable of batches. "
+            f"Received: {type(images).__name__}."
+        )

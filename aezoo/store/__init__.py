@@ -1,0 +1,1 @@
+"""Where weights are: a name to its files, folders, the Hub; read, checked, written."""

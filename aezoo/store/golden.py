@@ -1,0 +1,109 @@
+"""Golden tensors: what a model must still compute, wherever it is loaded."""
+
+from pathlib import Path
+
+import numpy as np
+
+from aezoo.data.digits import draw_digits
+from aezoo.errors import ManifestError
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.utils.files import read_npz
+
+# Absolute; backends differ by about 1e-6 relative in the sums of a deep network.
+TOLERANCE = 1e-4
+# Half precision rounds at every layer: TensorFlow and JAX were up to 8 roundings apart.
+_ROUNDINGS = 16
+_EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+NUM_INPUTS = 8
+# Golden files may come from others; eight colour images of 512 x 512 take 56 MB.
+MAX_BYTES = 100_000_000
+SAMPLE_SEED = 0
+
+
+def golden_inputs(model: Autoencoder) -> np.ndarray:
+    """Inputs that need no dataset: drawn digits where they fit, else seeded noise."""
+    if model.input_shape == (28, 28, 1):
+        return draw_digits(NUM_INPUTS, seed=0)[0]
+    generator = np.random.default_rng(0)
+    shape = (NUM_INPUTS, *model.input_shape)
+    return generator.integers(0, 256, shape, dtype="uint8")
+
+
+def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """What the golden file holds for a model.
+
+    Args:
+        model: The model.
+        inputs: Images, uint8.
+
+    Returns:
+        `inputs`, the posterior's parameters (`posterior_*`), `codes`,
+        `reconstruction` (float32 in [0, 1]) and, where the family has a prior,
+        `samples` for seed 0.
+    """
+    x = inputs.astype("float32") / 255.0
+    posterior = model.posterior(x)
+    tensors = {
+        "inputs": inputs,
+        "codes": model.encode(x),
+        "reconstruction": model.reconstruct(x),
+    }
+    for name, value in posterior.parameters().items():
+        tensors[f"posterior_{name}"] = np.asarray(value)
+    if "sampling" in model.TASKS:
+        tensors["samples"] = model.sample(NUM_INPUTS, seed=SAMPLE_SEED)
+    return tensors
+
+
+def golden_tolerance(model: Autoencoder) -> float:
+    """Largest deviation from golden tensors that is no other model.
+
+    `TOLERANCE` where the layers compute in single precision or better; 16 roundings
+    of a number near 1 where they compute in half precision.
+    """
+    epsilon = _EPSILON.get(model.dtype_policy.compute_dtype, 0.0)
+    return max(TOLERANCE, _ROUNDINGS * epsilon)
+
+
+def golden_deviation(model: Autoencoder, path: Path) -> dict[str, float]:
+    """Largest absolute deviation of a model from each tensor of a golden file.
+
+    Args:
+        model: A loaded model.
+        path: The golden `.npz` file; nothing of it is unpacked before its size is
+            known to be bounded.
+
+    Returns:
+        Deviation by tensor name, of all but the inputs; compare with
+        `golden_tolerance`.
+
+    Raises:
+        ManifestError: If the file is unreadable or too large, or holds other tensors
+            than the model makes.
+    """
+    expected = read_npz(path, MAX_BYTES, f"golden file {path}")
+    inputs = expected.get("inputs", golden_inputs(model))
+    shape = (*inputs.shape[:1], *model.input_shape)
+    if (
+        inputs.dtype != "uint8"
+        or inputs.shape != shape
+        or not 1 <= len(inputs) <= NUM_INPUTS
+    ):
+        raise ManifestError(
+            f"The golden file {path} must hold `inputs` for model {model.name!r}, "
+            f"at most {NUM_INPUTS}: uint8, "
+            f"(n, {', '.join(map(str, model.input_shape))}). "
+            f"Received: {inputs.dtype}, {inputs.shape}."
+        )
+    actual = golden_tensors(model, inputs)
+    shapes = {name: value.shape for name, value in actual.items()}
+    if shapes != {name: value.shape for name, value in expected.items()}:
+        raise ManifestError(
+            f"The golden file {path} does not fit model {model.name!r}: expected "
+            f"{shapes}, received { ({n: v.shape for n, v in expected.items()}) }."
+        )
+    del actual["inputs"]
+    return {
+        name: float(np.abs(value.astype("float64") - expected[name]).max())
+        for name, value in actual.items()
+    }

@@ -1,0 +1,291 @@
+"""Whether the files of an installation still are, and still do, what was published."""
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+
+from aezoo import manifest
+from aezoo.errors import ChecksumError
+from aezoo.features import classifiers as extractors
+from aezoo.manifest import (
+    NO_FILES,
+    BundledFile,
+    ExtractorEntry,
+    GoldenFile,
+    WeightsEntry,
+)
+from aezoo.store import folder, golden, remote
+from aezoo.store import load as hub
+from aezoo.store import reference as sources
+from aezoo.store.folder import FolderEntry
+from aezoo.utils.files import path_inside, verify_sha256
+from aezoo.utils.progress import with_progress
+
+_REINSTALL = "Reinstall aezoo to restore it."
+_Result = TypeVar("_Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that was checked.
+
+    Attributes:
+        what: What, e.g. `"sha256 of the weights"` or `"golden codes"`.
+        is_passed: Whether it is as published.
+        detail: What was found, e.g. the hash; the reason, where the check failed.
+        deviation: Largest deviation from a golden tensor; None for other checks.
+        tolerance: Largest deviation that passes; None for other checks.
+    """
+
+    what: str
+    is_passed: bool
+    detail: str
+    deviation: float | None = None
+    tolerance: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """The checks of one model or feature extractor.
+
+    Attributes:
+        name: Its name in the manifest.
+        backend: The Keras backend that computed.
+        checks: The checks, in the order they were made. Where a file is damaged,
+            those that would open it are left out.
+    """
+
+    name: str
+    backend: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(check.is_passed for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that did not pass."""
+        return tuple(check for check in self.checks if not check.is_passed)
+
+    @property
+    def worst(self) -> Check | None:
+        """The golden tensor with the largest deviation, for its tolerance, if any."""
+
+        def excess(check: Check) -> float:
+            share = (check.deviation or 0.0) / (check.tolerance or 1.0)
+            return math.inf if math.isnan(share) else share
+
+        measured = [check for check in self.checks if check.deviation is not None]
+        return max(measured, key=excess, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON values; a deviation that is not finite is null."""
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "backend": self.backend,
+            "checks": [
+                {
+                    **dataclasses.asdict(check),
+                    "deviation": check.deviation
+                    if check.deviation is not None and math.isfinite(check.deviation)
+                    else None,
+                }
+                for check in self.checks
+            ],
+        }
+
+    def __repr__(self) -> str:
+        """A line, and one more for each failure."""
+        passed = len(self.checks) - len(self.failures)
+        lines = [f"{self.name}: {passed} of {len(self.checks)} checks passed"]
+        if self.worst is not None:
+            lines[0] += (
+                f", largest deviation {self.worst.deviation:.2g} "
+                f"(tolerance {self.worst.tolerance:g})"
+            )
+        lines += [f"  {check.what}: {check.detail}" for check in self.failures]
+        return "\n".join(lines)
+
+
+def verify(name: str | os.PathLike[str]) -> Verification:
+    """Check a model's files and what it computes against the manifest.
+
+    The SHA-256 of weights, golden file and fitted samplers; that the weights fit
+    their entry in the manifest, as `aezoo.load` checks it; and the largest deviation
+    from each golden tensor - the posterior's parameters, codes, reconstruction, seeded
+    samples - on the current backend. A model from a folder or the Hub is checked
+    against its `aezoo.json`. What is wrong is in the result; it is never raised.
+
+    Args:
+        name: A name from `aezoo.list_models()`, or of a bundled feature extractor; or
+            a folder that `aezoo.save` wrote, or `"hf://organisation/name"`, as
+            `aezoo.load` takes them.
+
+    Returns:
+        The checks; `.ok` tells whether all passed.
+
+    Raises:
+        UnknownModelError: If there is no such model; names the closest.
+        FileNotFoundError: If there is no such folder.
+        HubError: If the Hub cannot give a model; says what to do.
+        ManifestError: If the folder's `aezoo.json` is missing or invalid.
+        UnsafeFileError: If `aezoo.json` names a file outside the folder.
+
+    Example:
+        >>> aezoo.verify("conv_vae_mnist_z16").ok
+        True
+    """
+    try:
+        checks = tuple(_checks(_subject(name)))
+    except ChecksumError as error:  # of what is fetched with its entry
+        checks = (Check(_WEIGHTS, False, " ".join(str(error).split())),)
+    return Verification(str(name), keras.backend.backend(), checks)
+
+
+def verify_all() -> list[Verification]:
+    """Check every model and every bundled feature extractor: see `verify`."""
+    names = [*manifest.list_models(), *manifest.extractors()]
+    return [verify(name) for name in with_progress(names, "Verifying", "model")]
+
+
+_WEIGHTS = "sha256 of the weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Subject:
+    """What is verified: where its files come from, and how it is loaded and compared.
+
+    `weights_file` and `golden_file` return a file once its hash is right, or raise.
+    """
+
+    entry: WeightsEntry | ExtractorEntry | FolderEntry
+    weights_file: Callable[[], Path]
+    golden_file: Callable[[], Path]
+    load: Callable[[Path], Any]
+    deviation: Callable[[Any, Path], dict[str, float]] = golden.golden_deviation
+    tolerance: Callable[[Any], float] = golden.golden_tolerance
+    sampler: Callable[[str], Any] = NO_FILES.__getitem__
+
+
+def _subject(name: str | os.PathLike[str]) -> _Subject:
+    path = sources.as_folder(name)
+    if path is not None:
+        return _folder(path, None)
+    if sources.is_address(name):
+        place = remote.parse_address(str(name))
+        path, root = remote.fetch_model(place)
+        return _folder(path, root, dataclasses.replace(place, revision=path.name))
+    if name in manifest.extractors():
+        return _extractor(str(name))
+    return _zoo_model(manifest.describe(str(name)))
+
+
+def _folder(
+    path: Path, root: Path | None, place: remote.Place | None = None
+) -> _Subject:
+    """A folder, or the part of a repository that was fetched."""
+    entry = folder.read_entry(path, root)
+
+    def golden_file() -> Path:
+        if place is None:
+            return _verified(path, entry.golden, folder.REMEDY)
+        path_inside(path, entry.golden.file, root)  # before anything is written
+        return _fetch_golden(place, entry.golden.file, entry.golden)
+
+    return _Subject(
+        entry,
+        lambda: folder.weights_path(path, entry, root),
+        golden_file,
+        lambda weights: hub.load_entry(entry, weights),
+        sampler=lambda kind: folder.sampler_of(path, entry, kind, root),
+    )
+
+
+def _zoo_model(entry: WeightsEntry) -> _Subject:
+    """A model of the zoo, from where `aezoo.load` takes it."""
+    place = hub.find_place(entry)
+    if place is None:
+        return _Subject(
+            entry,
+            lambda: hub.bundled_weights(entry),
+            lambda: _verified(hub.WEIGHTS_FOLDER, entry.golden, _REINSTALL),
+            lambda weights: hub.load_entry(entry, weights),
+            sampler=lambda kind: hub.zoo_sampler(entry, kind),
+        )
+    return _Subject(
+        entry,
+        lambda: sources.fetch_weights(entry, place),
+        lambda: _fetch_golden(place, sources.GOLDEN, entry.golden),
+        lambda weights: hub.load_entry(entry, weights),
+        sampler=lambda kind: hub.zoo_sampler(entry, kind, place),
+    )
+
+
+def _extractor(name: str) -> _Subject:
+    entry = manifest.extractors()[name]
+    return _Subject(
+        entry,
+        lambda: _verified(hub.WEIGHTS_FOLDER, entry.weights, _REINSTALL),
+        lambda: _verified(hub.WEIGHTS_FOLDER, entry.golden, _REINSTALL),
+        lambda _: extractors.load_extractor(name),
+        lambda _, __: extractors.extractor_deviation(name),
+        lambda _: extractors.TOLERANCE,
+    )
+
+
+def _verified(files: Path, file: BundledFile | GoldenFile, remedy: str) -> Path:
+    path = path_inside(files, file.file)
+    verify_sha256(path, file.sha256, remedy)
+    return path
+
+
+def _fetch_golden(place: remote.Place, name: str, file: GoldenFile) -> Path:
+    return remote.fetch(place, name, file.sha256, golden.MAX_BYTES)
+
+
+def _checks(subject: _Subject) -> Iterator[Check]:
+    weights, file = _attempt(
+        _WEIGHTS, subject.weights_file, subject.entry.weights.sha256
+    )
+    golden_file, path = _attempt(
+        "sha256 of the golden file", subject.golden_file, subject.entry.golden.sha256
+    )
+    yield from (weights, golden_file)
+    for kind in getattr(subject.entry, "samplers", NO_FILES):
+        yield _attempt(f"sampler {kind}", functools.partial(subject.sampler, kind))[0]
+    if file is None:
+        return
+    loaded, model = _attempt("weights and manifest", lambda: subject.load(file))
+    yield loaded
+    if model is None or path is None:
+        return
+    compared, found = _attempt("golden tensors", lambda: subject.deviation(model, path))
+    if found is None:
+        yield compared
+        return
+    tolerance = subject.tolerance(model)
+    for tensor, deviation in found.items():
+        is_passed = deviation <= tolerance  # also false for NaN
+        detail = f"deviates by {deviation:.2g}, tolerance {tolerance:g}"
+        yield Check(f"golden {tensor}", is_passed, detail, deviation, tolerance)
+
+
+def _attempt(
+    what: str, action: Callable[[], _Result], passed: str = "as published"
+) -> tuple[Check, _Result | None]:
+    """The check that an action raises nothing, and the action's result."""
+    try:
+        result = action()
+    except Exception as error:  # whatever it is, it is the finding
+        reason = str(error) or type(error).__name__
+        return Check(what, False, " ".join(reason.split())), None
+    return Check(what, True, passed), result

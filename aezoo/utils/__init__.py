@@ -1,0 +1,1 @@
+"""Checks, files, progress bars: what every room uses."""

@@ -1,0 +1,109 @@
+"""Argument checks whose messages name the argument, the rule and what came in."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from aezoo.utils.text import did_you_mean
+
+_Choice = TypeVar("_Choice")
+
+
+def check_choice(name: str, value: _Choice, choices: Sequence[Any]) -> _Choice:
+    """Return `value` if it is one of `choices`."""
+    if value not in choices:
+        known = [c for c in choices if isinstance(c, str)]
+        hint = did_you_mean(str(value), known)
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. "
+            f"Received: {name}={value!r}.{hint}"
+        )
+    return value
+
+
+def check_positive_int(name: str, value: Any) -> int:
+    """Return `value` as an int if it is a whole number of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(
+            f"`{name}` must be an integer of at least 1. Received: {name}={value!r}."
+        )
+    return int(value)
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+) -> float:
+    """Return `value` if it is a finite number within the bounds."""
+    bounds = []
+    if low is not None:
+        bounds.append(f"at least {low:g}")
+    if above is not None:
+        bounds.append(f"above {above:g}")
+    if high is not None:
+        bounds.append(f"at most {high:g}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if (
+        not is_number
+        or not math.isfinite(value)
+        or (low is not None and value < low)
+        or (above is not None and value <= above)
+        or (high is not None and value > high)
+    ):
+        raise ValueError(
+            f"`{name}` must be a finite number {' and '.join(bounds)}. "
+            f"Received: {name}={value!r}."
+        )
+    number: float = value
+    return number
+
+
+def check_positive_ints(name: str, values: Any, minimum: int = 0) -> tuple[int, ...]:
+    """Return `values` as a tuple of at least `minimum` whole numbers above 0."""
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence):
+        raise ValueError(
+            f"`{name}` must be a sequence of integers. Received: {name}={values!r}."
+        )
+    if len(values) < minimum:
+        raise ValueError(
+            f"`{name}` must hold at least {minimum} integers. "
+            f"Received: {name}={values!r}."
+        )
+    return tuple(check_positive_int(f"{name}[{i}]", v) for i, v in enumerate(values))
+
+
+def check_strides(strides: Any, filters: Sequence[int]) -> tuple[int, ...]:
+    """Return `strides` if there is one per convolution and each is 1 or 2."""
+    values = check_positive_ints("strides", strides)
+    if len(values) != len(filters) or not set(values) <= {1, 2}:
+        raise ValueError(
+            f"`strides` must hold one 1 or 2 for each of the {len(filters)} `filters`. "
+            f"Received: strides={strides!r}, filters={tuple(filters)!r}."
+        )
+    return values
+
+
+def check_input_shape(input_shape: Any) -> tuple[int, int, int]:
+    """Return `input_shape` if it is `(height, width, channels)`."""
+    shape = check_positive_ints("input_shape", input_shape)
+    if len(shape) != 3:
+        raise ValueError(
+            "`input_shape` must be (height, width, channels). "
+            f"Received: input_shape={input_shape!r}."
+        )
+    return shape
+
+
+def shape_hint(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """The next call for the usual mistakes in an image batch's shape."""
+    if got == expected:
+        return f" For a single image pass `{name}[None]`."
+    if (*got[1:], 1) == expected:
+        return f" Add the channel axis with `{name}[..., None]`."
+    if len(got) == 4 and (*got[2:], got[1]) == expected:
+        return f" Move the channels last with `np.moveaxis({name}, 1, -1)`."
+    return ""
