@@ -269,7 +269,7 @@ def test_floats_become_levels() -> None:
         (np.zeros((0, 2, 2, 1), "uint8"), {}, "n >= 1"),
         (np.zeros((1, 2, 2, 1), "int64"), {}, "must be uint8, or float.*dtype=int64"),
         (np.full((1, 2, 2, 1), 3.0), {}, "values in .0, 1.*max=3"),
-        (np.full((1, 2, 2, 1), np.nan), {}, "values in .0, 1"),
+        (np.full((1, 2, 2, 1), np.nan), {}, "NaN or infinity"),
         (np.zeros((1, 2, 2, 1), "uint8"), {"columns": 0}, "`columns` must be"),
         (np.zeros((1, 2, 2, 1), "uint8"), {"padding": -1}, "`padding` must be"),
         (np.zeros((1, 2, 2, 1), "uint8"), {"scale": 0}, "`scale` must be"),

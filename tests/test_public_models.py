@@ -138,7 +138,7 @@ def test_without_a_prior_nothing_is_sampled(ae) -> None:
         ({"a": X[0], "b": X[1], "method": "spheric"}, "Did you mean 'spherical'"),
         ({"a": X[0], "b": X[:2]}, "`a` and `b` must have the same shape"),
         ({"a": X[:3], "b": X[:2]}, "`a` and `b` must have the same shape"),
-        ({"a": 255 * X[0], "b": X[1]}, r"`a` must have shape.*Divide values"),
+        ({"a": 255 * X[0], "b": X[1]}, r"`a` must be uint8, or.*Divide values"),
         ({"a": X[0], "b": with_value(np.nan)[1]}, "`b` holds NaN"),
         ({"a": np.zeros(4), "b": X[1]}, r"`a` must have shape"),
     ],

@@ -23,6 +23,7 @@ from aezoo.errors import (
     UnsupportedOperationError,
 )
 from aezoo.manifest import ExtractorEntry
+from aezoo.modalities.image.check import as_array, check_levels, shape_hint
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.backend import compile_inference, without_initialisation
 from aezoo.store import load as hub
@@ -33,7 +34,6 @@ from aezoo.utils.validation import (
     check_input_shape,
     check_positive_int,
     check_positive_ints,
-    shape_hint,
 )
 
 Tensor = Any
@@ -125,7 +125,7 @@ class Extractor:
         return np.concatenate(parts)
 
     def _check_images(self, images: Any) -> np.ndarray:
-        images = np.asarray(images)
+        images = as_array(images, "images")
         if not self._fits(images.shape):
             sides = self.input_shape or ("height", "width", "1 or 3")
             hint = ""
@@ -136,23 +136,7 @@ class Extractor:
                 f"(n, {', '.join(map(str, sides))}), n at least 1. "
                 f"Received: images.shape={images.shape}.{hint}"
             )
-        if images.dtype == np.uint8:
-            return images
-        if images.dtype.kind not in "fb":
-            raise ValueError(
-                "`images` must be uint8, or float with values in [0, 1]. "
-                f"Received: dtype={images.dtype}. Call `images.astype('uint8')` for "
-                "values of 0 to 255."
-            )
-        images = images.astype("float32")
-        low, high = images.min(), images.max()
-        if not (low >= 0.0 and high <= 1.0):  # also false for NaN
-            raise ValueError(
-                "`images` must hold finite values in [0, 1]. "
-                f"Received: min={low:.3g}, max={high:.3g}. Divide values of 0 to 255 "
-                "by 255, or pass uint8."
-            )
-        return images
+        return check_levels(images, "images")
 
     def _fits(self, shape: tuple[int, ...]) -> bool:
         if len(shape) != 4 or 0 in shape:

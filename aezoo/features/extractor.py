@@ -15,7 +15,8 @@ from aezoo.features.info import (
     infos_of,
     resized_config,
 )
-from aezoo.models.autoencoder import Autoencoder, check_images
+from aezoo.modalities.image.check import check_images
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.backend import is_concrete
 from aezoo.nn.layers import LATENT, POOL
 from aezoo.store import load as hub

@@ -27,6 +27,7 @@ import aezoo
 from aezoo import manifest
 from aezoo.data.streams import Batch, Part, Stream, open_stream, read_ahead
 from aezoo.errors import ImageFileError
+from aezoo.modalities.image.check import check_images
 from aezoo.modalities.image.files import check_output
 from aezoo.store import reference as sources
 from aezoo.utils.extras import require
@@ -104,10 +105,7 @@ class FeatureEncoder:
         Raises:
             ValueError: If the shape, the type or the range is another.
         """
-        from aezoo.models.autoencoder import check_images
-
-        images = np.asarray(images)
-        if images.shape == (0, *self.input_shape):
+        if np.shape(images) == (0, *self.input_shape):
             return np.empty((0, self.dim), "float32")
         images = check_images(images, self.input_shape, "images")
         return self._run(images).reshape(len(images), -1)

@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 
 from aezoo.errors import UnsupportedOperationError
+from aezoo.modalities.image.check import check_images
 from aezoo.modalities.image.corruption import CORRUPTIONS, apply_corruption
 from aezoo.nn import losses
 from aezoo.nn.backend import (
@@ -50,7 +51,6 @@ from aezoo.utils.validation import (
     check_input_shape,
     check_number,
     check_positive_int,
-    shape_hint,
 )
 
 Tensor = Any
@@ -876,53 +876,6 @@ class Autoencoder(Steps, keras.Model):
         images = self.decode(codes.reshape(-1, *self.latent_shape))
         images = images.reshape(*codes.shape[:2], *self.input_shape)
         return np.round(255.0 * images).astype("uint8") if is_uint8 else images
-
-
-def check_images(
-    x: Any, input_shape: tuple[int, int, int], name: str = "x"
-) -> np.ndarray:
-    """Images that a model can take, as they are: uint8, or else as float32.
-
-    Args:
-        x: Images.
-        input_shape: What the shape of each must be.
-        name: What to call them in a message.
-
-    Raises:
-        ValueError: If the shape, dtype or range is wrong, or a value not finite.
-    """
-    images = np.asarray(x)
-    h, w, c = input_shape
-    expected = f"`{name}` must have shape (n, {h}, {w}, {c})"
-    if images.shape[1:] != input_shape:
-        raise ValueError(
-            f"{expected}. Received: {name}.shape={images.shape}."
-            + shape_hint(name, images.shape, input_shape)
-        )
-    if len(images) == 0:
-        raise ValueError(f"`{name}` is empty. Received: shape={images.shape}.")
-    if images.dtype == np.uint8:
-        return np.ascontiguousarray(images)
-    if images.dtype.kind not in "fb":
-        raise ValueError(
-            f"`{name}` must be uint8, or float with values in [0, 1]. "
-            f"Received: dtype={images.dtype}. Call `{name}.astype('uint8')` for "
-            "values of 0 to 255."
-        )
-    images = np.ascontiguousarray(images, "float32")
-    low, high = images.min(), images.max()
-    if not (low >= 0.0 and high <= 1.0):  # also false for NaN
-        if not np.isfinite(images).all():
-            raise ValueError(
-                f"`{name}` holds NaN or infinity. Received: min={low}, max={high}. "
-                f"Find them with `np.isfinite({name})`."
-            )
-        raise ValueError(
-            f"{expected} with values in [0, 1]. Received: shape={images.shape}, "
-            f"min={low:.3g}, max={high:.3g}. Divide values of 0 to 255 by 255, "
-            "or pass uint8."
-        )
-    return images
 
 
 def _get_optimizer(optimizer: Any) -> keras.optimizers.Optimizer:

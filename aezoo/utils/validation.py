@@ -96,14 +96,3 @@ def check_input_shape(input_shape: Any) -> tuple[int, int, int]:
             f"Received: input_shape={input_shape!r}."
         )
     return shape
-
-
-def shape_hint(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    """The next call for the usual mistakes in an image batch's shape."""
-    if got == expected:
-        return f" For a single image pass `{name}[None]`."
-    if (*got[1:], 1) == expected:
-        return f" Add the channel axis with `{name}[..., None]`."
-    if len(got) == 4 and (*got[2:], got[1]) == expected:
-        return f" Move the channels last with `np.moveaxis({name}, 1, -1)`."
-    return ""

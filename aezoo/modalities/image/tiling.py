@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from aezoo.modalities.image.check import as_array, check_levels
 from aezoo.utils.validation import check_positive_int
 
 
@@ -16,20 +17,9 @@ def to_uint8(images: Any, name: str = "images") -> np.ndarray:
     Raises:
         ValueError: If the dtype is another, or a float is outside [0, 1] or NaN.
     """
-    array = np.asarray(images)
+    array = check_levels(as_array(images, name), name)
     if array.dtype == np.uint8:
         return array
-    if array.dtype.kind not in "fb":
-        raise ValueError(
-            f"`{name}` must be uint8, or float with values in [0, 1]. "
-            f"Received: dtype={array.dtype}."
-        )
-    array = array.astype("float32")
-    if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
-        raise ValueError(
-            f"`{name}` must be uint8, or float with values in [0, 1]. "
-            f"Received: min={array.min():.3g}, max={array.max():.3g}."
-        )
     return np.round(255.0 * array).astype("uint8")
 
 

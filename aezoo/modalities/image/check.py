@@ -1,0 +1,249 @@
+"""What users pass as images: an array that a model can take, or what to do instead.
+
+Needs NumPy only, so that it runs before any framework is imported.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# How far floats may leave [0, 1] by rounding, and are then clipped. Of half precision
+# one unit in the last place of 1, which is more.
+TOLERANCE = 1e-6
+_HALF_TOLERANCE = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+_ARRAY_PROTOCOLS = ("__array__", "__array_interface__", "__dlpack__")
+
+
+def check_images(x: Any, shape: Sequence[int], name: str = "x") -> np.ndarray:
+    """Images that a model can take, as they are: uint8, or else as float32.
+
+    Args:
+        x: Images `(n, *shape)`: an array, a tensor, or a list of images of one shape.
+            uint8, or floats in [0, 1]; what leaves [0, 1] by no more than `TOLERANCE`
+            is clipped.
+        shape: `(height, width, channels)` of each.
+        name: What to call them in a message.
+
+    Returns:
+        Contiguous, shape `(n, *shape)`, n at least 1: uint8, or float32 in [0, 1].
+
+    Raises:
+        ValueError: If they are no array, or their shape, dtype or range is wrong, or
+            a value is not finite; says what to do.
+
+    Example:
+        >>> check_images([[[0.0], [1.0]]], (1, 2, 1))[0, 0, :, 0]
+        array([0., 1.], dtype=float32)
+    """
+    images = as_array(x, name)
+    expected = tuple(shape)
+    if images.shape[1:] != expected or not images.ndim:
+        raise ValueError(
+            f"`{name}` must have shape (n, {', '.join(map(str, expected))}). "
+            f"Received: {name}.shape={images.shape}."
+            + shape_hint(name, images.shape, expected)
+        )
+    if len(images) == 0:
+        raise ValueError(f"`{name}` is empty. Received: shape={images.shape}.")
+    return check_levels(images, name)
+
+
+def as_array(x: Any, name: str = "x") -> np.ndarray:
+    """An array of what users have instead of one.
+
+    Args:
+        x: An array, a tensor, an image of Pillow, or a list of them, all of one shape
+            and dtype; or numbers in nested lists.
+        name: What to call it in a message.
+
+    Raises:
+        ValueError: If it is a path, a dictionary, a dataset, a pair, a symbol of a
+            graph or nothing of the kind; says what to pass instead.
+    """
+    if isinstance(x, str | bytes | os.PathLike):
+        raise ValueError(
+            f"`{name}` must be an array of images, not a path. Received: {name}={x!r}. "
+            "Read files with `aezoo.datasets.open_dataset(path, "
+            "input_shape=model.input_shape).images`."
+        )
+    if isinstance(x, Mapping):
+        keys = list(x)
+        key = "image" if "image" in x else "images" if "images" in x else None
+        raise ValueError(
+            f"`{name}` must be an array of images, not a dictionary. Received: keys "
+            f"{', '.join(map(repr, keys))[:80]}. Pass "
+            + (f"`{name}[{key!r}]`." if key else "the array that holds the images.")
+        )
+    if isinstance(x, list | tuple):
+        x = _stack(x, name)
+    elif not any(hasattr(x, protocol) for protocol in _ARRAY_PROTOCOLS) and not (
+        isinstance(x, int | float | complex | memoryview | bytearray)
+    ):
+        kind = type(x).__name__
+        if isinstance(x, Iterable) or hasattr(x, "__getitem__"):
+            raise ValueError(
+                f"`{name}` must be an array of images, not a dataset or an iterator. "
+                f"Received: {kind}. Pass one batch after another, or all images of a "
+                f"dataset as `aezoo.datasets.open_dataset({name}).images`."
+            )
+        raise ValueError(f"`{name}` must be an array of images. Received: {kind}.")
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        if "symbolic" in str(error).lower() or "Tracer" in type(error).__name__:
+            raise ValueError(
+                f"`{name}` is symbolic. Inside `dataset.map`, `tf.function` or "
+                "`jax.jit` call the model itself, `model(x)`; in a functional model "
+                "use `aezoo.feature_extractor`."
+            ) from error
+        raise ValueError(
+            f"`{name}` must be an array of images. Received: {type(x).__name__}, which "
+            f"NumPy cannot take: {str(error)[:200]}"
+        ) from error
+    if array.dtype.kind == "O":
+        raise ValueError(
+            f"`{name}` must be an array of numbers. Received: {type(x).__name__} of "
+            "Python objects. Put images of one shape together with `np.stack`."
+        )
+    return array
+
+
+def _stack(items: Sequence[Any], name: str) -> Any:
+    """A list of arrays as one array; nested lists of numbers as they are."""
+    if all(isinstance(item, list | tuple | int | float) for item in items):
+        return items
+    arrays = [as_array(item, f"{name}[{i}]") for i, item in enumerate(items)]
+    first = arrays[0]
+    for i, array in enumerate(arrays):
+        if array.shape == first.shape and array.dtype == first.dtype:
+            continue
+        is_pair = len(arrays) == 2 and array.ndim <= 1
+        raise ValueError(
+            f"`{name}` must hold images of one shape and dtype. Received: {name}[0]: "
+            f"{first.dtype}, {first.shape}; {name}[{i}]: {array.dtype}, {array.shape}."
+            + (f" Of images and labels pass `{name}[0]`." if is_pair else "")
+        )
+    return np.stack(arrays)
+
+
+def check_levels(images: np.ndarray, name: str = "x") -> np.ndarray:
+    """Images of any shape, as they are: uint8, or else as float32 in [0, 1].
+
+    Args:
+        images: The images.
+        name: What to call them in a message.
+
+    Returns:
+        Contiguous; what leaves [0, 1] by no more than `TOLERANCE` is clipped.
+
+    Raises:
+        ValueError: If the dtype or the range is wrong, or a value not finite.
+    """
+    if images.dtype == np.uint8:
+        return np.ascontiguousarray(images)
+    dtype = images.dtype.name
+    is_float = images.dtype.kind in "fb" or dtype == "bfloat16"
+    if not is_float:
+        raise ValueError(
+            f"`{name}` must be uint8, or float with values in [0, 1]. "
+            f"Received: dtype={dtype}." + _integer_hint(name, images)
+        )
+    if images.dtype.itemsize < 4:
+        images = images.astype("float32")
+    low = float(images.min(initial=1.0))
+    high = float(images.max(initial=0.0))
+    if low >= 0.0 and high <= 1.0:
+        return np.ascontiguousarray(images, "float32")
+    tolerance = _HALF_TOLERANCE.get(dtype, TOLERANCE)
+    if low >= -tolerance and high <= 1.0 + tolerance:
+        return np.clip(np.ascontiguousarray(images, "float32"), 0.0, 1.0)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(
+            f"`{name}` holds NaN or infinity. Received: min={low}, max={high}. "
+            f"Find them with `np.isfinite({name})`."
+        )
+    raise ValueError(
+        f"`{name}` must be uint8, or float with values in [0, 1]. Received: "
+        f"shape={images.shape}, dtype={dtype}, min={_outside(low)}, "
+        f"max={_outside(high)}." + _range_hint(name, low, high)
+    )
+
+
+def _outside(value: float) -> str:
+    """A number in three digits, or in as many as show that it leaves [0, 1]."""
+    text = f"{value:.3g}"
+    is_outside = not 0.0 <= value <= 1.0
+    return f"{value:.8g}" if is_outside and 0.0 <= float(text) <= 1.0 else text
+
+
+def _range_hint(name: str, low: float, high: float) -> str:
+    if low >= -0.05 and high <= 1.05:
+        return f" If that is rounding, pass `np.clip({name}, 0, 1)`."
+    if low >= -1.05 and high <= 1.05:
+        return f" If they are in [-1, 1], pass `({name} + 1) / 2`."
+    if low >= 0.0 and high <= 255.0:
+        return " Divide values of 0 to 255 by 255, or pass uint8."
+    if low >= 0.0:
+        return f" Divide by the largest level, e.g. `{name} / 65535` of 16 bits."
+    return " Undo their standardisation: multiply by its scale and add its mean."
+
+
+def _integer_hint(name: str, images: np.ndarray) -> str:
+    if images.dtype.kind not in "iu" or not images.size:
+        return f" Convert with `np.asarray({name}, 'float32')`, values in [0, 1]."
+    low, high = int(images.min()), int(images.max())
+    if low < 0 or high > 255:
+        return f" Levels are {low} to {high}: scale to [0, 1], e.g. `{name} / 65535`."
+    binary = f"`np.asarray({name}, 'float32')` for values of 0 and 1, "
+    return (
+        f" Pass {binary if high <= 1 else ''}`np.asarray({name}).astype('uint8')` for "
+        "values of 0 to 255."
+    )
+
+
+def shape_hint(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """The next call for the usual mistakes in the shape of a batch of images.
+
+    Args:
+        name: What the images are called.
+        got: Their shape.
+        expected: `(height, width, channels)` that each must have.
+
+    Returns:
+        A sentence that begins with a space, or nothing.
+    """
+    height, width, channels = expected
+    if got == expected:
+        return f" For a single image pass `{name}[None]`."
+    if got == (height, width) and channels == 1:
+        return f" For a single image pass `{name}[None, ..., None]`."
+    if (*got[1:], 1) == expected:
+        return f" Add the channel axis with `{name}[..., None]`."
+    if len(got) == 4 and (*got[2:], got[1]) == expected:
+        return f" Move the channels last with `np.moveaxis({name}, 1, -1)`."
+    if len(got) == 3 and (*got[1:], got[0]) == expected:
+        return f" For a single image pass `np.moveaxis({name}, 0, -1)[None]`."
+    if len(got) in (1, 2) and got[-1] == math.prod(expected):
+        sizes = f"-1, {height}, {width}, {channels}"
+        return f" Unflatten with `np.reshape({name}, ({sizes}))`."
+    if len(got) == 5 and got[2:] == expected:
+        return f" Put batches together with `np.concatenate({name})`."
+    if len(got) == 4 and got[1:3] == (height, width):
+        if channels == 1 and got[3] in (3, 4):
+            rgb = name if got[3] == 3 else f"{name}[..., :3]"
+            return f" Make it grey with `keras.ops.image.rgb_to_grayscale({rgb})`."
+        if channels == 3 and got[3] == 1:
+            return f" Make it RGB with `np.repeat({name}, 3, axis=-1)`."
+        if channels == 3 and got[3] == 4:
+            return f" Drop transparency with `{name}[..., :3]`."
+    if got[1:] == (height, width) and channels == 3:
+        return f" Make it RGB with `np.repeat({name}[..., None], 3, axis=-1)`."
+    if len(got) == 4 and got[3] == channels and 0 not in got:
+        return (
+            f" Resize with `keras.ops.image.resize({name}, ({height}, {width}), "
+            "antialias=True)`."
+        )
+    return ""
