@@ -5,9 +5,9 @@ from `<data_dir>/<name>/<split>.npz` files. Needs NumPy and Pillow only; TensorF
 Datasets is imported when a name asks for it.
 """
 
+import contextlib
 import dataclasses
 import importlib
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from aezoo.errors import AezooError
 from aezoo.modalities.image.files import INPUT_SUFFIXES, read_image
+from aezoo.utils.archives import Archive
 from aezoo.utils.progress import with_progress
 from aezoo.utils.validation import check_positive_int
 
@@ -218,37 +219,82 @@ def open_builder(name: str, split: str, data_dir: str | Path | None = None) -> A
     return builder
 
 
-def _read_npz(path: Path, name: str, split: str) -> Dataset:
+def open_npz(path: Path) -> Archive:
+    """An `.npz` file that holds `images` and, if any, as many `labels`.
+
+    Raises:
+        DatasetError: If it does not exist, is no such archive, or would take far more
+            memory than the file.
+    """
+    write = "Write it with `np.savez(path, images=..., labels=...)`."
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("images", "labels") if key in file}
+        archive = Archive(
+            path,
+            f"file {path}",
+            names=("images", "labels"),
+            error=DatasetError,
+            remedy=write,
+        )
     except FileNotFoundError as error:
         raise DatasetError(f"The file {path} does not exist.") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DatasetError(
-            f"The file {path} is not a readable .npz archive of plain arrays: {error}"
-        ) from error
-    if "images" not in arrays:
-        raise DatasetError(
-            f"The file {path} holds no array `images`. Write it with "
-            "`np.savez(path, images=..., labels=...)`."
-        )
-    labels = as_labels(arrays["labels"]) if "labels" in arrays else None
-    return Dataset(name, "npz", split, arrays["images"], labels)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(archive)
+        images, labels = (archive.headers.get(key) for key in ("images", "labels"))
+        if images is None:
+            raise DatasetError(f"The file {path} holds no array `images`. {write}")
+        if not images.shape or 0 in images.shape:
+            raise DatasetError(
+                f"The file {path} holds no images. Received: images.shape="
+                f"{images.shape}."
+            )
+        if labels is not None:
+            _check_labels(labels.shape, labels.dtype)
+            if labels.shape != images.shape[:1]:
+                raise DatasetError(
+                    f"`labels` must have one row per image. Received: {labels.shape[0]}"
+                    f" labels, {images.shape[0]} images, in {path}."
+                )
+            if 8 * labels.shape[0] > archive.max_bytes:
+                raise DatasetError(
+                    f"The file {path} holds {labels.shape[0]:,} labels, far more than "
+                    f"a file of its size should. {write}"
+                )
+        stack.pop_all()
+    return archive
+
+
+def labels_of(archive: Archive) -> np.ndarray | None:
+    """The labels of such a file, int64; None if it holds none."""
+    return as_labels(archive.read("labels")) if "labels" in archive.headers else None
+
+
+def _read_npz(path: Path, name: str, split: str) -> Dataset:
+    with open_npz(path) as archive:
+        images, labels = archive.read("images"), labels_of(archive)
+    return Dataset(name, "npz", split, images, labels)
 
 
 def as_labels(labels: np.ndarray) -> np.ndarray:
     """Labels as int64.
 
     Raises:
-        DatasetError: If they are no integers of shape `(n,)`.
+        DatasetError: If they are no integers of shape `(n,)`, or too large.
     """
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+    _check_labels(labels.shape, labels.dtype)
+    largest = np.iinfo("int64").max
+    if labels.dtype == np.uint64 and labels.max(initial=0) > largest:
         raise DatasetError(
-            "`labels` must be integers of shape (n,). Received: "
-            f"shape={labels.shape}, dtype={labels.dtype}."
+            f"`labels` must be at most {largest:,}. Received: max={labels.max():,}."
         )
     return labels.astype("int64")
+
+
+def _check_labels(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if len(shape) != 1 or dtype.kind not in "iu":
+        raise DatasetError(
+            "`labels` must be integers of shape (n,). Received: "
+            f"shape={shape}, dtype={dtype}."
+        )
 
 
 def _read_folder(path: Path, split: str, input_shape: Sequence[int] | None) -> Dataset:

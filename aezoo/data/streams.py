@@ -14,8 +14,6 @@ import itertools
 import json
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,12 +24,14 @@ import numpy as np
 from aezoo.data.datasets import (
     Dataset,
     DatasetError,
-    as_labels,
+    labels_of,
     open_builder,
     open_dataset,
+    open_npz,
 )
 from aezoo.errors import ImageFileError
 from aezoo.modalities.image.files import INPUT_SUFFIXES, read_image
+from aezoo.utils.archives import Header
 from aezoo.utils.validation import check_input_shape
 
 _Item = TypeVar("_Item")
@@ -471,26 +471,11 @@ class _NamedStream(_SequentialStream):
 
 def _open_npz(path: Path, name: str, input_shape: tuple[int, int, int]) -> Stream:
     """A stream of an `.npz` file; as a whole where its images are not in C order."""
-    with _readable(path), zipfile.ZipFile(path) as archive:
-        if "images.npy" not in archive.namelist():
-            raise DatasetError(
-                f"The file {path} holds no array `images`. Write it with "
-                "`np.savez(path, images=..., labels=...)`."
-            )
-        with archive.open("images.npy") as file:
-            shape, is_fortran, dtype = _read_header(file)
-        labels = None
-        if "labels.npy" in archive.namelist():
-            with np.load(path, allow_pickle=False) as arrays:
-                labels = as_labels(arrays["labels"])
-    if is_fortran or dtype.hasobject:
+    with open_npz(path) as archive:
+        header, labels = archive.headers["images"], labels_of(archive)
+    if header.is_fortran:
         return _ArrayStream(open_dataset(path), input_shape, name)
-    if labels is not None and len(labels) != shape[0]:
-        raise DatasetError(
-            f"`labels` must have one row per image. Received: {len(labels)} labels, "
-            f"{shape[0]} images, in {path}."
-        )
-    return _NpzStream(path, name, shape, dtype, labels, input_shape)
+    return _NpzStream(path, name, header, labels, input_shape)
 
 
 class _NpzStream(_SequentialStream):
@@ -500,52 +485,22 @@ class _NpzStream(_SequentialStream):
         self,
         path: Path,
         name: str,
-        shape: Sequence[int],
-        dtype: np.dtype,
+        header: Header,
         labels: np.ndarray | None,
         input_shape: tuple[int, int, int],
     ) -> None:
-        self._path, self._dtype, self._shape = path, dtype, tuple(shape[1:])
-        super().__init__(name, shape[0] if shape else 0, shape[1:], input_shape, labels)
+        self._path, self._header = path, header
+        shape = header.shape
+        super().__init__(name, shape[0], shape[1:], input_shape, labels)
 
     def _fingerprint(self, start: int, stop: int) -> str:
         return _hash_of([self.name, _size_and_time(self._path), start, stop])
 
     def _open(self, start: int, batch_size: int) -> Iterator[tuple[np.ndarray, Any]]:
-        row = int(np.prod(self._shape)) * self._dtype.itemsize
-        with (
-            _readable(self._path),
-            zipfile.ZipFile(self._path) as archive,
-            archive.open("images.npy") as file,
-        ):
-            _read_header(file)
-            file.seek(start * row, os.SEEK_CUR)
-            for i in range(start, self._length, batch_size):
-                n = min(batch_size, self._length - i)
-                data = file.read(n * row)
-                if len(data) != n * row:
-                    raise ValueError(f"it ends in image {i + len(data) // row}")
-                images = np.frombuffer(data, self._dtype).reshape(n, *self._shape)
+        with open_npz(self._path) as archive:
+            if archive.headers["images"] != self._header:
+                raise DatasetError(
+                    f"The file {self._path} has been replaced meanwhile."
+                )
+            for images in archive.rows("images", start, batch_size):
                 yield images, None
-
-
-def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Errors of reading an archive, as ours."""
-    try:
-        yield
-    except DatasetError:
-        raise
-    except FileNotFoundError as error:
-        raise DatasetError(f"The file {path} does not exist.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(
-            f"The file {path} is not a readable .npz archive of plain arrays: {error}"
-        ) from error

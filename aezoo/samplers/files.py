@@ -13,7 +13,7 @@ from aezoo.errors import ChecksumError, ManifestError
 from aezoo.manifest import BundledFile
 from aezoo.samplers.base import Sampler
 from aezoo.samplers.kinds import CLASSES, KINDS
-from aezoo.utils.files import read_npz
+from aezoo.utils.archives import NUMBERS, TEXT, read_npz
 
 # Sampler files may come from others; a mixture of ten on 784 code units takes 25 MB.
 MAX_BYTES = 50_000_000
@@ -82,7 +82,13 @@ def read_sampler(
             f"The file {path} does not match its hash: expected sha256 "
             f"{file.sha256[:12]}…, received {received[:12]}… ({size:,} bytes). {remedy}"
         )
-    arrays = read_npz(io.BytesIO(content), MAX_BYTES, f"sampler file {path}")
+    arrays = read_npz(
+        io.BytesIO(content),
+        MAX_BYTES,
+        f"sampler file {path}",
+        kinds=NUMBERS + TEXT,
+        remedy=remedy,
+    )
     try:
         sampler = _parse(arrays)
         if (sampler.kind, sampler.latent_shape) != (kind, latent_shape):

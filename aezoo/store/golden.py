@@ -7,7 +7,7 @@ import numpy as np
 from aezoo.data.digits import draw_digits
 from aezoo.errors import ManifestError
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.utils.files import read_npz
+from aezoo.utils.archives import read_npz
 
 # Absolute; backends differ by about 1e-6 relative in the sums of a deep network.
 TOLERANCE = 1e-4

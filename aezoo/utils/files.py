@@ -1,20 +1,16 @@
 """Files that are whole or absent: atomic writes, hashes, safe paths, safe reading."""
 
 import contextlib
+import errno
 import hashlib
-import math
 import os
+import stat
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from aezoo.errors import ChecksumError, ManifestError, UnsafeFileError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @contextlib.contextmanager
@@ -160,53 +156,33 @@ def check_hdf5(path: Path, num_params: int) -> None:
         )
 
 
-def read_npz(
-    file: Path | BinaryIO, max_bytes: int, owner: str
-) -> dict[str, "np.ndarray"]:
-    """The arrays of an `.npz` file, which may come from others.
-
-    Nothing is unpacked before its size is known to be bounded, and no object is read.
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file to read its bytes; a pipe, a socket or a device is none.
 
     Args:
-        file: The file.
-        max_bytes: Most bytes that all arrays together may take.
-        owner: What file it is, for the message.
+        path: The file.
 
     Raises:
-        ManifestError: If the file is unreadable or too large, or an array is not as
-            large as it says.
+        FileNotFoundError: If there is no such file, or the path cannot be one.
+        IsADirectoryError: If it is a folder.
+        UnsafeFileError: If it is no regular file.
+        OSError: If it may not be read.
     """
-    import numpy as np
-
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            size = sum(member.file_size for member in members)
-            if size > max_bytes:
-                raise ManifestError(
-                    f"The {owner} must unpack to at most {max_bytes:,} bytes. "
-                    f"Received: {size:,} bytes."
-                )
-            for member in members:
-                with archive.open(member) as stream:
-                    np.lib.format.read_magic(stream)
-                    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-                    stated = math.prod(shape) * dtype.itemsize
-                    if stated != member.file_size - stream.tell():
-                        raise ManifestError(
-                            f"The {owner} holds {member.file_size:,} bytes of "
-                            f"{member.filename!r}, which says that it has {stated:,}."
-                        )
-        if not isinstance(file, Path):
-            file.seek(0)
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except ManifestError:
-        raise
-    except (
-        *(OSError, ValueError, EOFError, RuntimeError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise ManifestError(
-            f"The {owner} is not a readable .npz archive: {error}"
+        # Opening a pipe would wait for its other end.
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as error:  # NUL, surrogates
+        raise FileNotFoundError(
+            errno.ENOENT, os.strerror(errno.ENOENT), str(path)
         ) from error
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise UnsafeFileError(f"{path} is a socket, not a file.") from error
+        raise
+    mode = os.fstat(file).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(file, "rb")
+    os.close(file)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise UnsafeFileError(f"{path} is a pipe or a device, not a file.")
