@@ -99,3 +99,23 @@ def test_exchanged_codes_keep_each_units_values_and_break_the_rows() -> None:
     exchanged = np.asarray(exchange_units(ops.convert_to_tensor(z)))
     np.testing.assert_array_equal(np.sort(exchanged, axis=0), z)
     np.testing.assert_array_equal(exchanged[0], [4.0, 9.0, 14.0, 19.0])
+
+
+@pytest.mark.parametrize("batch", [2, 5, 7])
+def test_a_batch_smaller_than_the_code_mixes_no_fixed_pairs_of_units(
+    batch: int,
+) -> None:
+    """Two units share an image as often as by chance, never always."""
+    dim = 400
+    z = np.repeat(np.arange(batch, dtype="float32")[:, None], dim, axis=1)
+    source = np.asarray(exchange_units(ops.convert_to_tensor(z)))
+    for distance in (1, batch, 2 * batch, 3 * batch):
+        shared = np.mean(source[:, distance:] == source[:, :-distance])
+        assert abs(shared - 1 / batch) < 0.1, distance
+    assert {*source.ravel()} == {*range(batch)}, "only whole units of the batch"
+
+
+def test_a_batch_as_large_as_the_code_takes_no_two_units_from_one_image() -> None:
+    z = np.repeat(np.arange(6, dtype="float32")[:, None], 6, axis=1)
+    source = np.asarray(exchange_units(ops.convert_to_tensor(z)))
+    assert all(len(set(row)) == 6 for row in source)

@@ -6,6 +6,7 @@ Run it after every export, every `python -m training.evaluate --write` and every
 a test fails while the documents and the measurements disagree.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 
 from aezoo import manifest
+from aezoo.evaluation.context import Settings
 from aezoo.evaluation.leaderboard import (
     Leaderboard,
     format_figure,
@@ -22,18 +24,58 @@ from aezoo.evaluation.leaderboard import (
 )
 from aezoo.manifest import WeightsEntry
 from aezoo.utils.files import atomic_path
-from training import sweeps, transfer
+from training import seeds, sweeps, transfer
+from training.evaluate import SATURATION_MARGIN
 from training.export import ROOT
 from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES
+from training.lessons import (
+    Records,
+    Verdict,
+    figure_text,
+    lesson_text,
+    read_records,
+    verdict,
+    verdict_text,
+)
+from training.seeds import NLL_IMAGES
 from training.sweeps import SWEEPS, Results
 
 README = ROOT / "README.md"
 START = "<!-- {}: written by `python -m training.documents` -->"
 END = "<!-- /{} -->"
 GRID_DATASET = "mnist"
-# Title, and columns as far as any row has them, of the weights beside the grid.
-SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "mnist": (
+# Titles of the grid's columns, and the metrics that they show: of the first one rows
+# are compared, a figure of another compares with none of it.
+GRID_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "NLL": ("iwae_nll/binarised",),
+    "ELBO": ("elbo/binarised", "elbo"),
+    "MSE": ("mse",),
+    "KL": ("kl/binarised", "kl"),
+    "active units": ("active_units",),
+    "Frechet, prior": ("frechet",),
+    "Frechet, mixture": ("frechet/gmm",),
+    "Frechet, transformer": ("frechet/autoregressive",),
+    "probe": ("linear_probe",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """The weights of a dataset that stand beside the grid.
+
+    Attributes:
+        title: Heading.
+        columns: Metrics, as far as any row has them.
+        note: What a reader must know to compare the figures with others.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    note: str = ""
+
+
+SECTIONS: Mapping[str, Section] = {
+    "mnist": Section(
         "MNIST, other networks",
         (
             *("mse", "denoising_mse", "elbo/binarised", "iwae_nll/binarised"),
@@ -41,7 +83,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             *("linear_probe", "linear_probe/100"),
         ),
     ),
-    "fashion_mnist": (
+    "fashion_mnist": Section(
         "Fashion-MNIST",
         (
             *("mse", "ssim", "elbo", "elbo/binarised", "iwae_nll/binarised"),
@@ -49,25 +91,42 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             *("frechet/autoregressive", "linear_probe"),
         ),
     ),
-    "cifar10": (
+    "cifar10": Section(
         "CIFAR-10",
         (
-            *("mse", "psnr", "ssim", "elbo", "active_units"),
+            *("mse", "psnr", "ssim", "active_units"),
             *("codebook_usage", "codebook_perplexity", "linear_probe"),
         ),
+        note="No ELBO is shown: pixels are Laplace of scale 1 in one model and "
+        "Gaussian of a fitted scale in the other, so that theirs do not compare. "
+        "`vq_vae_2_cifar10` has two codebooks, and its usage and perplexity are over "
+        "the entries of both at once.",
     ),
-    "shapes": (
+    "shapes": Section(
         "Drawn shapes with known factors",
         (
             *("mse", "kl", "active_units", "total_correlation", "mig"),
             *("dci_disentanglement", "dci_completeness", "factor_vae_score"),
         ),
+        note="Total correlation is left out where the mutual information of image and "
+        f"code is within {SATURATION_MARGIN:g} nats of the most that so many images "
+        "can tell; where it is not, what is shown may be too high by up to half a "
+        "nat.",
     ),
-    "omniglot28": (
+    "omniglot28": Section(
         "Omniglot",
         ("mse", "ssim", "elbo/binarised", "iwae_nll/binarised", "kl/binarised"),
+        note="Split and scaling are ours: drawings of the background characters to "
+        "train on, of the evaluation characters, all others, to test on, box-filtered "
+        "to 28 pixels. Figures of the literature are mostly of another file, whose "
+        "splits share their characters.",
     ),
-    "frey_faces": ("Frey faces", ("mse", "ssim", "elbo", "kl")),
+    "frey_faces": Section(
+        "Frey faces",
+        ("mse", "ssim", "elbo", "kl"),
+        note="The dataset has no split; ours has the last 400 of its consecutive "
+        "frames to test on.",
+    ),
 }
 OTHER_COLUMNS = (
     *("mse", "psnr", "ssim", "elbo", "iwae_nll", "iwae_nll/binarised", "kl"),
@@ -98,26 +157,31 @@ def readme_text() -> str:
 def grid_text() -> str:
     """The grid: figures by objective, then what they teach; empty without weights."""
     entries = manifest.entries()
-    if not any(row.name in entries for row in OBJECTIVES):
+    names = [row.name for row in OBJECTIVES if row.name in entries]
+    if not names:
         return ""
-    table = leaderboard(
-        GRID_DATASET, models=[row.name for row in OBJECTIVES], baselines=False
-    )
-    names = [row.name for row in table.rows]
-    found = {
-        "code": ["x".join(map(str, entries[name].latent_shape)) for name in names],
-        "NLL": _first_of(table, "iwae_nll/binarised"),
-        "ELBO": _first_of(table, "elbo/binarised", "elbo"),
-        "MSE": _first_of(table, "mse"),
-        "KL": _first_of(table, "kl/binarised", "kl"),
-        "active units": _first_of(table, "active_units"),
-        "Frechet, prior": _of_variants(table, "frechet"),
-        "Frechet, mixture": _of_variants(table, "frechet/gmm"),
-        "Frechet, transformer": _of_variants(table, "frechet/autoregressive"),
-        "probe": _first_of(table, "linear_probe"),
-        "seconds": [f"{entries[name].training.seconds:,.0f}" for name in names],
+    records = read_records()
+    verdicts = {
+        title: verdict(metrics[0], names, records)
+        for title, metrics in GRID_COLUMNS.items()
     }
-    columns = {title: column for title, column in found.items() if any(column)}
+    columns = {
+        title: column
+        for title, metrics in GRID_COLUMNS.items()
+        if any(
+            column := [_grid_cell(entries[name], metrics, records) for name in names]
+        )
+    }
+    for title, column in columns.items():
+        if (winner := verdicts[title].winner) is not None:
+            place = names.index(winner)
+            column[place] = f"**{column[place]}**"
+    columns = {
+        "code": ["x".join(map(str, entries[name].latent_shape)) for name in names],
+        **columns,
+        "seconds": [f"{entries[name].training.seconds:,.0f}" for name in names],
+        "seeds": [str(records.num_seeds(name, "mse")) for name in names],
+    }
     lines, lessons = [], []
     for group, rows in GRID.items():
         trained = [row for row in rows if row.name in names]
@@ -127,10 +191,48 @@ def grid_text() -> str:
             mark = "" if row.is_matched else " ‡"
             cells = [column[i] for column in columns.values()]
             lines.append([row.words + mark, f"`{row.name}`", *cells])
-            lessons.append([f"`{row.name}`", row.lesson])
+            lessons.append([f"`{row.name}`", lesson_text(row, records)])
     figures = _table(["objective", "weights", *columns], lines, text_columns=2)
     taught = _table(["weights", "lesson"], lessons, text_columns=2)
-    return f"{_grid_words()}\n\n{figures}\n\n{taught}\n"
+    return "\n\n".join(
+        (
+            f"{_grid_words()}",
+            figures,
+            verdicts_text(verdicts, names, records),
+            f"What each row teaches (`python -m training.lessons`):\n\n{taught}\n",
+        )
+    )
+
+
+def _grid_cell(entry: WeightsEntry, metrics: Sequence[str], records: Records) -> str:
+    """The figure that a column shows of a row: of images as it was trained on."""
+    if len(metrics) == 1 or entry.config.get("binarize"):
+        return _seeds_cell(entry.name, metrics[0], records)
+    cell = _seeds_cell(entry.name, metrics[1], records)
+    return f"{cell} †" if cell else ""
+
+
+def _seeds_cell(name: str, metric: str, records: Records) -> str:
+    """A mean over seeds with its interval; empty where there is no figure."""
+    if not records.has(name, metric):
+        return ""
+    return figure_text(metric, records.estimate(name, metric))
+
+
+def verdicts_text(
+    verdicts: Mapping[str, Verdict], names: Sequence[str], records: Records
+) -> str:
+    """Which row of each column is ahead beyond the noise, if any is."""
+    sound = [name for name in names if records.is_sound(name, "mse")]
+    needed = max(map(seeds.num_seeds, names))
+    words = (
+        f"± is the 95 % interval of the mean over seeds. {len(sound)} of {len(names)} "
+        f"rows have their {needed} seeds so far; the figures of the others are of "
+        "fewer trainings, and compare with nothing yet. Bold is ahead of every other "
+        "row that compares, by Welch's 95 % interval of the difference."
+    )
+    told = [verdict_text(title, found) for title, found in verdicts.items()]
+    return "\n".join([words, *(f"- {line}" for line in told if line)])
 
 
 def _grid_words() -> str:
@@ -141,11 +243,13 @@ def _grid_words() -> str:
         f"One network (3x3 convolutions of {filters} filters, {hidden} dense units, "
         f"{NETWORK['latent_dim']} code units), one budget ({BUDGET['epochs']} epochs, "
         f"batches of {BUDGET['batch_size']}, Adam at {BUDGET['learning_rate']:g}); ‡ "
-        "marks another network or budget. ELBO, NLL (500 samples) and KL are of "
-        "binarised images for models that were trained on them, else of grey ones. "
-        "Samples are from the prior, from a mixture of Gaussians fitted to the codes, "
-        "or from a transformer over discrete ones. An ELBO of grey values compares "
-        "with no other row's."
+        "marks another network or budget. ELBO and KL are of binarised images; † "
+        "marks those of grey ones, of models that were trained on these, and compares "
+        f"with no other row. NLL is of the first {NLL_IMAGES} binarised test images, "
+        f"{Settings.importance_samples} codes each. Samples are from the prior, from a "
+        "mixture of Gaussians fitted to the codes, or from a transformer over discrete "
+        "ones. The weights are those of the first seed; `results/seeds.csv` has the "
+        "figures of all."
     )
 
 
@@ -154,16 +258,88 @@ def models_text() -> str:
     datasets = measured_datasets()
     first = [name for name in SECTIONS if name in datasets]
     grid = {row.name for row in OBJECTIVES}
+    records = read_records()
     sections = []
     for dataset in (*first, *(name for name in datasets if name not in first)):
-        title, wanted = SECTIONS.get(dataset, (dataset, OTHER_COLUMNS))
+        section = SECTIONS.get(dataset, Section(dataset, OTHER_COLUMNS))
         measured = leaderboard(dataset, baselines=False).rows
         others = [row.name for row in measured if row.name not in grid]
         if others:
-            metrics = _present(leaderboard(dataset, models=others), wanted)
+            metrics = _present(leaderboard(dataset, models=others), section.columns)
             table = leaderboard(dataset, models=others, metrics=metrics)
-            sections.append(f"### {title}\n\n{table.to_markdown()}\n")
+            parts = [f"### {section.title}", _models_table(table, records)]
+            seeded = [name for name in others if name in seeds.rows()]
+            if seeded:
+                verdicts = {heading(m): verdict(m, seeded, records) for m in metrics}
+                parts.append(verdicts_text(verdicts, seeded, records))
+            notes = (section.note, _importance_note(table), _start_note(others))
+            parts += [" ".join(filter(None, notes))]
+            sections.append("\n\n".join(filter(None, parts)) + "\n")
     return "\n".join(sections)
+
+
+def _models_table(table: Leaderboard, records: Records) -> str:
+    """A leaderboard whose figures are of several seeds where there are several.
+
+    Nothing is bold but what is ahead beyond the noise: one training tells no best.
+    """
+    columns = []
+    for metric in table.columns:
+        cells = [cell.strip("*") for cell in table.column(metric)]
+        names = [row.name for row in table.rows]
+        plain = seeds.plain_name(metric)
+        seeded = [name for name in names if records.num_seeds(name, plain) > 1]
+        winner = verdict(plain, seeded, records).winner
+        for i, name in enumerate(names):
+            if name in seeded:
+                cells[i] = _seeds_cell(name, plain, records)
+            if name == winner:
+                cells[i] = f"**{cells[i]}**"
+        columns.append(cells)
+    headings = ["model", "code units", "parameters", *map(heading, table.columns)]
+    lines = [
+        [
+            f"{row.name} (baseline)" if row.is_baseline else f"`{row.name}`",
+            "" if row.code_units is None else str(row.code_units),
+            "" if row.num_params is None else f"{row.num_params:,}",
+            *cells,
+        ]
+        for row, *cells in zip(table.rows, *columns, strict=True)
+    ]
+    return _table(headings, lines, text_columns=1)
+
+
+def _importance_note(table: Leaderboard) -> str:
+    """How many codes an image the likelihoods of a table took."""
+    by_count: dict[int, list[str]] = {}
+    for row in table.rows:
+        for name, record in row.metrics.items():
+            found = re.search(r"K = (\d+)", record.protocol)
+            if name in table.columns and found:
+                by_count.setdefault(int(found[1]), []).append(f"`{row.name}`")
+    if not by_count:
+        return ""
+    most = max(by_count)
+    fewer = [
+        f"{count} for {', '.join(dict.fromkeys(names))}"
+        for count, names in sorted(by_count.items())
+        if count != most
+    ]
+    return f"NLL takes {'; '.join([f'{most} codes an image', *fewer])}."
+
+
+def _start_note(names: Sequence[str]) -> str:
+    """Which weights were not trained from random ones."""
+    starts: dict[str, list[str]] = {}
+    for name in names:
+        start = manifest.entries()[name].training.start_from
+        if start is not None:
+            starts.setdefault(start, []).append(f"`{name}`")
+    return " ".join(
+        f"From the trained weights of `{start}`, not from random ones, start: "
+        f"{', '.join(rows)}."
+        for start, rows in starts.items()
+    )
 
 
 def sweeps_text() -> str:
@@ -241,25 +417,6 @@ def _present(table: Leaderboard, wanted: Sequence[str]) -> list[str]:
     """Those metrics that any row has, with or without a variant."""
     known = {name for row in table.rows for name in row.metrics}
     return [name for name in wanted if name in known or _variants(table, name)]
-
-
-def _first_of(table: Leaderboard, first: str, *others: str) -> list[str]:
-    """Each row's figure of the first of these metrics that it has.
-
-    The best of the first metric is bold; the others' figures compare with none of it.
-    """
-    plain = [[cell.strip("*") for cell in table.column(name)] for name in others]
-    return _merged([table.column(first), *plain])
-
-
-def _of_variants(table: Leaderboard, metric: str) -> list[str]:
-    """Each row's figure of the first variant that it has."""
-    return _merged([table.column(name) for name in _variants(table, metric)])
-
-
-def _merged(columns: Sequence[Sequence[str]]) -> list[str]:
-    """The first cell of each row that is not empty."""
-    return [next(filter(None, row), "") for row in zip(*columns, strict=True)]
 
 
 def _table(

@@ -17,7 +17,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("mnist", "fashion_mnist", "cifar10"), ("labels",)),
     "shapes": ("factors",),
 }
+# A mean of N posteriors cannot tell of more than log N nats. What the code says of its
+# image beyond that counts as total correlation: units that are independent get as much
+# of it as their mutual information falls short, under a nat while this many nats are
+# left of log N, 14 nats where none are.
+SATURATION_MARGIN = 2.0
 # A repeated figure may differ by the rounding of another machine: this share of its
 # value, or that of its standard error.
 RELATIVE_TOLERANCE, ERROR_TOLERANCE = 1e-3, 0.1
@@ -259,13 +264,46 @@ def measure(
     """Figures of a subject on the whole test split of its dataset."""
     data: Dataset = load_dataset(subject.dataset, SPLIT, data_dir)
     model = subject.load()
-    return evaluate(
+    measured = evaluate(
         model,
         data,
         metrics=metrics,
         data_dir=data_dir,
         importance_samples=subject.importance_samples,
     ).metrics
+    kept = without_saturated({**subject.stated, **measured}, len(data.images))
+    return {name: record for name, record in measured.items() if name in kept}
+
+
+def without_saturated(
+    figures: Mapping[str, Metric], num_images: int
+) -> dict[str, Metric]:
+    """Figures less a total correlation that so many images cannot tell.
+
+    Args:
+        figures: Figures by name; the mutual information tells.
+        num_images: Images that they were measured on.
+    """
+    information = figures.get("mutual_information")
+    is_saturated = (
+        information is not None
+        and information.value > math.log(num_images) - SATURATION_MARGIN
+    )
+    return {
+        name: record
+        for name, record in figures.items()
+        if not (is_saturated and name == "total_correlation")
+    }
+
+
+def with_companions(names: Collection[str]) -> set[str]:
+    """Metrics that need no measuring where these are known.
+
+    A total correlation is measured with the mutual information, and then left out or
+    stated.
+    """
+    known = set(names)
+    return known | ({"total_correlation"} if "mutual_information" in known else set())
 
 
 def write(subject: Subject, measured: Mapping[str, Metric]) -> None:
@@ -361,6 +399,7 @@ def figures_of(
 ) -> tuple[str, ...]:
     """Those of the wanted metrics that a subject has, or that it has yet to state."""
     stated = {published_name(k) for k in subject.stated} if only_missing else set()
+    stated = with_companions(stated)
     return tuple(m for m in subject.metrics if m in wanted and m not in stated)
 
 

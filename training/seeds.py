@@ -19,6 +19,7 @@ at the end, and the others go on.
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -26,17 +27,20 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import click
 import filelock
+import numpy as np
 
 from aezoo import manifest
-from aezoo.data.datasets import load_dataset
+from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
-from aezoo.evaluation.definition import METRICS, find_metric
+from aezoo.evaluation.context import Evaluation, Settings
+from aezoo.evaluation.definition import METRICS, mean_with_error
 from aezoo.manifest import Metric
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers import fit_sampler
@@ -44,7 +48,12 @@ from aezoo.store import load as hub
 from aezoo.utils.files import atomic_path
 from training import STARTED
 from training.checkpoints import Duration, StoppedError
-from training.evaluate import published
+from training.evaluate import (
+    published,
+    published_name,
+    with_companions,
+    without_saturated,
+)
 from training.export import ROOT, check_writable
 from training.grid import OBJECTIVES
 from training.recipe import load_recipe, recipe_names
@@ -68,8 +77,10 @@ MEASURED = (
     *("dci_completeness", "factor_vae_score", "frechet", "frechet/gmm"),
     *("reconstruction_frechet", "linear_probe", "classification_accuracy"),
 )
-# Of a few independent factors; of digits it grows beyond what images can tell.
-OF_SHAPES = ("total_correlation",)
+# Of a few independent factors; codes of digits say more than 10,000 images can tell.
+OF_SHAPES = ("mutual_information", "total_correlation")
+# Measured here alone: of families that learn from labels, given each image's label.
+GIVEN_LABELS = "elbo/binarised/given_labels"
 # Samplers that are fitted to each training's codes, where the published weights have
 # one; a transformer over codes takes longer than the training.
 SAMPLERS = ("gmm",)
@@ -134,11 +145,12 @@ class Training:
 # --- The work ------------------------------------------------------------------------
 
 
-def rows() -> list[str]:
+@functools.cache
+def rows() -> tuple[str, ...]:
     """Names of the rows that are trained from several seeds, most telling first."""
     shapes = [name for name in recipe_names() if load_recipe(name).dataset == "shapes"]
     known = [*shapes, *(row.name for row in OBJECTIVES)]
-    return sorted(known, key=lambda name: (*FIRST, *known).index(name))
+    return tuple(sorted(known, key=(*FIRST, *known).index))
 
 
 def num_seeds(name: str) -> int:
@@ -179,8 +191,9 @@ def wanted(model: Autoencoder, dataset: str) -> dict[str, int | None]:
     possible = published(model, dataset)
     chosen = (*MEASURED, *(OF_SHAPES if dataset == "shapes" else ()))
     found: dict[str, int | None] = {m: None for m in chosen if m in possible}
-    if NLL in possible and getattr(model, "binarize", False):
-        found[NLL] = NLL_IMAGES
+    if getattr(model, "binarize", False):
+        found |= {NLL: NLL_IMAGES} if NLL in possible else {}
+        found |= {GIVEN_LABELS: None} if model.LEARNS_FROM_LABELS else {}
     return found
 
 
@@ -215,10 +228,11 @@ def run(
     }
     if training.is_published:
         known |= _stated(training.name, model, recipe.dataset)
+    names = with_companions({plain_name(stated) for stated in known})
     missing = {
         metric: limit
         for metric, limit in wanted(model, recipe.dataset).items()
-        if not any(_is_of(name, metric) for name in known)
+        if metric not in names
     }
     if not missing:
         return []
@@ -230,9 +244,7 @@ def run(
     found: list[Figure] = []
     for limit in dict.fromkeys(missing.values()):
         metrics = [name for name, images in missing.items() if images == limit]
-        records = evaluate(
-            model, data, metrics=metrics, data_dir=data_dir, limit=limit
-        ).metrics
+        records = measure(model, data, metrics, data_dir, limit)
         new = [
             Figure(training.name, training.seed, name, record, entry.training.seconds)
             for name, record in records.items()
@@ -240,6 +252,50 @@ def run(
         append(results, new)
         found += new
     return found
+
+
+def measure(
+    model: Autoencoder,
+    data: Dataset,
+    metrics: Sequence[str],
+    data_dir: Path | None = None,
+    limit: int | None = None,
+) -> dict[str, Metric]:
+    """Figures of a model, by name; `GIVEN_LABELS` beside those of `aezoo.evaluate`."""
+    of_evaluate = [name for name in metrics if name != GIVEN_LABELS]
+    records: dict[str, Metric] = {}
+    if of_evaluate:
+        records |= evaluate(
+            model, data, metrics=of_evaluate, data_dir=data_dir, limit=limit
+        ).metrics
+    if GIVEN_LABELS in metrics:
+        records[GIVEN_LABELS] = elbo_given_labels(model, data)
+    return without_saturated(records, len(data.images))
+
+
+def elbo_given_labels(model: Any, data: Dataset) -> Metric:
+    """The ELBO of log p(x|y): encoder and decoder are given each image's label."""
+    evaluation = Evaluation(model, data, Settings(), total=len(data.images))
+    values = []
+    for chunk in evaluation.chunks("given labels"):
+        x = chunk.binarised.x
+        labels = evaluation.labels[chunk.start : chunk.stop]
+        parameters = model.encode_parameters(x, labels=labels)
+        posterior = model.make_posterior(parameters)
+        z = posterior.sample(chunk.noise())
+        observation = model.observation(model.decode_parameters(z, labels=labels))
+        bound = np.asarray(observation.log_prob(x)) - np.asarray(posterior.kl())
+        values.append(bound.astype("float64"))
+    result = mean_with_error(np.concatenate(values))
+    definition = METRICS["elbo/binarised"]
+    protocol = definition.protocol.format(**evaluation.stated)
+    return Metric(
+        value=result.value,
+        unit=definition.unit_of(model),
+        protocol=f"{data.key}, all {len(data.images):,} images; {protocol}; encoder "
+        "and decoder given each image's label",
+        standard_error=result.standard_error,
+    )
 
 
 def _trained(
@@ -265,13 +321,17 @@ def _stated(name: str, model: Autoencoder, dataset: str) -> set[str]:
     """What the manifest states of whole splits."""
     whole = {m for m, limit in wanted(model, dataset).items() if limit is None}
     stated = manifest.entries()[name].metrics.get(f"{dataset}/{SPLIT}", {})
-    return {name for name in stated if any(_is_of(name, m) for m in whole)}
+    return {metric for metric in stated if plain_name(metric) in whole}
 
 
-def _is_of(stated: str, metric: str) -> bool:
-    """Whether a figure's name, with its variant, is that of a metric."""
-    definition, variant = find_metric(stated)
-    return definition is METRICS[metric] and (variant is not None or stated == metric)
+def plain_name(stated: str) -> str:
+    """A metric's name without its variant, such as a feature extractor."""
+    return stated if stated == GIVEN_LABELS else published_name(stated)
+
+
+def is_measured(metric: str) -> bool:
+    """Whether this module measures a metric of any row."""
+    return metric in (*MEASURED, *OF_SHAPES, NLL, GIVEN_LABELS)
 
 
 # --- The figures ---------------------------------------------------------------------

@@ -6,6 +6,7 @@ from keras import ops
 
 from aezoo.models._networks import CodeDiscriminator
 from aezoo.models.conv_vae import ConvVAE
+from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import register_family
 from aezoo.utils.validation import check_number
 
@@ -77,10 +78,14 @@ class FactorVAE(CodeDiscriminator, ConvVAE):
 
 
 def exchange_units(z: Tensor) -> Tensor:
-    """Codes whose unit `j` comes from the image `j + 1` places on in the batch.
+    """Codes whose units come from different images of the batch.
 
-    Algorithm 1 of the paper permutes each unit at random; in a shuffled batch, moving
-    each by another number of places draws as well from the product of the marginals.
+    Algorithm 1 of the paper permutes each unit at random; in a shuffled batch, taking
+    unit `j` from the image `j + 1` places on draws as well from the product of the
+    marginals, and never takes two units from one image. A batch smaller than the code
+    has too few images for that: there each unit of each row comes from an image of
+    its own draw, so that two share one as often as under the paper's permutations,
+    once in `batch` cases.
 
     Args:
         z: Codes `(batch, latent_dim)`.
@@ -89,5 +94,8 @@ def exchange_units(z: Tensor) -> Tensor:
         Same shape.
     """
     batch, dim = ops.shape(z)[0], z.shape[-1]
-    rows = ops.arange(batch)[:, None] + ops.arange(1, dim + 1)[None, :]
-    return ops.take_along_axis(z, ops.mod(rows, batch), axis=0)
+    moved = ops.arange(batch)[:, None] + ops.arange(1, dim + 1)[None, :]
+    draws = IndexedNoise(0).uniform((batch, dim))
+    drawn = ops.cast(draws * ops.cast(batch, "float32"), moved.dtype)
+    rows = ops.where(batch >= dim, ops.mod(moved, batch), drawn)
+    return ops.take_along_axis(z, rows, axis=0)

@@ -222,8 +222,9 @@ def sap_score(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> float:
         seed: Seed of the split. Non-negative.
 
     Returns:
-        From 0, the chance level, to `1 - 1 / values` for a factor of so many equally
-        likely values, as guessing scores `1 / values`.
+        At least 0, the chance level. Guessing scores `1 / values` in the mean, so
+        that perfect codes score about `1 - 1 / values`: above it by as much as the
+        second best unit's guesses happen to fall below their mean.
 
     Raises:
         ValueError: If an argument has a wrong shape, dtype or value, or there are too
