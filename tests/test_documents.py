@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from aezoo import manifest
 from aezoo.models._networks import ConvMapNetwork
 from aezoo.registry import family_class
-from training import documents, sweeps
+from training import documents, seeds, sweeps
 from training.grid import (
     BUDGET,
     CONVOLUTIONS,
@@ -19,6 +20,7 @@ from training.grid import (
     NETWORK,
     OBJECTIVES,
 )
+from training.lessons import lesson_text, read_records
 from training.recipe import Recipe, load_recipe, recipe_names
 from training.sweeps import Point, Results
 
@@ -33,6 +35,7 @@ def model(source: str, dataset: str, seconds: float = 60.0, **figures: float) ->
     """An entry of the manifest with other figures."""
     entry = copy.deepcopy(SOURCE[source])
     entry["training"]["seconds"] = seconds
+    entry["data"]["name"] = dataset
     values = {name.replace("__", "/"): record(v) for name, v in figures.items()}
     entry["metrics"] = {f"{dataset}/test": values}
     return entry
@@ -60,6 +63,7 @@ MODELS = {
     "beta_vae_shapes_b4": model(VAE, "shapes", mse=0.01, kl=9.0, mig=0.25),
     "conv_vae_frey_faces": model(VAE, "frey_faces", mse=0.02, elbo=700.0),
 }
+MODELS["conv_vae_mnist"]["config"]["binarize"] = True
 
 
 @pytest.fixture
@@ -70,6 +74,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     document = {"schema_version": 1, "models": MODELS, "baselines": rows}
     path.write_text(json.dumps(document))
     monkeypatch.setattr(manifest, "manifest_path", lambda: path)
+    monkeypatch.setattr(seeds, "RESULTS", tmp_path / "seeds.csv")
     manifest.entries.cache_clear()
     yield
     manifest.entries.cache_clear()
@@ -94,7 +99,7 @@ def test_the_grid_shows_what_is_trained_by_group() -> None:
     figures, _ = tables(documents.grid_text())
     assert figures[0] == [
         *("objective", "weights", "code", "NLL", "ELBO", "MSE", "KL", "active units"),
-        *("Frechet, prior", "Frechet, mixture", "probe", "seconds"),
+        *("Frechet, prior", "Frechet, mixture", "probe", "seconds", "seeds"),
     ]
     assert [row[0] for row in figures[1:] if row[0].startswith("**")] == [
         *("**Deterministic**", "**Gaussian**")
@@ -106,13 +111,13 @@ def test_the_grid_shows_what_is_trained_by_group() -> None:
     ]
     by_name = {row[1]: row[2:] for row in figures}
     assert by_name["`conv_vae_mnist`"] == [
-        *("16", "**86.40**", "**-90.50**", "0.00800", "24.00", "15", "**20.00**"),
-        *("6.00", "**93.00%**", "1,234"),
+        *("16", "86.40", "-90.50", "0.00800", "24.00", "15", "20.00", "6.00"),
+        *("93.00%", "1,234", "1"),
     ]
-    assert by_name["`conv_ae_mnist`"][-3:] == ["**5.50**", "", "60"]
+    assert by_name["`conv_ae_mnist`"][-4:] == ["5.50", "", "60", "1"]
     of_grey = by_name["`conv_vae_mnist_sigma`"]
-    assert of_grey[4] == "30.00", "KL of grey images"
-    assert of_grey[2] == "700.00", "no better than the ELBO of binarised images"
+    assert of_grey[4] == "30.00 †", "KL of grey images"
+    assert of_grey[2] == "700.00 †", "compares with no ELBO of binarised images"
     assert figures[3][0].endswith(" ‡"), "another network"
     assert not figures[2][0].endswith("‡")
 
@@ -128,8 +133,55 @@ def test_the_grid_states_its_network_and_lessons() -> None:
         *("`conv_ae_mnist`", "`masked_ae_mnist`"),
         *("`conv_vae_mnist`", "`conv_vae_mnist_sigma`"),
     ]
+    records = read_records()
     for name, lesson in lessons[1:]:
-        assert lesson == rows[name.strip("`")].lesson
+        assert lesson == lesson_text(rows[name.strip("`")], records)
+        assert lesson.endswith("seeds so far: no claim.)")
+
+
+def of_seeds(name: str, metric: str, *values: float) -> None:
+    """Figures of further seeds."""
+    record = manifest.Metric
+    seeds.append(
+        seeds.RESULTS,
+        [
+            seeds.Figure(name, seed, metric, record(value, "u", "invented"), 1.0)
+            for seed, value in enumerate(values, 1)
+        ],
+    )
+
+
+@pytest.mark.usefixtures("install")
+def test_only_what_is_ahead_beyond_the_noise_is_bold() -> None:
+    assert "**0" not in documents.grid_text()
+    of_seeds("conv_ae_mnist", "mse", 0.0041, 0.0042)
+    of_seeds("conv_vae_mnist", "mse", 0.0081, 0.0082)
+    text = documents.grid_text()
+    assert "**0.00410 ± 0.00025**" in text
+    assert "0.00300 |" in text, "one seed, however low, is not compared"
+    assert "2 of 4 rows have their 3 seeds so far" in text
+    assert "- MSE: `conv_ae_mnist` is ahead of every other row." in text
+
+
+@pytest.mark.usefixtures("install")
+def test_where_nothing_differs_beyond_the_noise_the_table_says_so() -> None:
+    of_seeds("conv_ae_mnist", "mse", 0.0041, 0.0042)
+    of_seeds("conv_vae_mnist", "mse", 0.0030, 0.0035)
+    text = documents.grid_text()
+    assert "**0" not in text
+    assert "- MSE: no row is ahead; the best mean is that of `conv_ae_mnist`, and" in (
+        text
+    )
+
+
+@pytest.mark.usefixtures("install")
+def test_models_of_drawn_shapes_show_their_seeds_too() -> None:
+    of_seeds("beta_vae_shapes_b4", "mig", 0.26, 0.27, 0.25, 0.26)
+    of_seeds("beta_vae_shapes_b4", "mse", 0.01, 0.01, 0.01, 0.01)
+    text = documents.models_text()
+    assert "| 0.258 ± 0.010 |" in text
+    assert "1 of 1 rows have their 5 seeds so far" in text
+    assert documents.SECTIONS["shapes"].note in text
 
 
 def test_rows_of_the_grid_are_different_weights() -> None:
@@ -169,6 +221,23 @@ def test_other_weights_stand_by_dataset_with_telling_columns() -> None:
     assert mnist[0][3:] == ["MSE", "MSE denoising"]
     assert shapes[0][3:] == ["MSE", "KL", "MIG"]
     assert faces[0][3:] == ["MSE", "ELBO"]
+    assert "**" not in text, "one training is the best of nothing"
+
+
+def test_tables_say_what_their_figures_need() -> None:
+    """Splits of ours, warm starts, numbers of codes, what does not compare."""
+    text = documents.models_text()
+    for section in documents.SECTIONS.values():
+        assert section.note in text
+    assert "NLL takes 500 codes an image; 50 for `draw_mnist`" in text
+    started = {
+        name: entry.training.start_from
+        for name, entry in manifest.entries().items()
+        if entry.training.start_from
+    }
+    assert len(started) >= 4
+    for name, start in started.items():
+        assert re.search(rf"weights of `{start}`, not from .*`{name}`", text), name
 
 
 def test_sweeps_that_have_run_are_shown(

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import math
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,17 +15,21 @@ from click.testing import CliRunner, Result
 from aezoo import manifest
 from aezoo.data.digits import draw_digits
 from aezoo.evaluation.definition import find_metric
+from aezoo.evaluation.metrics.latent import mutual_information, total_correlation
 from aezoo.manifest import Metric
+from aezoo.nn.distributions import DiagonalGaussian
 from aezoo.store import load as hub
 from training import evaluate as script
 from training.evaluate import (
     MOST_PARTS,
     PUBLISHED,
+    figures_of,
     main,
     published,
     sample_figures,
     stored,
     tolerance,
+    without_saturated,
 )
 
 # Of the zoo: a few models of one dataset.
@@ -344,3 +350,52 @@ def test_the_manifest_keeps_parts_unless_they_are_too_many(count: int) -> None:
     fields = stored(metric)
     assert ("values" in fields) == (count <= MOST_PARTS)
     assert fields["value"] == 0.5
+
+
+# --- A total correlation that the images cannot tell ---------------------------------
+
+
+@pytest.mark.parametrize("information", [3.0, 5.6, 20.0])
+def test_independent_units_show_the_bias_that_the_margin_keeps_small(
+    information: float,
+) -> None:
+    """True total correlation 0, of 10 units that share so many nats with an image."""
+    units, num_images = 10, 2000
+    variance = np.exp(-2 * information / units)  # the aggregate's is 1
+    mean, noise = np.random.default_rng(0).normal(size=(2, num_images, units))
+    mean = (mean * np.sqrt(1 - variance)).astype("float32")
+    z = (mean + noise * np.sqrt(variance)).astype("float32")
+    log_var = np.full_like(mean, np.log(variance))
+    evaluation = SimpleNamespace(
+        once=lambda _, compute: compute(),
+        parameters={"z_mean": mean, "z_log_var": log_var},
+        sampled_codes=z,
+        posterior=DiagonalGaussian(mean, log_var),
+    )
+    found = {
+        "mutual_information": Metric(mutual_information(evaluation), "nats", "p"),
+        "total_correlation": Metric(total_correlation(evaluation), "nats", "p"),
+    }
+    kept = without_saturated(found, num_images)
+    assert ("total_correlation" in kept) == (information < 6.0)
+    correlation = found["total_correlation"].value
+    assert correlation < 1.0 if information < 6.0 else correlation > 10.0
+
+
+def test_the_manifest_states_no_total_correlation_that_images_cannot_tell() -> None:
+    told = 0
+    for subject in script.subjects():
+        if "total_correlation" in subject.stated:
+            protocol = subject.stated["total_correlation"].protocol
+            found = re.search(r"all ([\d,]+) images", protocol)
+            kept = without_saturated(subject.stated, int(found[1].replace(",", "")))
+            assert kept == subject.stated, subject.title
+            told += 1
+    assert told >= 5
+
+
+def test_a_left_out_total_correlation_is_not_missing() -> None:
+    by_name = {s.name: s for s in script.subjects()}
+    assert "total_correlation" not in by_name["conv_vae_mnist"].metrics
+    assert "total_correlation" in by_name["factor_vae_shapes"].metrics
+    assert figures_of(by_name["conv_vae_mnist"], PUBLISHED, only_missing=True) == ()

@@ -138,7 +138,10 @@ def _model(entry: WeightsEntry) -> Subject:
     def metrics() -> tuple[str, ...]:
         names = (*recipe.metrics, *published(load(), dataset))
         dropped = () if recipe.importance_samples else IMPORTANCE_SAMPLED
-        return tuple(n for n in dict.fromkeys(names) if n not in dropped)
+        left_out = with_companions(stated) - set(stated)
+        return tuple(
+            n for n in dict.fromkeys(names) if n not in dropped and n not in left_out
+        )
 
     stated = entry.metrics.get(f"{dataset}/{SPLIT}", {})
     return Subject(
@@ -399,7 +402,6 @@ def figures_of(
 ) -> tuple[str, ...]:
     """Those of the wanted metrics that a subject has, or that it has yet to state."""
     stated = {published_name(k) for k in subject.stated} if only_missing else set()
-    stated = with_companions(stated)
     return tuple(m for m in subject.metrics if m in wanted and m not in stated)
 
 
