@@ -1,5 +1,7 @@
 """Few-label transfer: what is compared, what is appended, what the table says."""
 
+import re
+import string
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 import aezoo
 from aezoo.data.datasets import DatasetError
 from tests.draws import exhaustive
-from training import transfer
+from training import documents, transfer
+from training.intervals import mean
 from training.transfer import (
     ALL,
     BUDGETS,
@@ -18,10 +21,12 @@ from training.transfer import (
     Network,
     Pair,
     Run,
-    Summary,
     draw_labelled,
     fit_probe,
+    is_above_random,
+    lessons,
     measure,
+    percent,
     read_results,
     runs_of,
     spread_labels,
@@ -161,21 +166,21 @@ def test_pairs_name_weights_and_layers_that_there_are() -> None:
 
 
 def test_what_chance_does_not_touch_runs_once() -> None:
-    pair = Pair("a", "b", methods=("pca", "probe", "spread", "self-trained"))
+    pair = Pair("a", "b", methods=("pca", "tuned probe", "spread", "self-trained"))
     runs = list(runs_of(pair, seeds=5))
     assert len({run.key for run in runs}) == len(runs)
     counts = {(m, b): 0 for m in pair.methods for b in BUDGETS}
     for run in runs:
         counts[run.method, run.labels_per_class] += 1
-    assert counts["probe", ALL] == counts["pca", ALL] == 1
+    assert counts["tuned probe", ALL] == counts["pca", ALL] == 1
     assert counts["spread", ALL] == counts["self-trained", ALL] == 0
-    assert counts["spread", 1] == counts["probe", 1] == 5
+    assert counts["spread", 1] == counts["tuned probe", 1] == 5
 
 
 def test_results_are_appended_and_not_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pair = Pair("a", "b", methods=("probe", "pixels"))
+    pair = Pair("a", "b", methods=("tuned probe", "pixels"))
     results = tmp_path / "deep" / "r.csv"
     asked: list[Run] = []
 
@@ -211,9 +216,9 @@ def test_frozen_features_beat_pixels_on_mnist() -> None:
             laboratory.predict(Run(laboratory.pair, method, 10, 0))
             == laboratory.test_labels
         )
-        for method in ("probe", "pixels")
+        for method in ("tuned probe", "pixels")
     }
-    assert score["probe"] > score["pixels"] + 0.03
+    assert score["tuned probe"] > score["pixels"] + 0.03
 
 
 def test_every_method_predicts_the_test_images(monkeypatch) -> None:
@@ -245,12 +250,9 @@ def test_methods_without_a_network_make_no_features(monkeypatch) -> None:
 # --- Report ----------------------------------------------------------------------
 
 
-def test_the_interval_is_students() -> None:
-    summary = Summary.of([0.5, 0.6, 0.7])
-    assert summary.mean == pytest.approx(0.6)
-    assert summary.interval == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
-    assert str(summary) == "60.0 ± 24.8"
-    assert str(Summary.of([0.912])) == "91.2"
+def test_accuracies_are_shown_in_percent_with_their_interval() -> None:
+    assert percent(mean([0.5, 0.6, 0.7])) == "60.0 ± 24.8"
+    assert percent(mean([0.912])) == "91.2"
 
 
 def rows_of(source: str, method: str, values: dict[int, list[float]]) -> list[dict]:
@@ -275,7 +277,7 @@ def test_rows_become_means_in_the_order_of_methods_and_budgets() -> None:
     assert [key[3] for key in summaries] == ["pixels", "fine-tuned", "random"]
     tuned = (source, "t", "latent", "fine-tuned")
     assert list(summaries[tuned]) == [1, 10, 0]
-    assert summaries[tuned][1].mean == pytest.approx(0.3)
+    assert summaries[tuned][1].value == pytest.approx(0.3)
     assert transfer.is_above_random(tuned, 10, summaries)
     assert not transfer.is_above_random(tuned, 1, summaries), "intervals overlap"
     assert not transfer.is_above_random(tuned, 0, summaries), "nothing to compare with"
@@ -289,3 +291,38 @@ def test_rows_become_means_in_the_order_of_methods_and_budgets() -> None:
         ["pixels", "fine-tuned", "random"],
         [source, f"random, as {source}"],
     ]
+
+
+def test_with_all_labels_nothing_is_above_random_weights_of_less_than_an_epoch() -> (
+    None
+):
+    source = PAIRS[0].source
+    rows = [
+        *rows_of(source, "random", {10: [0.5, 0.51, 0.52], 0: [0.5, 0.51, 0.52]}),
+        *rows_of(source, "fine-tuned", {10: [0.9, 0.91], 0: [0.9, 0.91]}),
+    ]
+    tuned = (source, "t", "latent", "fine-tuned")
+    assert is_above_random(tuned, 10, summarise(rows))
+    assert not is_above_random(tuned, ALL, summarise(rows))
+    for images in documents.TRAINING_IMAGES.values():
+        assert transfer.epochs_of_all(images) < 1.1
+
+
+def test_accuracies_in_the_words_are_measured_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for lesson in transfer.LESSONS:
+        literals = " ".join(part for part, *_ in string.Formatter().parse(lesson))
+        assert not re.search(r"%|point|\d\.\d", literals), lesson
+    monkeypatch.setattr(transfer, "LESSONS", ("It gives {a t fine-tuned 10}.",))
+    summaries = {("a", "t", "latent", "fine-tuned"): {10: mean([0.5, 0.6, 0.7])}}
+    assert lessons(summaries) == ["It gives 60.0 ± 24.8 %."]
+    monkeypatch.setattr(transfer, "LESSONS", ("It gives {a t fine-tuned 1}.",))
+    with pytest.raises(ValueError, match=r"Received: 'a t fine-tuned 1'"):
+        lessons(summaries)
+
+
+def test_the_probe_of_transfer_has_a_name_of_its_own() -> None:
+    methods = {row["method"] for row in read_results()}
+    assert "tuned probe" in methods
+    assert "probe" not in methods

@@ -8,6 +8,7 @@ a test fails while the documents and the measurements disagree.
 
 import dataclasses
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from training import seeds, sweeps, transfer
 from training.evaluate import SATURATION_MARGIN
 from training.export import ROOT
 from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES
+from training.intervals import Estimate
 from training.lessons import (
     Records,
     Verdict,
@@ -128,6 +130,9 @@ SECTIONS: Mapping[str, Section] = {
         "frames to test on.",
     ),
 }
+# What all labels of a dataset are, of those that features are carried over to.
+TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
+TEXT_WIDTH = 90
 OTHER_COLUMNS = (
     *("mse", "psnr", "ssim", "elbo", "iwae_nll", "iwae_nll/binarised", "kl"),
     "active_units",
@@ -357,9 +362,21 @@ def sweeps_text() -> str:
 
 
 def transfer_text() -> str:
-    """A table and a picture of each dataset that features were carried over to."""
+    """What transfer teaches, then a table and a picture of each dataset."""
     summaries = transfer.summarise(transfer.read_results())
-    sections = []
+    if not summaries:
+        return ""
+    taught = [
+        textwrap.fill(
+            lesson,
+            width=TEXT_WIDTH,
+            initial_indent="- ",
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        )
+        for lesson in transfer.lessons(summaries)
+    ]
+    sections = ["\n".join(taught) + "\n"]
     for target in dict.fromkeys(key[1] for key in summaries):
         lines = [
             [
@@ -374,8 +391,11 @@ def transfer_text() -> str:
         ]
         counts = [str(budget or "all") for budget in transfer.BUDGETS]
         headings = ["weights", "layer", "method", *counts]
+        passes = transfer.epochs_of_all(TRAINING_IMAGES[target])
         sections.append(
-            f"Test accuracy on {target} in percent, by labels per class:\n\n"
+            f"Test accuracy on {target} in percent, by labels per class. With all "
+            f"labels, networks are trained for {passes:.2f} of an epoch only, from "
+            "random weights as from others, so that nothing there is bold:\n\n"
             f"{_table(headings, lines, text_columns=3)}\n\n"
             f"![Accuracy over labels per class](docs/transfer/{target}.png)\n"
         )
@@ -385,12 +405,12 @@ def transfer_text() -> str:
 def _transfer_cell(
     row: transfer.Row,
     budget: int,
-    summaries: Mapping[transfer.Row, Mapping[int, transfer.Summary]],
+    summaries: Mapping[transfer.Row, Mapping[int, Estimate]],
 ) -> str:
     if budget not in summaries[row]:
         return ""
-    is_above = transfer.is_above_random(row, budget, summaries)
-    return f"**{summaries[row][budget]}**" if is_above else str(summaries[row][budget])
+    text = transfer.percent(summaries[row][budget])
+    return f"**{text}**" if transfer.is_above_random(row, budget, summaries) else text
 
 
 def _sweep_table(results: Results) -> str:

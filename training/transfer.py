@@ -6,7 +6,8 @@
 For each pair of pretrained weights and target dataset, and each number of labels per
 class, measures the accuracy on the whole test split of
 
-- `probe`: logistic regression on frozen features;
+- `tuned probe`: logistic regression on frozen features, its penalty from 1,000 labels on
+  chosen by some of them (`linear_probe` of the manifest has a fixed one);
 - `fine-tuned`: that probe and the encoder, trained on together (Kumar et al., 2022,
   https://arxiv.org/abs/2202.10054);
 - `random`: the same network from random weights, for as many steps;
@@ -29,6 +30,7 @@ import csv
 import dataclasses
 import fnmatch
 import os
+import string
 import time
 import warnings
 from collections import Counter
@@ -50,6 +52,7 @@ from aezoo.data.datasets import DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import plots
 from training.export import ROOT
+from training.intervals import Estimate, mean
 
 RESULTS = ROOT / "results" / "transfer.csv"
 FIGURES = ROOT / "docs" / "transfer"
@@ -90,7 +93,7 @@ class Pair:
     target: str
     layer: str = "latent"
     pooling: str | None = None
-    methods: tuple[str, ...] = ("probe", "fine-tuned")
+    methods: tuple[str, ...] = ("tuned probe", "fine-tuned")
     trained_budgets: tuple[int, ...] = BUDGETS
     network: str = ""
 
@@ -103,7 +106,7 @@ class Pair:
 # In the order of the table. Then those without a network; those that train one; those
 # that also learn from unlabelled images.
 METHODS = (
-    *("pixels", "pca", "pca spread", "probe", "spread"),
+    *("pixels", "pca", "pca spread", "tuned probe", "spread"),
     *("fine-tuned", "self-trained", "random", "random self-trained"),
 )
 FREE = METHODS[:3]
@@ -112,11 +115,11 @@ SPREADING = tuple(name for name in METHODS if "spread" in name or "self" in name
 WITHOUT_SELF_TRAINING = tuple(name for name in METHODS if "self" not in name)
 # Small networks are trained on all labels, too.
 FEW = (1, 10, 100)
-FROM_RANDOM = ("probe", "fine-tuned", "random")
+FROM_RANDOM = ("tuned probe", "fine-tuned", "random")
 
 
 def _conv(
-    source: str, target: str, methods: tuple[str, ...] = ("probe", "fine-tuned")
+    source: str, target: str, methods: tuple[str, ...] = ("tuned probe", "fine-tuned")
 ) -> Pair:
     """The last feature map of the grid's convolutional encoder: 4x4 positions."""
     return Pair(source, target, "stage3", "flatten", methods, network="convolutions")
@@ -155,6 +158,46 @@ PAIRS = (
         methods=FROM_RANDOM,
         trained_budgets=(1, 10),
     ),
+)
+
+
+# Paragraphs of the README; a field is a run, whose accuracy stands in its place.
+_PLAIN, _CLOTHES = "conv_ae_mnist", "conv_ae_fashion_mnist"
+LESSONS = (
+    "Two encoders transfer: the masked autoencoder, a small transformer, and "
+    "`patch_ae`, wide filters of patches. Fine-tuned from `masked_ae_mnist`, one digit "
+    "of each class gives {masked_ae_mnist mnist fine-tuned 1} in place of "
+    "{masked_ae_mnist mnist random 1} from random weights, and ten of each "
+    "{masked_ae_mnist mnist fine-tuned 10} in place of {masked_ae_mnist mnist random "
+    "10}; on Fashion-MNIST {masked_ae_fashion_mnist fashion_mnist fine-tuned 1} in "
+    "place of {masked_ae_fashion_mnist fashion_mnist random 1}, and "
+    "{masked_ae_fashion_mnist fashion_mnist fine-tuned 10} in place of "
+    "{masked_ae_fashion_mnist fashion_mnist random 10}. `patch_ae_cifar10` gives "
+    "{patch_ae_cifar10 cifar10 fine-tuned 100} on CIFAR-10 at 100 labels per class "
+    "(random weights: {patch_ae_cifar10 cifar10 random 100}), and {patch_ae_cifar10 "
+    "cifar10 tuned probe all} with a tuned probe of all labels (pixels: {cifar10 "
+    "pixels all}).",
+    "With unlabelled images beside the labelled ones, frozen features of "
+    "`patch_ae_mnist` give {patch_ae_mnist mnist spread 1} of the digits from one of "
+    "each class, and {patch_ae_mnist mnist spread 10} from ten.",
+    "On one small convolutional network, objectives hardly differ: at 100 labels per "
+    f"class, a tuned probe of plain codes gives {{{_PLAIN} mnist tuned probe 100}}, of "
+    f"denoising ones {{{_PLAIN}_denoising mnist tuned probe 100}}, of sparse ones "
+    f"{{{_PLAIN}_sparse mnist tuned probe 100}}, of contractive ones "
+    "{contractive_conv_ae_mnist mnist tuned probe 100}, of variational ones "
+    "{conv_vae_mnist mnist tuned probe 100}; random weights, trained, give "
+    f"{{{_PLAIN} mnist random 100}}. With fewer labels, the luck of the draw is larger "
+    "than the gain.",
+    "To tell digits, at 100 labels per class, an encoder of other alphabets "
+    "(Omniglot) gives {conv_vae_omniglot_z32 mnist fine-tuned 100}, of digits "
+    f"{{{_PLAIN} mnist fine-tuned 100}}, of clothes {{{_CLOTHES} mnist fine-tuned "
+    f"100}}; to tell clothes, one of digits gives {{{_PLAIN} fashion_mnist fine-tuned "
+    f"100}}, of clothes {{{_CLOTHES} fashion_mnist fine-tuned 100}}.",
+    "What does not transfer: the ResNet-18-shaped denoising autoencoder of CIFAR-10. "
+    "On CIFAR-10 it gives {resnet_ae_cifar10_resnet18 cifar10 fine-tuned 100} at 100 "
+    "labels per class (random weights: {resnet_ae_cifar10_resnet18 cifar10 random "
+    "100}), on digits {resnet_ae_cifar10_resnet18 mnist fine-tuned 10} at ten (random "
+    "weights: {resnet_ae_cifar10_resnet18 mnist random 10}).",
 )
 
 
@@ -455,7 +498,7 @@ class Laboratory:
         labels = self.labels[rows]
         if run.method in ("spread", "pca spread"):
             return spread_labels(self._features_of(run), rows, labels).test
-        if run.method in ("pixels", "pca", "probe"):
+        if run.method in ("pixels", "pca", "tuned probe"):
             features = self._features_of(run)
             probe = fit_probe(features.train[rows], labels)
             return np.asarray(probe.predict(features.test))
@@ -476,7 +519,7 @@ class Laboratory:
         """What a method sees of an image, before any training."""
         if run.method == "pixels":
             return self.pixels
-        is_pretrained = run.method in ("probe", "spread", "self-trained")
+        is_pretrained = run.method in ("tuned probe", "spread", "self-trained")
         return self.features if is_pretrained else self.components
 
 
@@ -535,50 +578,11 @@ def append_result(path: Path, row: Sequence[Any]) -> None:
 # --- Report ----------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """Accuracy of one method over its seeds.
-
-    Attributes:
-        mean: Over the seeds.
-        interval: Half the width of its 95 % interval, by Student's t; None of one run.
-    """
-
-    mean: float
-    interval: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Summary":
-        """From the accuracies of the seeds."""
-        from scipy import stats
-
-        if len(values) < 2:
-            return cls(float(np.mean(values)), None)
-        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-        return cls(float(np.mean(values)), float(half))
-
-    @property
-    def low(self) -> float:
-        """Lower end of the interval."""
-        return self.mean - (self.interval or 0.0)
-
-    @property
-    def high(self) -> float:
-        """Upper end of the interval."""
-        return self.mean + (self.interval or 0.0)
-
-    def __str__(self) -> str:
-        """In percent, as in the table: `91.2 ± 0.8`."""
-        if self.interval is None:
-            return f"{100 * self.mean:.1f}"
-        return f"{100 * self.mean:.1f} ± {100 * self.interval:.1f}"
-
-
 # What a row of the table is: source, target, layer, method.
 Row: TypeAlias = tuple[str, str, str, str]
 
 
-def summarise(rows: Iterable[Mapping[str, str]]) -> dict[Row, dict[int, Summary]]:
+def summarise(rows: Iterable[Mapping[str, str]]) -> dict[Row, dict[int, Estimate]]:
     """Means and intervals by source, target, layer and method, then by labels.
 
     In the order of `PAIRS` and `METHODS`, what has no network first.
@@ -592,19 +596,31 @@ def summarise(rows: Iterable[Mapping[str, str]]) -> dict[Row, dict[int, Summary]
         )
     sources = ["", *dict.fromkeys(pair.source for pair in PAIRS)]
     return {
-        key: {n: Summary.of(found[key][n]) for n in BUDGETS if n in found[key]}
+        key: {n: mean(found[key][n]) for n in BUDGETS if n in found[key]}
         for key in sorted(
             found, key=lambda key: (sources.index(key[0]), METHODS.index(key[3]))
         )
     }
 
 
+def percent(accuracy: Estimate) -> str:
+    """An accuracy over draws of labels, as in the table: `91.2 ± 0.8`."""
+    text = f"{100 * accuracy.value:.1f}"
+    if accuracy.half_width is None:
+        return text
+    return f"{text} ± {100 * accuracy.half_width:.1f}"
+
+
 def is_above_random(
-    row: Row, budget: int, summaries: Mapping[Row, Mapping[int, Summary]]
+    row: Row, budget: int, summaries: Mapping[Row, Mapping[int, Estimate]]
 ) -> bool:
-    """Whether a row's interval lies above that of its network from random weights."""
+    """Whether a row's interval lies above that of its network from random weights.
+
+    Never with all labels: there the random weights see less than an epoch of them, so
+    that what they reach says how short the training is.
+    """
     source, target, layer, method = row
-    if method in FREE or method.startswith("random"):
+    if budget == ALL or method in FREE or method.startswith("random"):
         return False
     networks = {pair.source: pair.network or pair.source for pair in PAIRS}
     others = [
@@ -618,7 +634,38 @@ def is_above_random(
     return any(own.low > other.high for other in others)
 
 
-def draw(target: str, summaries: Mapping[Row, Mapping[int, Summary]]) -> Any:
+def epochs_of_all(num_images: int) -> float:
+    """Passes over a training split that networks make where all labels are known."""
+    return STEPS[ALL] * BATCH_SIZE / num_images
+
+
+def lessons(summaries: Mapping[Row, Mapping[int, Estimate]]) -> list[str]:
+    """What the runs teach, each a paragraph whose accuracies are measured ones.
+
+    Raises:
+        ValueError: If a field names what was not run.
+    """
+    by_run = {
+        f"{source} {target} {method} {labels or 'all'}".strip(): accuracy
+        for (source, target, _, method), budgets in summaries.items()
+        for labels, accuracy in budgets.items()
+    }
+
+    def fill(lesson: str) -> str:
+        parts = []
+        for literal, field, *_ in string.Formatter().parse(lesson):
+            if field is not None and field not in by_run:
+                raise ValueError(
+                    "A field of a lesson must be a run, as `source target method "
+                    f"labels`. Received: {field!r}."
+                )
+            parts += [literal, f"{percent(by_run[field])} %" if field else ""]
+        return "".join(parts)
+
+    return [fill(lesson) for lesson in LESSONS]
+
+
+def draw(target: str, summaries: Mapping[Row, Mapping[int, Estimate]]) -> Any:
     """Accuracy over labels per class: by method, and by the weights one starts from.
 
     Args:
@@ -655,14 +702,14 @@ def draw(target: str, summaries: Mapping[Row, Mapping[int, Summary]]) -> Any:
     return figure
 
 
-def _draw_curves(axes: Any, curves: Mapping[str, Mapping[int, Summary]]) -> None:
+def _draw_curves(axes: Any, curves: Mapping[str, Mapping[int, Estimate]]) -> None:
     for i, (label, budgets) in enumerate(curves.items()):
         few = {budget: value for budget, value in budgets.items() if budget != ALL}
         axes.errorbar(
             # side by side, so that no interval hides another
             [budget * 1.03 ** (i - len(curves) / 2) for budget in few],
-            [100 * value.mean for value in few.values()],
-            [100 * (value.interval or 0.0) for value in few.values()],
+            [100 * value.value for value in few.values()],
+            [100 * (value.half_width or 0.0) for value in few.values()],
             label=label,
             color=f"C{i % 10}",
             linestyle=":" if "random" in label or label in FREE else "-",
