@@ -6,8 +6,8 @@
 For each pair of pretrained weights and target dataset, and each number of labels per
 class, measures the accuracy on the whole test split of
 
-- `tuned probe`: logistic regression on frozen features, its penalty from 1,000 labels on
-  chosen by some of them (`linear_probe` of the manifest has a fixed one);
+- `tuned probe`: logistic regression on frozen features, its penalty chosen by some of
+  the labels from 1,000 on (`linear_probe` of the manifest has a fixed one);
 - `fine-tuned`: that probe and the encoder, trained on together (Kumar et al., 2022,
   https://arxiv.org/abs/2202.10054);
 - `random`: the same network from random weights, for as many steps;
