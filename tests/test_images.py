@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from aezoo.data.digits import draw_digits
+from aezoo.data.streams import open_stream
 from aezoo.errors import ImageFileError
 from aezoo.modalities.image import files as images
 from aezoo.modalities.image.files import (
@@ -21,6 +23,7 @@ from aezoo.modalities.image.files import (
     write_image,
 )
 from aezoo.modalities.image.tiling import tile
+from tests import hostile
 
 GREY = (28, 28, 1)
 RGB = (28, 28, 3)
@@ -142,7 +145,7 @@ def test_the_first_of_many_frames_is_taken(tmp_path: Path) -> None:
     pixels, note = read_image(path, GREY)
     assert (pixels == 10).all()
     assert note is not None
-    assert "first of 2 frames" in note
+    assert "first of several frames" in note
 
 
 def test_dark_ink_on_light_paper_is_pointed_out(
@@ -200,7 +203,7 @@ def test_decompression_bomb(
 ) -> None:
     path = save(tmp_path / "a.png", np.zeros((60, 60), "uint8"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(ImageFileError, match=f"too many pixels .more than {limit:,}"):
+    with pytest.raises(ImageFileError, match=f"has more than {limit:,} pixels"):
         read_image(path, GREY)
 
 
@@ -215,9 +218,78 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(images.Image, "open", refuse)
-    with pytest.raises(ImageFileError, match="may not be read"):
+    monkeypatch.setattr(images, "open_regular", refuse)
+    with pytest.raises(ImageFileError, match="cannot be read: Permission denied"):
         read_image(tmp_path / "a.png", GREY)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else "a.png")
+    with pytest.raises(
+        ImageFileError, match=r"a\.png (is a pipe or a dev|cannot be re)"
+    ):
+        read_image(path, GREY)
+
+
+def test_large_jpegs_are_decoded_at_a_reduced_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ramp = np.linspace(0, 255, 2400).astype("uint8")
+    for name in ("a.jpg", "a.png"):
+        save(tmp_path / name, np.broadcast_to(ramp, (2000, 2400)))
+    sizes = []
+    load = images.ImageFile.ImageFile.load
+    monkeypatch.setattr(
+        images.ImageFile.ImageFile, "load", lambda x: sizes.append(x.size) or load(x)
+    )
+    reduced, note = read_image(tmp_path / "a.jpg", GREY)
+    assert sizes[0] == (300, 250)
+    assert note is not None
+    assert note.startswith("2400x2000 L -> 28x28 L: resized (Lanczos)")
+    exact, _ = read_image(tmp_path / "a.png", GREY)
+    assert np.abs(reduced.astype(int) - exact).max() <= 2
+
+
+def test_colours_that_are_not_converted_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.frombytes("LAB", (28, 28), bytes(3 * 28 * 28)).save(path)
+    with pytest.raises(ImageFileError, match=r"a\.tif has the colours.*Save it as RGB"):
+        read_image(path, GREY)
+
+
+def test_sixteen_bits_become_the_nearest_eight(tmp_path: Path) -> None:
+    levels = np.arange(1 << 16, dtype="uint16").reshape(256, 256)
+    pixels, _ = read_image(save(tmp_path / "a.png", levels), (256, 256, 1))
+    np.testing.assert_array_equal(
+        pixels[..., 0], np.round(levels / 257.0).astype("uint8")
+    )
+
+
+def test_a_mostly_damaged_folder_is_read_around_the_damage(tmp_path: Path) -> None:
+    dice = random.Random(3)
+    for i in range(40):
+        hostile.damaged_image(tmp_path / f"damaged_{i:02}.png", dice)
+    for i, mode in enumerate(("L", "RGB", "LAB", "F")):
+        hostile.picture(dice, mode, (28, 28)).save(tmp_path / f"whole_{i}.tif")
+    os.mkfifo(tmp_path / "pipe.png")
+    hidden = ["._whole_0.tif", ".hidden.png", ".folder/a.png"]
+    for name in hidden:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"Mac OS X")
+    batches = list(open_stream(tmp_path, GREY).batches(7))
+    read = [path for batch in batches for path in batch.paths]
+    refused = {path: why for batch in batches for path, why in batch.unreadable}
+    assert len(read) + len(refused) == 45
+    assert {f"{tmp_path}/whole_0.tif", f"{tmp_path}/whole_1.tif"} <= set(read)
+    assert "CIE" in refused[f"{tmp_path}/whole_2.tif"]
+    assert "32-bit" in refused[f"{tmp_path}/whole_3.tif"]
+    assert "is a pipe" in refused[f"{tmp_path}/pipe.png"]
+    assert all(path in why for path, why in refused.items())
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 2), (28, 28), (0, 28, 1)])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from aezoo.errors import AezooError
-from aezoo.modalities.image.files import INPUT_SUFFIXES, read_image
+from aezoo.modalities.image.files import INPUT_SUFFIXES, image_files, read_image
 from aezoo.utils.archives import Archive
 from aezoo.utils.progress import with_progress
 from aezoo.utils.validation import check_positive_int
@@ -301,16 +301,16 @@ def _read_folder(path: Path, split: str, input_shape: Sequence[int] | None) -> D
     if input_shape is None:
         raise DatasetError(f"Reading the folder {path} needs `input_shape`.")
     root = path / split if (path / split).is_dir() else path
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in INPUT_SUFFIXES)
-    if not files:
+    names = list(image_files(root))
+    if not names:
         raise DatasetError(
             f"The folder {root} holds no images ({', '.join(INPUT_SUFFIXES)})."
         )
     images = np.stack(
-        [read_image(f, input_shape)[0] for f in with_progress(files, "Reading")]
+        [read_image(root / n, input_shape)[0] for n in with_progress(names, "Reading")]
     )
-    classes = [f.relative_to(root).parts[0] for f in files if f.parent != root]
+    classes = [name.partition("/")[0] for name in names if "/" in name]
     labels = None
-    if len(classes) == len(files) and len(set(classes)) > 1:
+    if len(classes) == len(names) and len(set(classes)) > 1:
         labels = np.unique(classes, return_inverse=True)[1].astype("int64")
     return Dataset(path.name or "images", "folder", split, images, labels)

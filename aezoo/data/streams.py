@@ -30,7 +30,7 @@ from aezoo.data.datasets import (
     open_npz,
 )
 from aezoo.errors import ImageFileError
-from aezoo.modalities.image.files import INPUT_SUFFIXES, read_image
+from aezoo.modalities.image.files import INPUT_SUFFIXES, image_files, read_image
 from aezoo.utils.archives import Header
 from aezoo.utils.validation import check_input_shape
 
@@ -209,10 +209,7 @@ def open_stream(
 
 
 class _FolderStream(Stream):
-    """Image files in the order of their paths, name by name.
-
-    The names of one folder at a time are in memory, and nothing else.
-    """
+    """Image files in the order of `image_files`, in constant memory."""
 
     kind = "folder"
 
@@ -222,7 +219,7 @@ class _FolderStream(Stream):
         self.name = str(folder)
         self._folder, self._shape, self._invert = folder, input_shape, invert
         self._length, classes, bare = 0, set(), False
-        for path in _image_files(folder):
+        for path in image_files(folder):
             self._length += 1
             first, _, rest = path.partition("/")
             if rest:
@@ -239,7 +236,7 @@ class _FolderStream(Stream):
         return self._length
 
     def parts(self, size: int, batch_size: int) -> Iterator[Part]:
-        files = _image_files(self._folder)
+        files = image_files(self._folder)
         settings = [self._shape, self._invert, self.label_type]
         start = 0
         while names := list(itertools.islice(files, size)):
@@ -279,25 +276,6 @@ class _FolderStream(Stream):
             unreadable,
             notes,
         )
-
-
-def _image_files(folder: Path, prefix: str = "") -> Iterator[str]:
-    """Relative paths with `/`, sorted by their parts; links to folders are left out."""
-    with os.scandir(folder) as entries:
-        found = sorted(
-            (entry.name, entry.is_dir(follow_symlinks=False))
-            for entry in entries
-            if entry.is_dir(follow_symlinks=False)
-            or (
-                os.path.splitext(entry.name)[1].lower() in INPUT_SUFFIXES  # noqa: PTH122
-                and (entry.is_file() or (entry.is_symlink() and not entry.is_dir()))
-            )
-        )
-    for name, is_folder in found:
-        if is_folder:
-            yield from _image_files(folder / name, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}"
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

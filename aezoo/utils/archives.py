@@ -167,7 +167,10 @@ class Archive:
             read = np.lib.format.read_array_header_2_0
         else:
             raise ValueError(f"a header of version {version} says more than numbers")
-        shape, is_fortran, dtype = read(stream)
+        try:
+            shape, is_fortran, dtype = read(stream)
+        except (MemoryError, RecursionError) as error:  # of the parser
+            raise ValueError("a header is no description of an array") from error
         if dtype.kind not in self._kinds or not dtype.itemsize:
             raise self._failure(
                 "must hold arrays of plain numbers. Received: "

@@ -11,20 +11,25 @@ The rule, in this order:
    and centred on black.
 
 Nothing else happens: an image of the model's size and mode passes unchanged.
+
+Whatever is wrong with a file is an `ImageFileError` that names it. Before anything is
+decoded, its pixels are counted: JPEGs, which can be decoded at an eighth of their size
+where that is still several times the model's, may be larger than others.
 """
 
+import contextlib
 import os
-import warnings
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from aezoo.errors import ImageFileError
+from aezoo.errors import ImageFileError, UnsafeFileError
 from aezoo.modalities.image.tiling import tile, to_uint8
-from aezoo.utils.files import atomic_path
+from aezoo.utils.files import atomic_path, open_regular
 from aezoo.utils.text import did_you_mean
 from aezoo.utils.validation import check_input_shape, check_positive_int
 
@@ -36,6 +41,14 @@ INPUT_SUFFIXES = (
 )
 OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 ANIMATION_SUFFIXES = (".gif",)
+# Of a file, and of the pixels that are decoded of it, where a model does not take more.
+MAX_FILE_BYTES, MAX_PIXELS = 1 << 28, 1 << 25
+# How many times the model's size a JPEG is decoded at, at least.
+_DRAFT = 4
+# Pixels above which images are decoded one at a time: several threads read files.
+_LARGE = 1 << 21
+_one_at_a_time = threading.Lock()
+_MAX_SCANS = 100
 # Milliseconds of a frame of an animation, and of the last one, which is to be seen.
 _FRAME_TIME, _LAST_FRAME_TIME = 120, 1500
 # A mean grey level above this is probably dark ink on light paper.
@@ -60,8 +73,9 @@ def read_image(
         converted or looks odd, or None.
 
     Raises:
-        ImageFileError: If the file is missing, no image, truncated, larger than
-            Pillow's limit against decompression bombs, or has 32-bit pixels.
+        ImageFileError: If the file is missing, a pipe or a device, no image,
+            truncated, of more than `MAX_FILE_BYTES` or `MAX_PIXELS`, of 32-bit pixels
+            or of colours that are not converted.
         ValueError: If `input_shape` is not the shape of a grey or RGB image.
 
     Example:
@@ -73,12 +87,134 @@ def read_image(
             "`input_shape` must have 1 (grey) or 3 (RGB) channels. "
             f"Received: input_shape={tuple(input_shape)}."
         )
-    image, steps = _open(Path(path))
-    source = f"{image.width}x{image.height} {image.mode}"
+    with _named_errors(path), open_regular(path) as file:
+        return _read(file, path, (height, width, channels), invert)
 
+
+@contextlib.contextmanager
+def _named_errors(path: str | Path) -> Iterator[None]:
+    """Whatever goes wrong with a file, as one kind of error that names it."""
+    try:
+        yield
+    except ImageFileError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageFileError(f"The image {path} does not exist.") from error
+    except IsADirectoryError as error:
+        raise ImageFileError(
+            f"{path} is a folder, not an image. Name its files, e.g. {path}/*.png."
+        ) from error
+    except UnsafeFileError as error:
+        raise ImageFileError(f"{error} An image is read from a file only.") from error
+    except UnidentifiedImageError as error:
+        raise ImageFileError(
+            f"{path} is not an image that can be read. Convert it to PNG; known "
+            f"formats: {', '.join(INPUT_FORMATS)}."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(
+            path, f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+        ) from error
+    except MemoryError as error:
+        raise _too_large(path, "more pixels than there is memory for") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImageFileError(
+                f"The image {path} cannot be read: {error.strerror}."
+            ) from error
+        # What Pillow raises for broken data depends on the format.
+        reason = str(error)[:200].rstrip(".") or type(error).__name__
+        raise ImageFileError(
+            f"The image {path} is truncated or damaged: {reason}. Save it anew."
+        ) from error
+
+
+def _too_large(path: str | Path, what: str) -> ImageFileError:
+    return ImageFileError(
+        f"The image {path} has {what}, too many to be opened safely. Scale it down "
+        "first."
+    )
+
+
+def _read(
+    file: BinaryIO, path: str | Path, shape: tuple[int, int, int], invert: bool
+) -> tuple[np.ndarray, str | None]:
+    """What `read_image` returns, of an open file."""
+    height, width = shape[:2]
+    if file.seek(0, os.SEEK_END) > MAX_FILE_BYTES:
+        raise _too_large(path, f"more than {MAX_FILE_BYTES:,} bytes")
+    file.seek(0)
+    with Image.open(file, formats=INPUT_FORMATS) as image:
+        source = f"{image.width}x{image.height} {image.mode}"
+        _check_pixels(image, file, path, 4 * height * width)
+        box = _DRAFT * max(height, width)
+        image.draft(None, (box, box))
+        is_large = image.width * image.height > _LARGE
+        with _one_at_a_time if is_large else contextlib.nullcontext():
+            image.load()
+            steps = _turn_upright(image)
+            return _convert(image, source, steps, shape, invert)
+
+
+def _check_pixels(
+    image: ImageFile.ImageFile, file: BinaryIO, path: str | Path, least: int
+) -> None:
+    """Refuse, before anything is decoded, what would take much memory or time."""
+    pixels, limit = image.width * image.height, max(MAX_PIXELS, least)
+    decoder = image.tile[0][0] if image.tile else ""
+    if image.format == "JPEG":
+        if not image.info.get("progressive"):
+            limit = max(limit, Image.MAX_IMAGE_PIXELS or 0)  # decoded at reduced scale
+        elif _num_scans(file) > _MAX_SCANS:
+            raise _too_large(path, f"more than {_MAX_SCANS} scans")
+    elif decoder == "ppm_plain":
+        limit = max(MAX_PIXELS // 16, least)  # numbers as text
+    if pixels > limit:
+        raise _too_large(path, f"{pixels:,} pixels, more than {limit:,}")
+    if image.mode == "LAB":
+        raise ImageFileError(
+            f"{path} has the colours of CIE L*a*b*, which are not converted. Save it "
+            "as RGB."
+        )
+    is_16_bit = image.mode.startswith("I;16") or (
+        image.mode == "I" and image.format in ("PNG", "PPM")
+    )
+    if image.mode == "F" or (image.mode.startswith("I") and not is_16_bit):
+        raise ImageFileError(
+            f"{path} has 32-bit pixels, whose range is not stated in the file. Save it "
+            "with 8 or 16 bits per channel, e.g. as PNG."
+        )
+
+
+def _num_scans(file: BinaryIO) -> int:
+    """How often a progressive JPEG goes over the image; 10 times is usual."""
+    position = file.tell()
+    file.seek(0)
+    count = file.read().count(b"\xff\xda")
+    file.seek(position)
+    return count
+
+
+def _turn_upright(image: Image.Image) -> list[str]:
+    """Turn a decoded image as its EXIF orientation says; what was done."""
+    steps = ["first of several frames"] if getattr(image, "is_animated", False) else []
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        ImageOps.exif_transpose(image, in_place=True)
+        steps.append("turned as EXIF says")
+    return steps
+
+
+def _convert(
+    image: Image.Image,
+    source: str,
+    steps: list[str],
+    shape: tuple[int, int, int],
+    invert: bool,
+) -> tuple[np.ndarray, str | None]:
+    """A decoded image as the rule says, and what was done."""
+    height, width, channels = shape
     if image.mode.startswith("I"):  # 16 bits
-        levels = np.round(np.asarray(image, "float64") / 257.0)
-        image = Image.fromarray(levels.astype("uint8"))
+        image = Image.fromarray(_to_8_bits(np.asarray(image)))
         steps.append("16-bit levels scaled to 8")
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, "white" if invert else "black")
@@ -111,50 +247,53 @@ def read_image(
     return pixels, "; ".join(notes) or None
 
 
-def _open(path: Path) -> tuple[Image.Image, list[str]]:
-    """The first frame, decoded and upright, and what was done for that."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=INPUT_FORMATS) as image:
-                image.load()
-                frames = getattr(image, "n_frames", 1)
-                upright = ImageOps.exif_transpose(image)
-                turned = image.getexif().get(0x0112, 1) != 1
-                kind = image.format
-    except FileNotFoundError as error:
-        raise ImageFileError(f"The image {path} does not exist.") from error
-    except IsADirectoryError as error:
-        raise ImageFileError(
-            f"{path} is a folder, not an image. Name its files, e.g. {path}/*.png."
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageFileError(
-            f"{path} is not an image that can be read. Convert it to PNG; known "
-            f"formats: {', '.join(INPUT_FORMATS)}."
-        ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageFileError(
-            f"{path} has too many pixels (more than {Image.MAX_IMAGE_PIXELS:,}) to be "
-            "opened safely. Scale it down first."
-        ) from error
-    except PermissionError as error:
-        raise ImageFileError(f"The image {path} may not be read.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # What Pillow raises for broken data depends on the format.
-        raise ImageFileError(
-            f"The image {path} is truncated or damaged: {error}. Save it anew."
-        ) from error
-    is_16_bit = upright.mode.startswith("I;16") or (
-        upright.mode == "I" and kind in ("PNG", "PPM")
-    )
-    if upright.mode == "F" or (upright.mode.startswith("I") and not is_16_bit):
-        raise ImageFileError(
-            f"{path} has 32-bit pixels, whose range is not stated in the file. Save it "
-            "with 8 or 16 bits per channel, e.g. as PNG."
-        )
-    steps = [f"first of {frames} frames"] if frames > 1 else []
-    return upright, [*steps, "turned as EXIF says"] if turned else steps
+def _to_8_bits(levels: np.ndarray) -> np.ndarray:
+    """Grey levels of 16 bits as uint8, a part at a time: an index takes 8 bytes."""
+    table = np.round(np.arange(1 << 16) / 257.0).astype("uint8")
+    flat = levels.reshape(-1)
+    result = np.empty(flat.shape, "uint8")
+    for start in range(0, flat.size, _LARGE):
+        part = slice(start, start + _LARGE)
+        result[part] = table[flat[part]]
+    return result.reshape(levels.shape)
+
+
+def image_files(folder: Path) -> Iterator[str]:
+    """Names of the image files in a folder and its subfolders.
+
+    Hidden files and folders are left out, such as the `._name` that macOS writes beside
+    a file, and links to folders. What only looks like a file, such as a pipe or a
+    broken link, is named: reading it says what is wrong.
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        Relative paths with `/`, sorted part by part. The names of one folder at a time
+        are in memory, and of those above it.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+    waiting = [("", True)]
+    while waiting:
+        name, is_folder = waiting.pop()
+        if not is_folder:
+            yield name
+            continue
+        prefix = f"{name}/" if name else ""
+        with os.scandir(folder / name) as entries:
+            found = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink())
+                for entry in entries
+                if not entry.name.startswith(".")
+            )
+        for name, is_folder, is_link in reversed(found):
+            is_image = name.lower().endswith(INPUT_SUFFIXES)
+            if is_folder or (
+                is_image and not (is_link and (folder / prefix / name).is_dir())
+            ):
+                waiting.append((prefix + name, is_folder))
 
 
 def _fit(image: Image.Image, width: int, height: int) -> tuple[Image.Image, list[str]]:
