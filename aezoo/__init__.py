@@ -10,7 +10,7 @@ from aezoo.utils import keras_hook
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "create": "store.load",
+    "create": "models.families",
     "download": "store.cache",
     "list_families": "registry",
     "describe": "manifest",
@@ -33,11 +33,13 @@ _MODULE_OF = {
 # Public modules, by the room that they live in.
 _MODULES = {
     "datasets": "data.datasets",
-    "digits": "data.digits",
+    "digits": "modalities.image.digits",
     "distributions": "nn.distributions",
     "errors": "errors",
     "evaluation": "evaluation",
     "losses": "nn.losses",
+    "modalities": "modalities",
+    "networks": "networks",
     "optimizers": "nn.optimizers",
     "plots": "evaluation.plots",
     "samplers": "samplers",
@@ -66,6 +68,8 @@ __all__ = [
     "list_models",
     "load",
     "losses",
+    "modalities",
+    "networks",
     "optimizers",
     "plots",
     "push_to_hub",
@@ -76,8 +80,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from aezoo import errors, evaluation, samplers
-    from aezoo.data import datasets, digits
+    from aezoo import errors, evaluation, modalities, networks, samplers
+    from aezoo.data import datasets
     from aezoo.evaluation import evaluate, plots
     from aezoo.evaluation.leaderboard import leaderboard
     from aezoo.features import (
@@ -90,12 +94,14 @@ if TYPE_CHECKING:
     from aezoo.features.rejection import rejection_sample
     from aezoo.features.streaming import encode_to_parquet
     from aezoo.manifest import describe, list_models
+    from aezoo.modalities.image import digits
+    from aezoo.models.families import create
     from aezoo.nn import distributions, losses, optimizers
     from aezoo.registry import list_families
     from aezoo.samplers import fit_sampler
     from aezoo.store.cache import download
     from aezoo.store.folder import save
-    from aezoo.store.load import create, load
+    from aezoo.store.load import load
     from aezoo.store.publish import push_to_hub
     from aezoo.store.verify import verify
 

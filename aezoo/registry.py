@@ -1,65 +1,120 @@
 """Families by name. Imports neither TensorFlow nor Keras until one is asked for."""
 
+import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aezoo.errors import UnknownModelError
 from aezoo.utils.text import did_you_mean
 
 if TYPE_CHECKING:
+    from aezoo.modalities.base import Modality
     from aezoo.models.autoencoder import Autoencoder
+    from aezoo.networks.base import Network
 
-_FAMILIES: dict[str, type["Autoencoder"]] = {}
-_MODELS_FOLDER = Path(__file__).parent / "models"
+_MODELS = Path(__file__).parent / "models"
+# Modules of `aezoo.models` that hold no objective.
+_SHARED = {
+    "arguments",
+    "autoencoder",
+    "batches",
+    "entry_points",
+    "families",
+    "training",
+}
+# Families of an objective on another network than its own: the objective's module.
+_ON_OTHER_NETWORKS = {
+    "contractive_conv_ae": "contractive_ae",
+    "conv_ae": "ae",
+    "conv_vae": "vae",
+    "dense_ae": "ae",
+    "dense_vae": "vae",
+    "resnet_ae": "ae",
+    "resnet_vae": "vae",
+}
+_families: dict[str, "Family"] = {}
 _Class = TypeVar("_Class", bound=type)
 
 
-def register_family(name: str) -> Callable[[_Class], _Class]:
-    """Class decorator: register an autoencoder family under `name`.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Family:
+    """A registered name: an objective with a default network and modality.
 
-    The class also becomes a registered Keras serialisable (`aezoo>ClassName`), so
-    that `keras.saving.load_model` finds it: see `keras_hook`.
+    Attributes:
+        name: The name.
+        objective: The class.
+        network: The default network.
+        modality: The default modality; None for grey images of 28x28 pixels.
+        defaults: Arguments that differ from the objective's own defaults.
+        tiny: Flat arguments of a small model, for tests.
+    """
+
+    name: str
+    objective: type["Autoencoder"]
+    network: "Network"
+    modality: "Modality | None"
+    defaults: Mapping[str, Any]
+    tiny: Mapping[str, Any]
+
+
+def register_family(
+    name: str,
+    *,
+    network: "Network",
+    modality: "Modality | None" = None,
+    tiny: Mapping[str, Any] | None = None,
+    **defaults: Any,
+) -> Callable[[_Class], _Class]:
+    """Class decorator: register an objective as a family.
 
     Args:
-        name: The family's name; also the name of its module in `aezoo.models`.
+        name: The family's name.
+        network: Its default network.
+        modality: Its default modality; None for grey images of 28x28 pixels.
+        tiny: Flat arguments of a small model of the family, for tests.
+        **defaults: Arguments that differ from the objective's own defaults.
     """
 
     def register(cls: _Class) -> _Class:
-        import keras
-
-        cls.family = name  # type: ignore[attr-defined]
-        _FAMILIES[name] = cls
-        registered: _Class = keras.saving.register_keras_serializable("aezoo")(cls)
-        return registered
+        _families[name] = Family(
+            name,
+            cls,
+            network,
+            modality,
+            MappingProxyType(defaults),
+            MappingProxyType(dict(tiny or {})),
+        )
+        return cls
 
     return register
 
 
 def list_families() -> list[str]:
     """Names of all families, sorted. Needs no import of TensorFlow or Keras."""
-    modules = pkgutil.iter_modules([str(_MODELS_FOLDER)])
-    names = (module.name for module in modules)
-    return sorted(n for n in names if n != "autoencoder" and not n.startswith("_"))
+    modules = {module.name for module in pkgutil.iter_modules([str(_MODELS)])}
+    own = {name for name in modules - _SHARED if not name.startswith("_")}
+    return sorted(own | set(_ON_OTHER_NETWORKS) | set(_families))
 
 
-def family_class(name: str) -> type["Autoencoder"]:
-    """The class registered for a family, imported on first use.
+def find_family(name: str) -> Family:
+    """A family, whose module is imported on first use.
 
     Args:
         name: A name from `list_families()`, e.g. `"conv_vae"`.
 
     Raises:
-        UnknownModelError: If no family has that name.
+        UnknownModelError: If no family has that name; names the closest.
     """
-    if name not in _FAMILIES:
-        families = list_families()
-        if name not in families:
+    if name not in _families:
+        known = list_families()
+        if name not in known:
             raise UnknownModelError(
-                f"Unknown family {name!r}.{did_you_mean(name, families)} "
-                f"Families: {', '.join(families)}."
+                f"Unknown family {name!r}.{did_you_mean(name, known)} "
+                f"Families: {', '.join(known)}."
             )
-        importlib.import_module(f"aezoo.models.{name}")
-    return _FAMILIES[name]
+        importlib.import_module(f"aezoo.models.{_ON_OTHER_NETWORKS.get(name, name)}")
+    return _families[name]

@@ -74,7 +74,7 @@ def speeds(
     shape = model.input_shape
     x = draw(images, shape)
     encode = compile_inference(
-        lambda batch: model.encoder(model.to_unit_range(batch))[model.code_head],
+        lambda batch: model.encoder(model.modality.to_model(batch))[model.code_head],
         model,
         (shape, "uint8"),
     )

@@ -27,11 +27,11 @@ def build(method: str) -> Any:
     """A conv_vae with that upsampling."""
     import keras
 
-    from aezoo.registry import family_class
+    from aezoo.models.families import new_model
 
     is_naive = method == NAIVE
-    model = family_class("conv_vae")(
-        latent_dim=16, upsampling="transposed_conv" if is_naive else method
+    model = new_model(
+        "conv_vae", latent_dim=16, upsampling="transposed_conv" if is_naive else method
     )
     if is_naive:
         model.decoder.convs = [

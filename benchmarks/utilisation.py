@@ -108,7 +108,7 @@ def measure(
     generator = np.random.default_rng(0)
     shape = (steps * batch_size, *model.input_shape)
     data = (generator.integers(0, 256, shape, dtype="uint8"),)
-    if model.LEARNS_FROM_LABELS:
+    if "labels" in model.given:
         data += (generator.integers(0, 10, len(data[0])),)
 
     class Clock(keras.callbacks.Callback):

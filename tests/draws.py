@@ -5,20 +5,26 @@ from collections.abc import Collection, Iterable
 
 import pytest
 
-from aezoo.registry import family_class, list_families
+from aezoo.registry import find_family, list_families
 
 exhaustive = pytest.mark.exhaustive
-# Families that are no subclass of another one, but have its code beside defaults,
-# networks, quantiser or objective; each of these has tests of its own.
+# Families that have another one's code beside defaults, network or quantiser.
 TWINS = {
+    "ae": "conv_ae",
+    "contractive_conv_ae": "contractive_ae",
+    "conv_ae": None,
+    "conv_vae": None,
+    "dense_ae": "conv_ae",
     "dense_vae": "conv_vae",
     "fsq": "vq_vae",
-    "hierarchical_vae": "draw",
-    "linear_ae": "dense_ae",
+    "linear_ae": "conv_ae",
     "resnet_ae": "conv_ae",
     "resnet_vae": "conv_vae",
     "semi_supervised_vae": "conditional_vae",
+    "vae": "conv_vae",
 }
+# The family that stands for an objective's own code, where it is named otherwise.
+OF_OBJECTIVE = {"ae": "conv_ae", "vae": "conv_vae"}
 
 
 def this_week() -> int:
@@ -57,9 +63,10 @@ def parent_of(family: str) -> str | None:
     """The family that a family derives from, or has all its code from, or None."""
     if family in TWINS:
         return TWINS[family]
-    bases = family_class(family).__mro__[1:]
-    names = [vars(base).get("family") for base in bases]
-    return next((name for name in names if name in list_families()), None)
+    base = find_family(family).objective.__mro__[1]
+    name = base.__module__.rpartition(".")[2]
+    name = OF_OBJECTIVE.get(name, name)
+    return name if name in list_families() else None
 
 
 def chosen(names: Iterable[str], default: Collection[str]) -> list:

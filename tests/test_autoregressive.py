@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo import registry
 from aezoo.errors import UnsupportedOperationError
 from aezoo.manifest import BundledFile
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.distributions import Categorical
+from aezoo.registry import find_family
 from aezoo.samplers import (
     AutoregressiveSampler,
     Samplers,
@@ -31,9 +31,9 @@ SMALL = {"width": 8, "layers": 2, "heads": 2}
 
 
 def tiny(family: str) -> Autoencoder:
-    cls = registry.family_class(family)
+    found = find_family(family)
     levels = {"levels": (3, 4)} if family == "fsq" else {}
-    return aezoo.create(family, **{**cls.TINY_CONFIG, **levels})
+    return aezoo.create(family, **{**found.tiny, **levels})
 
 
 def pixels(n: int = 60) -> np.ndarray:

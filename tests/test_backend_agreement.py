@@ -29,8 +29,8 @@ SCRIPT = """
     x = np.random.default_rng(0).random((5, 7, 9, 3), "float32")
     answers = {"noise": np.asarray(IndexedNoise(3, 2).normal((6, 4)))}
     for family in sys.argv[3:]:
-        cls = aezoo.registry.family_class(family)
-        config = {**cls.TINY_CONFIG, "input_shape": (7, 9, 3)}
+        found = find_family(family)
+        config = {**found.tiny, "input_shape": (7, 9, 3)}
         # the network of many families: one stands for them
         kinds = ("resize_conv", "transposed_conv", "subpixel")
         for kind in kinds if family == "conv_ae" else [None]:
@@ -54,7 +54,7 @@ SCRIPT = """
             if "sampling" in model.TASKS:
                 answers[f"{name}-sample"] = model.sample(4, seed=0)
             if "sampling" in model.TASKS and has_likelihood(model):
-                answers[f"{name}-noise"] = model.sample(2, seed=0, pixel_noise=True)
+                answers[f"{name}-noise"] = model.sample(2, seed=0, noise=True)
             # these have every kind of metric between them
             if family in ("conv_vae", "ppca", "vq_vae"):
                 names = [m for m, d in METRICS.items()
@@ -64,7 +64,7 @@ SCRIPT = """
                 answers |= {f"{name}-{m}": np.float64(r.value)
                             for m, r in report.items()}
             model.compile()
-            y = np.arange(5) % 2 if model.LEARNS_FROM_LABELS else None
+            y = np.arange(5) % 2 if "labels" in model.given else None
             losses = model.evaluate(x, y, batch_size=2, verbose=0, return_dict=True)
             answers |= {f"{name}-{key}": value for key, value in losses.items()}
     np.savez(sys.argv[1], backend=keras.backend.backend(), **answers)

@@ -84,7 +84,7 @@ def log_weights_of(model, x, outputs, is_stopped: bool = False):
     values = []
     for i in range(outputs["codes"].shape[1]):
         z = outputs["codes"][:, i]
-        log_p = model.observation(outputs["decoder_outputs"][:, i]).log_prob(x)
+        log_p = model.make_likelihood(outputs["decoder_outputs"][:, i]).log_prob(x)
         values.append(log_p + model.log_prior(z) - q.log_prob(z))
     return values
 
@@ -462,11 +462,11 @@ def test_importance_sampling_finds_the_same_likelihood_as_integration(
         grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         cell = float(axis[1] - axis[0]) ** 2
     log_prior = np.asarray(model.log_prior(grid), "float64")
-    logits = model._run("decode_parameters", grid, 1000)
+    logits = model.run("decode_parameters", grid, 1000)
     nlls = []
     for image in x:
         tiled = np.broadcast_to(image, logits.shape)
-        log_p = np.asarray(model.observation(logits).log_prob(tiled), "float64")
+        log_p = np.asarray(model.make_likelihood(logits).log_prob(tiled), "float64")
         nlls.append(-scipy.special.logsumexp(log_p + log_prior) - np.log(cell))
     assert record["iwae_nll"].value == pytest.approx(np.mean(nlls), abs=0.05)
 

@@ -53,7 +53,7 @@ def make(family: str, **arguments) -> keras.Model:
 def test_a_latent_depends_on_those_before_it(model, x) -> None:
     z = np.asarray(model.posterior(x).sample(0))
     base = model.walk(x, z=z)
-    ends = model._level_ends
+    ends = model.level_ends
     for level, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         moved = z.copy().reshape(len(z), -1)
         moved[:, start:end] += 1.0
@@ -137,7 +137,7 @@ def test_each_level_adds_to_the_reconstruction(model, x) -> None:
     assert steps.shape == (3, count, 8, 8, 1)
     np.testing.assert_allclose(steps[:, -1], model.reconstruct(x), atol=1e-5)
     z = model.encode(x).reshape(3, -1).copy()
-    z[:, model._level_ends[0] :] = 0.0
+    z[:, model.level_ends[0] :] = 0.0
     first = model.decode(z.reshape(3, *model.latent_shape))
     np.testing.assert_allclose(steps[:, 0], first, atol=1e-5)
     as_bytes = model.reconstruct_by_level((255 * x).astype("uint8"))

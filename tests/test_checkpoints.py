@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from aezoo.data.digits import draw_digits
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.store import load as hub
 from training.checkpoints import (
     Duration,

@@ -16,7 +16,7 @@ from PIL import Image
 
 import aezoo
 from aezoo.cli import main
-from aezoo.data.digits import draw_digits
+from aezoo.modalities.image.digits import draw_digits
 from tests.zoo_fixtures import NAMES, run_python
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo.registry import family_class
+from aezoo.registry import find_family
 from tests import checks
 from tests.draws import chosen, exhaustive, parent_of, turn_of
 
@@ -63,7 +63,7 @@ def families() -> list:
 
 
 CASES, FILE_CASES = cases(checks.CHECKS), cases(checks.FILE_CHECKS)
-# Arguments on top of TINY_CONFIG. A family takes part in every variant whose
+# Arguments on top of a family's tiny ones. A family takes part in every variant whose
 # arguments it has and allows.
 VARIANTS = {
     "mse": {"reconstruction_loss": "mse", "output_activation": "linear"},
@@ -156,14 +156,16 @@ def variants() -> list:
     cases: list = []
     seen: set[str] = set()
     for family, (name, arguments) in itertools.product(FAMILIES, VARIANTS.items()):
-        cls = family_class(family)
-        if not set(arguments) <= checks.arguments_of(cls) or (family, name) in REFUSED:
+        found = find_family(family)
+        known = {"input_shape", *checks.arguments_of(found)}
+        if not set(arguments) <= known or (family, name) in REFUSED:
             continue
         parent = parent_of(family)
-        is_inherited = parent is not None and set(arguments) <= checks.arguments_of(
-            family_class(parent)
-        )
-        config = {**cls.TINY_CONFIG, **arguments}
+        is_inherited = parent is not None and set(arguments) <= {
+            "input_shape",
+            *checks.arguments_of(find_family(parent)),
+        }
+        config = {**found.tiny, **arguments}
         is_repeated = checks.BACKEND == "jax" and name in seen
         is_out_of_turn = family in OTHERS and family not in IN_TURN
         marks = [exhaustive] * (is_inherited or is_repeated or is_out_of_turn)
@@ -174,7 +176,7 @@ def variants() -> list:
 
 def test_a_model_of_averaged_weights_is_fitted_once_more() -> None:
     """On JAX, averages that share buffers with weights cannot be trained on."""
-    model = aezoo.create("dense_ae", **family_class("dense_ae").TINY_CONFIG)
+    model = aezoo.create("dense_ae", **find_family("dense_ae").tiny)
     model.compile(aezoo.optimizers.Adam(use_ema=True, ema_momentum=0.9))
     x = np.random.default_rng(0).random((8, *model.input_shape), "float32")
     first, second = (
@@ -199,19 +201,19 @@ def test_every_check_is_in_a_list() -> None:
         checks.check_overfits_four_images,
     }
     defined = {f for name, f in vars(checks).items() if name.startswith("check_")}
-    assert listed == defined - {checks.hub.check_config}
+    assert listed == defined
 
 
 @pytest.mark.parametrize(("family", "check"), CASES)
 def test_family(family, check) -> None:
-    cls = family_class(family)
-    check(cls, cls.TINY_CONFIG)
+    found = find_family(family)
+    check(found, dict(found.tiny))
 
 
 @pytest.mark.parametrize(("family", "check"), FILE_CASES)
 def test_family_with_files(family, check, tmp_path) -> None:
-    cls = family_class(family)
-    check(cls, cls.TINY_CONFIG, tmp_path)
+    found = find_family(family)
+    check(found, dict(found.tiny), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -219,18 +221,18 @@ def test_family_with_files(family, check, tmp_path) -> None:
 )
 @pytest.mark.parametrize("family", families())
 def test_mixed_precision(family, policy) -> None:
-    cls = family_class(family)
-    checks.check_mixed_precision(cls, cls.TINY_CONFIG, policy)
+    found = find_family(family)
+    checks.check_mixed_precision(found, dict(found.tiny), policy)
 
 
 @pytest.mark.parametrize(("family", "config"), variants())
 def test_variant(family, config) -> None:
     for check in checks.UNTRAINED_CHECKS:
-        check(family_class(family), config)
+        check(find_family(family), config)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", families())
 def test_overfits_four_images(family) -> None:
-    cls = family_class(family)
-    checks.check_overfits_four_images(cls, cls.TINY_CONFIG)
+    found = find_family(family)
+    checks.check_overfits_four_images(found, dict(found.tiny))

@@ -7,6 +7,7 @@ import pytest
 
 import aezoo
 from aezoo import manifest, registry
+from aezoo.registry import find_family
 from aezoo.utils.files import sha256_of
 from training.documents import GRID_DATASET, README, documents
 from training.evaluate import published_name, subjects
@@ -119,7 +120,7 @@ def test_every_family_has_weights_and_says_what_it_can_do() -> None:
     with_weights = {e.family for e in ENTRIES.values()}
     assert with_weights == set(aezoo.list_families())
     for entry in ENTRIES.values():
-        assert entry.tasks == registry.family_class(entry.family).TASKS
+        assert entry.tasks == find_family(entry.family).objective.TASKS
 
 
 @pytest.mark.parametrize("family", registry.list_families())

@@ -7,8 +7,8 @@ import pytest
 
 import aezoo
 from aezoo.data.datasets import Dataset, DatasetError, load_dataset, open_dataset
-from aezoo.data.digits import draw_digits
 from aezoo.errors import ImageFileError
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.files import write_image
 
 SHAPE = (28, 28, 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aezoo.data.digits import draw_digits
+from aezoo.modalities.image.digits import draw_digits
 
 
 @pytest.fixture(scope="module")

@@ -463,7 +463,7 @@ def test_the_importance_sampler_finds_the_exact_likelihood() -> None:
     z = np.eye(4, dtype="float32")[np.array(codes)]
     log_p = [
         np.asarray(
-            model.observation(model.decode_parameters(z)).log_prob(
+            model.make_likelihood(model.decode_parameters(z)).log_prob(
                 np.repeat(image[None], 64, axis=0)
             )
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aezoo.data.digits import draw_digits
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.backend import BACKEND, any_worker, in_cluster, is_chief
 from training.recipe import Recipe, RecipeError
 from training.train import check_distributable

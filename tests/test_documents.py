@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aezoo.models._networks import ConvMapNetwork
 
 from aezoo import manifest
-from aezoo.models._networks import ConvMapNetwork
 from aezoo.registry import family_class
 from training import documents, seeds, sweeps
 from training.grid import (

@@ -18,6 +18,7 @@ from aezoo.errors import (
 )
 from aezoo.evaluation import METRICS, context, evaluate, list_metrics
 from aezoo.evaluation.metrics import likelihood
+from aezoo.registry import find_family
 from aezoo.samplers import KINDS
 
 
@@ -271,7 +272,7 @@ def test_every_protocol_can_be_stated() -> None:
 
 @pytest.mark.parametrize("family", aezoo.list_families())
 def test_every_family_has_finite_figures(family: str, images) -> None:
-    config = aezoo.registry.family_class(family).TINY_CONFIG
+    config = find_family(family).tiny
     model = aezoo.create(family, **{**config, "input_shape": (8, 8, 1)})
     names = [
         name

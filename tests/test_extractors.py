@@ -19,7 +19,6 @@ from click.testing import CliRunner
 import aezoo
 from aezoo import manifest
 from aezoo.data.datasets import Dataset, load_dataset
-from aezoo.data.digits import draw_digits
 from aezoo.errors import (
     ChecksumError,
     ManifestError,
@@ -36,6 +35,7 @@ from aezoo.features.classifiers import (
     load_classifier,
     load_extractor,
 )
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.backend import BACKEND
 from aezoo.store import load as hub
 from aezoo.utils.files import sha256_of

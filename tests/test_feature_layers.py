@@ -8,9 +8,9 @@ import pytest
 from keras import ops
 
 import aezoo
-from aezoo import registry
 from aezoo.errors import UnknownLayerError, UnknownModelError
 from aezoo.features import FeatureExtractor
+from aezoo.registry import find_family
 from tests.draws import in_turn
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import change_entry, publish_zoo
@@ -20,8 +20,8 @@ FAMILIES = aezoo.list_families()
 
 
 def tiny(family: str, **config) -> keras.Model:
-    cls = registry.family_class(family)
-    return aezoo.create(family, **{**cls.TINY_CONFIG, **config})
+    found = find_family(family)
+    return aezoo.create(family, **{**found.tiny, **config})
 
 
 def random_images(model: keras.Model, rng, n: int = 2) -> np.ndarray:

@@ -8,6 +8,7 @@ from keras import ops
 import aezoo
 from aezoo.errors import UnknownModelError
 from aezoo.features import FeatureExtractor
+from aezoo.registry import find_family
 from tests.draws import in_turn
 
 NAME = "conv_ae_mnist_z32"
@@ -142,8 +143,8 @@ def test_extractors_take_a_dtype(images, policy) -> None:
 
 @pytest.mark.parametrize("family", in_turn(aezoo.list_families(), 2))
 def test_every_family_gives_features(family, rng) -> None:
-    cls = aezoo.registry.family_class(family)
-    model = aezoo.create(family, **cls.TINY_CONFIG)
+    found = find_family(family)
+    model = aezoo.create(family, **found.tiny)
     extractor = FeatureExtractor(family, model.config)
     extractor.build((None, *model.input_shape))
     extractor.encoder.set_weights(model.encoder.get_weights())

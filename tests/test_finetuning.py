@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo import registry
 from aezoo.errors import UnknownLayerError, UnsupportedOperationError
 from aezoo.features import FeatureExtractor
 from aezoo.nn.optimizers import LayerwiseOptimizer
+from aezoo.registry import find_family
 
 SHAPE = (8, 8, 3)
 
@@ -195,7 +195,7 @@ def test_lora_spares_frozen_layers() -> None:
 
 
 def test_lora_needs_layers_that_support_it() -> None:
-    ppca = aezoo.create("ppca", **registry.family_class("ppca").TINY_CONFIG)
+    ppca = aezoo.create("ppca", **find_family("ppca").tiny)
     with pytest.raises(
         UnsupportedOperationError,
         match=r"No layer of .* supports LoRA.*_LinearGaussian",

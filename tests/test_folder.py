@@ -27,6 +27,7 @@ from aezoo.errors import (
 from aezoo.manifest import DataInfo, Metric
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn import backend
+from aezoo.registry import find_family
 from aezoo.store import folder
 from aezoo.store import load as hub
 from aezoo.utils.files import sha256_of
@@ -37,8 +38,8 @@ FILES += ["model.weights.h5"]
 
 
 def tiny(family: str = "dense_vae", **config: Any) -> Autoencoder:
-    cls = registry.family_class(family)
-    return aezoo.create(family, **{**cls.TINY_CONFIG, **config})
+    found = find_family(family)
+    return aezoo.create(family, **{**found.tiny, **config})
 
 
 def pixels(n: int = 4) -> np.ndarray:

@@ -215,7 +215,7 @@ def test_the_optimal_scale_gives_the_gradient_of_the_log_error(rng) -> None:
         return ops.sum(found["reconstruction"])
 
     def log_error(decoder_output):
-        error = x - model.to_pixels(decoder_output)
+        error = x - model.point(decoder_output)
         return 10 * 64 / 2 * ops.log(ops.mean(ops.square(error)))
 
     slopes = [
@@ -235,7 +235,7 @@ def test_the_scale_that_training_found_is_kept(tmp_path) -> None:
     whole, split = (model.evaluate(x, batch_size=b, verbose=0) for b in (20, 3))
     np.testing.assert_allclose(whole, split, rtol=1e-5)
     assert log_scale(model) == kept
-    noise = model.sample(200, seed=0, pixel_noise=True) - model.sample(200, seed=0)
+    noise = model.sample(200, seed=0, noise=True) - model.sample(200, seed=0)
     np.testing.assert_allclose(noise.std(), np.exp(kept), rtol=0.15)  # clipped
     model.save_weights(tmp_path / "model.weights.h5")
     other = aezoo.create("conv_vae", **model.config)
@@ -294,7 +294,7 @@ def test_the_structural_likelihood_offers_no_bound() -> None:
         assert name in list_metrics(build("conv_vae"))
     assert model.sample(2, seed=0).shape == (2, *LARGE)
     with pytest.raises(UnsupportedOperationError, match="without a distribution over"):
-        model.sample(2, seed=0, pixel_noise=True)
+        model.sample(2, seed=0, noise=True)
     outputs = model(x, training=False)
     found = model.compute_losses(ops.convert_to_tensor(x), outputs)
     error = losses.ms_ssim_error(ops.convert_to_tensor(x), outputs["x_hat"])

@@ -7,8 +7,8 @@ import pytest
 
 import aezoo
 from aezoo import manifest
-from aezoo.data.digits import draw_digits
 from aezoo.errors import ManifestError
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.backend import BACKEND
 from aezoo.store import load as hub

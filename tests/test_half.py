@@ -6,11 +6,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from aezoo.models.dense_vae import DenseVAE
 
 import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError
-from aezoo.models.dense_vae import DenseVAE
 from aezoo.store import load as hub
 from training.half import halve_file, is_half, round_weights
 from training.halve import halve
@@ -20,7 +20,7 @@ CONFIG = {"input_shape": (8, 8, 1), "hidden_units": (16,), "latent_dim": 3}
 
 def make_model(seed: int = 0) -> DenseVAE:
     model = DenseVAE(**CONFIG)
-    model._ensure_built()
+    model.ensure_built()
     random = np.random.default_rng(seed)
     model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
     return model

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aezoo.data.digits import draw_digits
 from aezoo.data.streams import open_stream
 from aezoo.errors import ImageFileError
 from aezoo.modalities.image import files as images
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.files import (
     OUTPUT_SUFFIXES,
     check_output,

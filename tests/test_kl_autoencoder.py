@@ -90,7 +90,7 @@ def test_scaled_codes_have_unit_variance_and_stay_so_when_saved(x, tmp_path) -> 
     model = checks.new_model(KLAutoencoder, CONFIG)
     codes = model.encode(x)
     np.testing.assert_array_equal(model.scale_codes(codes), codes)
-    model.finish_on_images(x)
+    model.finish(x)
     scaled = model.scale_codes(codes)
     np.testing.assert_allclose(scaled.mean(axis=(0, 1, 2)), np.zeros(3), atol=1e-5)
     np.testing.assert_allclose(scaled.std(axis=(0, 1, 2)), np.ones(3), rtol=1e-5)

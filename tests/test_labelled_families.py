@@ -64,7 +64,7 @@ def test_samples_are_of_the_classes_asked_for(model) -> None:
     np.testing.assert_allclose(given, model.decode(z, labels=[0, 1, 2, 0]), atol=1e-6)
     drawn = model.sample(40, seed=0)
     assert drawn.shape == (40, 8, 8, 1)
-    assert model.sample(2, seed=0, labels=1, pixel_noise=True).shape == (2, 8, 8, 1)
+    assert model.sample(2, seed=0, labels=1, noise=True).shape == (2, 8, 8, 1)
 
 
 def bars() -> tuple[np.ndarray, np.ndarray]:
@@ -290,7 +290,7 @@ def test_likelihoods_sum_over_classes(m2, x) -> None:
         np.asarray(m2.decode_parameters(ops.tile(code[None], (10, 1))))
         for code in np.eye(6, dtype="float32")[3:]
     ]
-    by_class = [np.asarray(m2.observation(p).log_prob(x)) for p in pixels]
+    by_class = [np.asarray(m2.make_likelihood(p).log_prob(x)) for p in pixels]
     exact = np.mean(np.logaddexp.reduce(by_class, axis=0) - np.log(3))
     assert np.ptp(by_class, axis=0).mean() > 1.0
     report = evaluate(m2, x, metrics=["iwae_nll", "elbo"], importance_samples=3000)

@@ -117,7 +117,7 @@ def test_another_seed_leaves_no_graph_of_the_last_one(linear_vae, images) -> Non
     model, _ = linear_vae
     for seed in range(3):
         evaluate(model, images, metrics=["iwae_nll"], seed=seed, importance_samples=3)
-    kept = [key for key in model._compiled_functions if key[0] == "log_marginal"]
+    kept = [key for key in model.compiled_functions if key[0] == "log_marginal"]
     assert kept == [("log_marginal", 2, 3)]
 
 

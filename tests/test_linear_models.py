@@ -185,7 +185,7 @@ def test_bayes_rule_holds_at_any_code(ppca, images, rng) -> None:
     """`log p(x|z) + log p(z) - log q(z|x)` is `log p(x)` whatever z is."""
     z = rng.normal(size=(20, DIM)).astype("float32")
     x = images[:20]
-    likelihood = ppca.observation(ppca.decode_parameters(z)).log_prob(x)
+    likelihood = ppca.make_likelihood(ppca.decode_parameters(z)).log_prob(x)
     prior = scipy.stats.norm.logpdf(z).sum(axis=1)
     bayes = np.asarray(likelihood) + prior - np.asarray(ppca.posterior(x).log_prob(z))
     np.testing.assert_allclose(bayes, ppca.log_likelihood(x), rtol=2e-3, atol=0.05)
@@ -216,7 +216,7 @@ def test_maximum_likelihood_beats_its_neighbours(ppca, images, rng) -> None:
 
 
 def test_samples_have_the_models_moments(ppca) -> None:
-    x = ppca.sample(20_000, seed=0, pixel_noise=True).reshape(-1, PIXELS)
+    x = ppca.sample(20_000, seed=0, noise=True).reshape(-1, PIXELS)
     exact = marginal(ppca)
     np.testing.assert_allclose(x.mean(axis=0), exact.mean, atol=0.01)
     np.testing.assert_allclose(np.cov(x.T), exact.cov, atol=0.003)

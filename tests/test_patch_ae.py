@@ -38,7 +38,7 @@ def test_a_code_holds_features_contrast_and_colour_of_each_cell() -> None:
 
 def test_features_do_not_change_with_brightness_and_hardly_with_contrast() -> None:
     model = PatchAE(**CONFIG)
-    model.start_from_images(striped_images())
+    model.adapt(striped_images())
     images = striped_images(8, seed=1).astype("float32") / 255 * 0.5
     darker = model.encode(images)
     brighter = model.encode(images + 0.3)
@@ -53,9 +53,9 @@ def test_features_do_not_change_with_brightness_and_hardly_with_contrast() -> No
 def test_filters_start_as_what_patches_cluster_around() -> None:
     model = PatchAE(**CONFIG)
     before = striped_images(8, seed=1)
-    model._ensure_built()
+    model.ensure_built()
     random_kernel = ops.convert_to_numpy(model.encoder.patches.kernel)
-    model.start_from_images(striped_images(), seed=0)
+    model.adapt(striped_images(), seed=0)
     kernel = ops.convert_to_numpy(model.encoder.patches.kernel)
     assert np.abs(kernel - random_kernel).max() > 0.1
     # Stripes are grey: so are the filters, and each is along one axis.
@@ -65,16 +65,16 @@ def test_filters_start_as_what_patches_cluster_around() -> None:
     across = kernel.mean(axis=(0, 2)).std(axis=0), kernel.mean(axis=(1, 2)).std(axis=0)
     assert (np.maximum(*across) > 3 * np.minimum(*across)).mean() > 0.5
     first = model.encode(before)
-    model.start_from_images(striped_images(), seed=0)
+    model.adapt(striped_images(), seed=0)
     np.testing.assert_array_equal(model.encode(before), first)
-    model.start_from_images(striped_images(), seed=1)
+    model.adapt(striped_images(), seed=1)
     assert np.abs(model.encode(before) - first).max() > 1e-4
 
 
 def test_flat_images_have_no_patches_to_start_from() -> None:
     flat = np.full((4, 12, 12, 3), 128, "uint8")
     with pytest.raises(ValueError, match=rf"not flat. Received: 0 of {PATCHES} drawn"):
-        PatchAE(**CONFIG).start_from_images(flat)
+        PatchAE(**CONFIG).adapt(flat)
 
 
 def test_the_closed_form_is_the_best_linear_decoder() -> None:

@@ -88,4 +88,4 @@ def test_sampling_without_a_prior_says_which_models_can() -> None:
     ):
         model.sample(1)
     with pytest.raises(errors.UnsupportedOperationError, match="not a likelihood"):
-        model.observation(None)
+        model.make_likelihood(None)

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 import aezoo
-from aezoo.data.digits import draw_digits
 from aezoo.errors import UnsupportedOperationError
 from aezoo.features.ray import Encoder
+from aezoo.modalities.image.digits import draw_digits
 from tests.draws import exhaustive
 
 ROOT = Path(__file__).parent.parent

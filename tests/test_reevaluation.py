@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aezoo import manifest
-from aezoo.data.digits import draw_digits
 from aezoo.evaluation.definition import find_metric
 from aezoo.evaluation.metrics.latent import mutual_information, total_correlation
 from aezoo.manifest import Metric
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.distributions import DiagonalGaussian
 from aezoo.store import load as hub
 from training import evaluate as script

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from scipy import stats
 
 import aezoo
-from aezoo import cli, manifest, registry, samplers
+from aezoo import cli, manifest, samplers
 from aezoo.errors import (
     ChecksumError,
     ManifestError,
@@ -27,6 +27,7 @@ from aezoo.evaluation import evaluate, list_metrics
 from aezoo.evaluation.metrics import samples as metrics_of_samples
 from aezoo.manifest import BundledFile
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.registry import find_family
 from aezoo.samplers import (
     FlowSampler,
     GaussianMixtureSampler,
@@ -57,8 +58,8 @@ FIT = {"num_images": 100, "seed": 0}
 
 
 def tiny(family: str = "dense_vae", **config: Any) -> Autoencoder:
-    cls = registry.family_class(family)
-    return aezoo.create(family, **{**cls.TINY_CONFIG, **config})
+    found = find_family(family)
+    return aezoo.create(family, **{**found.tiny, **config})
 
 
 def pixels(n: int = 60) -> np.ndarray:
@@ -390,7 +391,7 @@ def test_a_map_of_codes_keeps_its_shape() -> None:
 def test_pixels_are_drawn_from_codes_of_a_sampler_too() -> None:
     model = tiny()
     fit_sampler(model, pixels(), "gmm", num_components=2)
-    drawn = model.sample(5, seed=0, sampler="gmm", pixel_noise=True)
+    drawn = model.sample(5, seed=0, sampler="gmm", noise=True)
     assert set(np.unique(drawn)) == {0.0, 1.0}
 
 
@@ -940,7 +941,7 @@ def test_the_script_fits_writes_and_repeats_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from aezoo.data.datasets import Dataset
-    from aezoo.data.digits import draw_digits
+    from aezoo.modalities.image.digits import draw_digits
 
     images, labels = draw_digits(60, seed=1)
     data = Dataset("mnist", "3.0.1", "train", images, labels)

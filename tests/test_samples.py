@@ -11,7 +11,6 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 import aezoo
-from aezoo.data.digits import draw_digits
 from aezoo.errors import (
     MissingDependencyError,
     UnknownModelError,
@@ -26,6 +25,7 @@ from aezoo.evaluation.metrics.samples import (
     precision_recall,
 )
 from aezoo.features.classifiers import Classifier, Extractor
+from aezoo.modalities.image.digits import draw_digits
 
 DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 

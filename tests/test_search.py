@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 import aezoo
-from aezoo.data.digits import draw_digits
 from aezoo.data.streams import open_stream
 from aezoo.errors import (
     ImageFileError,
@@ -27,6 +26,7 @@ from aezoo.features.search import (
     write_table,
 )
 from aezoo.features.streaming import encode_to_parquet, read_features
+from aezoo.modalities.image.digits import draw_digits
 from tests.test_cli import aezoo_command, fail, succeed
 
 NAME, VAE = "conv_ae_mnist_z32", "conv_vae_mnist_z16"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from aezoo.data.digits import draw_digits
 from aezoo.manifest import Metric
+from aezoo.modalities.image.digits import draw_digits
 from training import seeds
 from training.checkpoints import StoppedError
 from training.grid import OBJECTIVES

@@ -20,7 +20,6 @@ import pytest
 from PIL import Image
 
 import aezoo
-from aezoo.data.digits import draw_digits
 from aezoo.data.streams import open_stream
 from aezoo.errors import (
     ImageFileError,
@@ -38,6 +37,7 @@ from aezoo.features.streaming import (
     read_features,
     read_metadata,
 )
+from aezoo.modalities.image.digits import draw_digits
 
 ROOT = Path(__file__).parent.parent
 NAME = "conv_ae_mnist_z32"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from aezoo.data.datasets import Dataset, DatasetError, load_dataset
-from aezoo.data.digits import draw_digits
 from aezoo.data.streams import Batch, Stream, as_text, open_stream, read_ahead
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.files import write_image
 from tests.conftest import DATASETS
 

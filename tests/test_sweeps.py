@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from aezoo.data.digits import draw_digits
+from aezoo.modalities.image.digits import draw_digits
 from training import sweeps
 from training.grid import BUDGET, NETWORK
 from training.sweeps import METRICS, SWEEPS, Sweep, main

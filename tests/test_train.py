@@ -14,8 +14,8 @@ import pytest
 
 from aezoo import manifest
 from aezoo.data.datasets import Dataset, DatasetError, load_dataset
-from aezoo.data.digits import draw_digits
 from aezoo.errors import ManifestError
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.store import load as hub
 from training.data import ShuffledImages
 from training.export import edited_manifest, export, write_manifest
@@ -171,7 +171,7 @@ def test_a_run_starts_from_weights_and_has_short_epochs(
     fresh = hub.create("vamp_vae", **config)
     fresh.build()
     images = load_dataset("mnist", "train", data_dir).images
-    fresh.start_from_images(images, fine_tuned.seed)
+    fresh.adapt(images, fine_tuned.seed)
     made = [m.pseudo_inputs for m in (model, fresh)]
     np.testing.assert_allclose(*made, rtol=HALF, atol=1e-6)
 
@@ -428,15 +428,15 @@ def test_pseudo_inputs_start_from_blends_that_are_no_image_of_the_data() -> None
     images, _ = draw_digits(40, seed=0)
     model = hub.create("vamp_vae", num_pseudo_inputs=6, filters=(4,), strides=(2,))
     model.build()
-    model.start_from_images(images, seed=0)
+    model.adapt(images, seed=0)
     blends = np.array(model.pseudo_inputs)
     assert blends.min() >= 0.0
     assert 0.9 * images.mean() < 255.0 * blends.mean() < 1.1 * images.mean()
     distances = np.abs(blends[:, None] - images[None] / 255.0).mean((2, 3, 4))
     assert distances.min() > 0.01
-    model.start_from_images(images, seed=0)
+    model.adapt(images, seed=0)
     np.testing.assert_array_equal(blends, model.pseudo_inputs)
-    model.start_from_images(images, seed=1)
+    model.adapt(images, seed=1)
     assert np.any(blends != np.array(model.pseudo_inputs))
 
 

@@ -34,7 +34,8 @@ from aezoo.evaluation.context import Evaluation, Settings
 from aezoo.evaluation.definition import METRICS, MetricDefinition, find_metric
 from aezoo.manifest import Metric, WeightsEntry
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.registry import family_class
+from aezoo.models.families import create
+from aezoo.registry import find_family
 from aezoo.samplers import KINDS
 from aezoo.store import load as hub
 from training.export import ROOT, edited_manifest
@@ -160,7 +161,7 @@ def _baselines(
         for entry in entries
         if len(entry.latent_shape) == 1
         and entry.latent_dim < math.prod(shape)
-        and family_class(entry.family).CODES == "continuous"
+        and find_family(entry.family).objective.CODES == "continuous"
     }
     makers: dict[str, Callable[[], baselines.Baseline]] = {
         f"pca_z{units}": _pca_maker(dataset, shape, units, data_dir)
@@ -255,7 +256,7 @@ def _published_of_baseline(
     elif name == "training_images":
         baseline = baselines.training_images(np.zeros((1, *shape), "uint8"))
     else:
-        model = hub.create("linear_ae", input_shape=shape, latent_dim=1)
+        model = create("linear_ae", input_shape=shape, latent_dim=1)
         baseline = baselines.Baseline(name, model, baselines.PCA_GROUPS)
     possible = published(baseline.model, dataset)
     return tuple(n for n in possible if baseline.has_metric(METRICS[n]))

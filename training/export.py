@@ -18,6 +18,7 @@ from aezoo.data.datasets import LICENSES, Dataset
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.manifest import Metric
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.families import create
 from aezoo.store import load as hub
 from aezoo.store.golden import golden_inputs, golden_tensors
 from aezoo.utils.files import atomic_path, sha256_of
@@ -65,7 +66,7 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
 
     # A fresh copy has no optimiser, whose moments would treble the file.
-    copy = hub.create(recipe.family, **{**model.config, "name": name})
+    copy = create(recipe.family, **{**model.config, "name": name})
     copy.set_weights(model.get_weights())
     files = write_files(name, copy, folder)
     entry = {

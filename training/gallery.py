@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image
 
 from aezoo.data.datasets import DatasetError, load_dataset
-from aezoo.data.digits import draw_digits
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate, plots
 from aezoo.modalities.image import files as images
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.store import load as hub
 from aezoo.utils.files import atomic_path
 

@@ -33,6 +33,7 @@ from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
 from aezoo.manifest import Metric
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.families import create
 from aezoo.nn.backend import (
     BACKEND,
     data_parallel,
@@ -131,7 +132,7 @@ def train(
 
         keras.utils.set_random_seed(recipe.seed)
         config = {**recipe.config, "name": name}
-        model = hub.create(recipe.family, **config, dtype=mixed_precision)
+        model = create(recipe.family, **config, dtype=mixed_precision)
         learnt, held_out = training_examples(model, train_data, recipe)
         check_dataset_size(model, learnt[0])
         if bundle:
@@ -141,16 +142,16 @@ def train(
         else:
             if recipe.start_from:
                 start_from(model, hub.load(recipe.start_from))
-            model.start_from_images(learnt[0], recipe.seed)
+            model.adapt(learnt[0], recipe.seed)
             if not distribute:
                 learnt = (on_accelerator(learnt[0]), *learnt[1:])
             seconds = fit(model, recipe, learnt, held_out, out, deadline, jit)
-            model.finish_on_images(learnt[0])
+            model.finish(learnt[0])
         if not is_chief():
             sys.exit(0)
         round_weights(model)
     if mixed_precision:  # what is measured and exported computes in float32
-        trained, model = model, hub.create(recipe.family, **config)
+        trained, model = model, create(recipe.family, **config)
         model.set_weights(trained.get_weights())
     report = evaluate(model, test_data, metrics=recipe.metrics)
     metrics = {test_data.key: report.metrics}
@@ -292,7 +293,7 @@ def training_examples(
     count = len(data.images) - recipe.validation_examples
     images, held_out = data.images[:count], data.images[count:]
     kept = recipe.labelled_examples
-    if not model.LEARNS_FROM_LABELS:
+    if "labels" not in model.given:
         if kept is not None:
             raise RecipeError(
                 f"`labelled_examples` must be None: {model.family!r} does not learn "
@@ -304,7 +305,7 @@ def training_examples(
             f"{model.family!r} learns from labels, and the dataset {data.key!r} has "
             "none."
         )
-    model._check_range(data.labels)
+    model.given["labels"].check(data.labels)
     labels = data.labels[:count]
     if kept is not None:
         labels = keep_labels(labels, kept, recipe.seed)

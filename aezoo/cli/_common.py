@@ -203,14 +203,16 @@ def find_model(name: str) -> Model:
             lambda: aezoo.load(name),
         )
     own, path, root = open_own(name)
+    from aezoo.registry import find_family
     from aezoo.store import load as hub
 
+    hub.check_entry(own)
     return Model(
         name,
         own.family,
         own.input_shape,
         math.prod(own.latent_shape),
-        hub.entry_class(own).TASKS,
+        find_family(own.family).objective.TASKS,
         None,
         tuple(own.samplers),
         lambda: hub.load_folder(path, root),

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from aezoo.data.digits import draw_digits
 from aezoo.evaluation import plots
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.store import load as hub
 

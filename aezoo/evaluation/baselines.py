@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -11,8 +11,10 @@ from keras import ops
 
 from aezoo.evaluation.context import Evaluation
 from aezoo.evaluation.definition import MetricDefinition
-from aezoo.models.autoencoder import DeterministicAutoencoder
-from aezoo.store import load as hub
+from aezoo.modalities import Image, Modality
+from aezoo.models.ae import AE
+from aezoo.models.families import create
+from aezoo.networks import Latent, Network
 
 # Modules of `aezoo.evaluation` whose metrics mean something for PCA.
 PCA_GROUPS = ("reconstruction", "representation", "disentanglement")
@@ -54,7 +56,7 @@ def pca(input_shape: Sequence[int], units: int, images: Any) -> Baseline:
         units: Number of components.
         images: Training images `(n, *input_shape)`, uint8 or floats in [0, 1].
     """
-    model = hub.create("linear_ae", input_shape=input_shape, latent_dim=units)
+    model = create("linear_ae", input_shape=input_shape, latent_dim=units)
     model.fit_closed_form(images)
     return Baseline(f"pca_z{units}", model, PCA_GROUPS)
 
@@ -78,23 +80,54 @@ def training_images(images: Any) -> Baseline:
     return Baseline("training_images", TrainingImages(images), ("samples",))
 
 
-class Pixels(DeterministicAutoencoder):
+@dataclasses.dataclass(frozen=True)
+class _Identity(Network):
+    """No network: the code of an example is its elements."""
+
+    kind: ClassVar[str] = "identity"
+
+    def check(self, modality: Modality, latent: Latent) -> None:
+        """Anything."""
+
+    def encoder(
+        self,
+        modality: Modality,  # noqa: ARG002
+        heads: Mapping[str, int],  # noqa: ARG002
+        latent: Latent,  # noqa: ARG002
+    ) -> "_Flat":
+        """A `_Flat`."""
+        return _Flat(name="encoder")
+
+    def decoder(
+        self,
+        modality: Modality,
+        width: int,  # noqa: ARG002
+        latent: Latent,  # noqa: ARG002
+    ) -> keras.layers.Layer:
+        """Back to the shape of an example."""
+        return keras.layers.Reshape(modality.tensor_shape, name="decoder")
+
+
+class Pixels(AE):
     """The identity: the code of an image is its pixels.
 
     Args:
         input_shape: Image shape `(height, width, channels)`.
-        **kwargs: As in `DeterministicAutoencoder`.
+        **kwargs: As in `AE`.
     """
 
-    family = "pixels"
     # what it gives back is no reconstruction: nothing was left out
     TASKS: ClassVar[tuple[str, ...]] = ("features",)
 
     def __init__(self, input_shape: Sequence[int], **kwargs: Any) -> None:
-        units = math.prod(input_shape)
-        super().__init__(input_shape, units, output_activation="linear", **kwargs)
-        self.encoder = _Flat(name="encoder")
-        self.decoder = keras.layers.Reshape(self.input_shape, name="decoder")
+        super().__init__(
+            modality=Image(*input_shape),
+            network=_Identity(),
+            family="pixels",
+            latent_dim=math.prod(input_shape),
+            output_activation="linear",
+            **kwargs,
+        )
 
 
 class _Flat(keras.layers.Layer):
@@ -105,20 +138,24 @@ class _Flat(keras.layers.Layer):
         return {"z": ops.reshape(inputs, (ops.shape(inputs)[0], -1))}
 
 
-class TrainingImages(DeterministicAutoencoder):
+class TrainingImages(AE):
     """Has learnt its training images by heart: samples are some of them.
 
     Args:
         images: The images `(n, height, width, channels)`, uint8 or floats in [0, 1].
-        **kwargs: As in `DeterministicAutoencoder`.
+        **kwargs: As in `AE`.
     """
 
-    family = "training_images"
     TASKS: ClassVar[tuple[str, ...]] = ("sampling",)
     SAMPLES: ClassVar[str] = "real images of the training data, drawn at random"
 
     def __init__(self, images: np.ndarray, **kwargs: Any) -> None:
-        super().__init__(images.shape[1:], 1, **kwargs)
+        super().__init__(
+            modality=Image(*images.shape[1:]),
+            network=_Identity(),
+            family="training_images",
+            **kwargs,
+        )
         self.images = images
 
     def sample(
@@ -127,7 +164,8 @@ class TrainingImages(DeterministicAutoencoder):
         seed: int | None = None,
         *,
         sampler: str = "prior",
-        pixel_noise: bool = False,
+        noise: bool = False,
+        given: Any = None,
         labels: Any = None,
     ) -> np.ndarray:
         """Random training images, each once as long as there are enough.
@@ -136,10 +174,11 @@ class TrainingImages(DeterministicAutoencoder):
             n: Number of images.
             seed: Seed of the choice.
             sampler: Ignored: there are no codes.
-            pixel_noise: Ignored: the images are real.
+            noise: Ignored: the images are real.
+            given: Ignored: they are told nothing.
             labels: Ignored: their classes are not known here.
         """
-        del sampler, pixel_noise, labels
+        del sampler, noise, given, labels
         generator = np.random.default_rng(seed)
         chosen = generator.choice(len(self.images), n, replace=n > len(self.images))
-        return np.asarray(self.to_unit_range(self.images[chosen]))
+        return np.asarray(self.modality.to_model(self.images[chosen]))

@@ -119,7 +119,7 @@ class Evaluation:
     def parameters(self) -> dict[str, np.ndarray]:
         """Parameters of the posteriors of all images, by name; first axis images."""
         images = self.data.images
-        parameters: dict[str, np.ndarray] = self.model._run(
+        parameters: dict[str, np.ndarray] = self.model.run(
             "encode_parameters", images, 256
         )
         return parameters
@@ -186,7 +186,7 @@ class Evaluation:
         data = open_dataset(
             source, "train", self.settings.data_dir, self.model.input_shape
         ).take(self.settings.limit)
-        images = self.model._check_images(data.images, "train.images")
+        images = self.model.modality.check(data.images, "train.images")
         return dataclasses.replace(data, images=images)
 
     @cached_property
@@ -210,7 +210,7 @@ class Evaluation:
         )
         total = len(data.images)
         data = data.take(self.settings.limit)
-        images = self.model._check_images(data.images, f"images of {name!r}")
+        images = self.model.modality.check(data.images, f"images of {name!r}")
         data = dataclasses.replace(data, images=images)
         return Evaluation(self.model, data, self.settings, total, name)
 
@@ -268,13 +268,13 @@ class Chunk:
     def x(self) -> np.ndarray:
         """The images, float32 in [0, 1]."""
         images = self.evaluation.data.images[self.start : self.stop]
-        return np.asarray(self.model.to_unit_range(images))
+        return np.asarray(self.model.modality.to_model(images))
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
         """Parameters of the posteriors, by name."""
         if self._is_replaced:
-            parameters: dict[str, np.ndarray] = self.model._run(
+            parameters: dict[str, np.ndarray] = self.model.run(
                 "encode_parameters", self.x, 256
             )
             return parameters
@@ -295,8 +295,8 @@ class Chunk:
     def reconstruction_nll(self) -> np.ndarray:
         """-log p(x|z) for one sampled code per image; nats, float64, `(n,)`."""
         z = np.asarray(self.posterior.sample(self.noise()))
-        observation = self.model.observation(
-            self.model._run("decode_parameters", z, 256)
+        observation = self.model.make_likelihood(
+            self.model.run("decode_parameters", z, 256)
         )
         return -np.asarray(observation.log_prob(self.x), "float64")
 

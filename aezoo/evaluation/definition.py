@@ -94,18 +94,17 @@ def any_model(model: Autoencoder) -> bool:  # noqa: ARG001
 
 def has_likelihood(model: Autoencoder) -> bool:
     """Models with a distribution p(x|z) over pixels and a posterior density."""
-    is_similarity = getattr(model, "likelihood", None) == "ms_ssim"
-    return type(model).observation is not Autoencoder.observation and not is_similarity
+    return model.has_likelihood
 
 
 def is_bernoulli(model: Autoencoder) -> bool:
     """Models whose pixels are Bernoulli, so that binarised images have a mass."""
-    return getattr(model, "likelihood", None) == "bernoulli"
+    return model.likelihood_name == "bernoulli"
 
 
 def is_discretized(model: Autoencoder) -> bool:
     """Models whose pixels have 256 levels, each with its own probability."""
-    return getattr(model, "likelihood", None) == "discretized_logistic"
+    return model.likelihood_name == "discretized_logistic"
 
 
 def can_reconstruct(model: Autoencoder) -> bool:

@@ -117,7 +117,7 @@ def evaluate(
     source = data.name if isinstance(dataset, Dataset) else dataset
     total = len(data.images)
     data = data.take(settings.limit)
-    images = model._check_images(data.images, "images")
+    images = model.modality.check(data.images, "images")
     data = dataclasses.replace(data, images=images)
     evaluation = Evaluation(model, data, settings, total, source)
     ready = []  # what can fail early does so before anything is measured

@@ -15,7 +15,6 @@ import numpy as np
 from keras import ops
 
 from aezoo import manifest
-from aezoo.data.digits import draw_digits
 from aezoo.errors import (
     ManifestError,
     MissingDependencyError,
@@ -24,7 +23,8 @@ from aezoo.errors import (
 )
 from aezoo.manifest import ExtractorEntry
 from aezoo.modalities.image.check import as_array, check_levels, shape_hint
-from aezoo.models.autoencoder import Autoencoder
+from aezoo.modalities.image.digits import draw_digits
+from aezoo.modalities.image.modality import to_unit_range
 from aezoo.nn.backend import compile_inference, without_initialisation
 from aezoo.store import load as hub
 from aezoo.utils.files import check_hdf5, path_inside, verify_sha256
@@ -204,7 +204,7 @@ class Classifier(keras.Model):
 
     def extract(self, images: Tensor) -> Tensor:
         """Features `(batch, feature_dim)` of floats in [0, 1] or uint8."""
-        x = Autoencoder.to_unit_range(images, self.compute_dtype)
+        x = to_unit_range(images, self.compute_dtype)
         for layer in self.hidden:
             x = layer(x)
         return ops.cast(x, "float32")
@@ -219,7 +219,7 @@ class Classifier(keras.Model):
             One `(batch, h, w, filters)` per convolution, each of half the last one's
             height and width.
         """
-        x = Autoencoder.to_unit_range(images, self.compute_dtype)
+        x = to_unit_range(images, self.compute_dtype)
         found = []
         for layer in self.hidden[: 2 * len(self.filters)]:
             x = layer(x)
@@ -433,7 +433,7 @@ class InceptionFeatures(keras.Model):
 
     def extract(self, images: Tensor) -> Tensor:
         """Features `(batch, 2048)` of floats in [0, 1] or uint8, any size."""
-        x = Autoencoder.to_unit_range(images)
+        x = to_unit_range(images)
         if x.shape[-1] == 1:
             x = ops.repeat(x, 3, axis=-1)
         x = ops.image.resize(x, (self.side, self.side), interpolation="bilinear")

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from aezoo import registry
 from aezoo.features.info import (
     FeatureInfo,
     check_layers,
@@ -17,8 +16,9 @@ from aezoo.features.info import (
 )
 from aezoo.modalities.image.check import check_images
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.families import new_model
+from aezoo.networks.stages import LATENT, POOL
 from aezoo.nn.backend import is_concrete
-from aezoo.nn.layers import LATENT, POOL
 from aezoo.store import load as hub
 from aezoo.utils.validation import check_choice, check_input_shape, check_positive_int
 
@@ -86,7 +86,7 @@ def feature_extractor(
             f"`{next(iter(options))}` belongs to names, folders and addresses, and "
             f"`name` is a model. Received: name={model.name!r}."
         )
-    model._ensure_built()
+    model.ensure_built()
     config, channels = model.config, None
     if input_shape is not None:
         height, width, channels = check_input_shape(input_shape)
@@ -204,9 +204,7 @@ class FeatureExtractor(keras.Model):
         self.family = family
         self.autoencoder_config = dict(config)
         # In a closure, so that Keras tracks the encoder and not the decoder.
-        autoencoder = registry.family_class(family)(
-            **{"dtype": self.dtype_policy, **config}
-        )
+        autoencoder = new_model(family, **{"dtype": self.dtype_policy, **config})
         self._autoencoder: Callable[[], Autoencoder] = lambda: autoencoder
         self.is_single = isinstance(layer, str)
         self.layer_names = (layer,) if isinstance(layer, str) else tuple(layer)
@@ -389,7 +387,7 @@ class FeatureExtractor(keras.Model):
         takes `training` from Keras.
         """
         autoencoder = self._autoencoder()
-        x = self._convert_channels(autoencoder.to_unit_range(inputs))
+        x = self._convert_channels(autoencoder.modality.to_model(inputs))
         encoder: Any = self.encoder
         features = encoder.features(
             ops.cast(x, self.compute_dtype), frozenset(self.layer_names)

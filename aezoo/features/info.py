@@ -7,7 +7,8 @@ from typing import Any
 
 from aezoo.errors import UnknownLayerError
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.nn.layers import LATENT, POOL
+from aezoo.models.families import new_model
+from aezoo.networks.stages import LATENT, POOL
 from aezoo.store import load as hub
 from aezoo.utils.text import did_you_mean
 
@@ -73,7 +74,7 @@ def feature_info(
         model = hub.unbuilt_model(name_or_model, **options)
     if input_shape is None or tuple(input_shape[:2]) == model.input_shape[:2]:
         return infos_of(model)
-    resized = type(model)(**resized_config(model, input_shape))
+    resized = new_model(model.family, **resized_config(model, input_shape))
     return tuple(info for info in infos_of(resized) if info.takes_any_size)
 
 
@@ -93,7 +94,7 @@ def infos_of(model: Autoencoder) -> tuple[FeatureInfo, ...]:
         infos.append(_info(stage.name, shape[1:], stride, takes_any_size))
         if stage.is_pooled:
             infos.append(_info(POOL, shape[-1:], None, takes_any_size))
-    keeps_positions = encoder.KEEPS_POSITIONS
+    keeps_positions = encoder.keeps_positions
     latent_stride = stride if keeps_positions else None
     infos.append(_info(LATENT, model.latent_shape, latent_stride, keeps_positions))
     return tuple(infos)

@@ -1,1 +1,7 @@
 """What an example is: how it is checked, scaled, read, written and shown."""
+
+from aezoo.modalities.base import Modality, Preview, from_config
+from aezoo.modalities.image import Image
+from aezoo.modalities.label import UNLABELLED, Label
+
+__all__ = ["UNLABELLED", "Image", "Label", "Modality", "Preview", "from_config"]

@@ -1,30 +1,85 @@
 """What families with a map of finitely many codes share: indices in and out."""
 
+import dataclasses
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
 
-from aezoo.models._networks import ConvMapNetwork
-from aezoo.models.autoencoder import DeterministicAutoencoder
+from aezoo.models.ae import AE
+from aezoo.networks import Latent
 from aezoo.nn.distributions import QuantizedCode
 
 Tensor = Any
 
 
-class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
-    """An autoencoder whose code is one of `num_codes` vectors at each position.
+@dataclasses.dataclass(frozen=True)
+class Codebook:
+    """A set of codes, and where in a sequence or map of indices it is used.
 
-    A family sets its encoder and decoder with `add_networks`, with a quantiser that
-    has `bound`, `nearest` and `lookup`. Not a family itself.
-
-    Args:
-        *args: `input_shape`.
-        **kwargs: As in `ConvMapNetwork` and `DeterministicAutoencoder`.
+    Attributes:
+        name: What to call it, where there are several.
+        num_codes: Number of codes.
+        first_index: Index of its first code.
+        positions: Which of the positions, in raster order, have its codes.
     """
 
-    HEADS: ClassVar[tuple[str, ...]] = ("z_encoded",)
+    name: str
+    num_codes: int
+    first_index: int
+    positions: slice
+
+
+class QuantizedAE(AE):
+    """An autoencoder whose code is one of finitely many vectors at each position.
+
+    An objective says of which with `new_quantizer`, a layer that has `bound`,
+    `nearest` and `lookup`. No family itself.
+
+    Args:
+        **kwargs: As in `AE`, without `latent_dim` and `code_activation`.
+    """
+
+    code_activation = "linear"
     CODES: ClassVar[str] = "discrete"
+
+    @property
+    def latent_dim(self) -> int:  # type: ignore[override]
+        """Number of units of a code, at all positions."""
+        return math.prod(self.latent_shape)
+
+    @property
+    def code_dim(self) -> int:
+        """Width of the vector at a position."""
+        raise NotImplementedError
+
+    def new_quantizer(self) -> Any:
+        """A layer with the codes."""
+        raise NotImplementedError
+
+    @property
+    def latent(self) -> Latent:
+        """A map of vectors."""
+        return Latent(self.code_dim, is_map=True)
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """`z_encoded`, the vectors before they are quantised."""
+        return {"z_encoded": self.code_dim}
+
+    def create_layers(self) -> None:
+        """Create encoder, with the codes, and decoder."""
+        quantizer = self.new_quantizer()
+        latent = dataclasses.replace(self.latent, quantizer=quantizer)
+        self.encoder = self.network.encoder(self.modality, self.heads, latent)
+        self.decoder = self.network.decoder(self.modality, self.output_width, latent)
+
+    @property
+    def codebooks(self) -> tuple[Codebook, ...]:
+        """Its codebooks: here one."""
+        count = math.prod(self.latent_shape[:-1])
+        return (Codebook("codes", self.quantizer.num_codes, 0, slice(0, count)),)
 
     @property
     def quantizer(self) -> Any:
@@ -54,27 +109,27 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
         )
 
     def encode_indices(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """Indices of the codes of images.
+        """Indices of the codes of examples.
 
         Args:
-            x: Images `(n, *input_shape)`: uint8, or floats in [0, 1].
-            batch_size: Images per compiled call; does not change the result.
+            x: Examples `(n, *input_shape)`.
+            batch_size: Examples per compiled call; does not change the result.
 
         Returns:
             Integers from 0 to `num_codes - 1`, int32, shape `(n, h, w)`: that of the
             codes, less their last axis.
         """
-        return self._run("encode_indices", self._check_images(x), batch_size)
+        return self.run("encode_indices", self.modality.check(x), batch_size)
 
     def decode_indices(self, indices: Any, batch_size: int = 256) -> np.ndarray:
-        """Images of codes by index: `decode` of what the indices stand for.
+        """Examples of codes by index: `decode` of what the indices stand for.
 
         Args:
             indices: What `encode_indices` returns, or other such integers.
             batch_size: Codes per compiled call; does not change the result.
 
         Returns:
-            Float32 in [0, 1], shape `(n, *input_shape)`.
+            As `decode`, shape `(n, *input_shape)`.
 
         Raises:
             ValueError: If the shape, dtype or range is wrong.
@@ -96,7 +151,7 @@ class QuantizedAutoencoder(ConvMapNetwork, DeterministicAutoencoder):
                 f"indices.shape={values.shape}, dtype={values.dtype}{span}."
             )
         values = np.ascontiguousarray(values, "int32")
-        return self._run("decode_indices", values, batch_size)
+        return self.run("decode_indices", values, batch_size)
 
     def _graph_encode_indices(self, x: Tensor) -> Tensor:
         return self._graph_encode_parameters(x)["indices"]

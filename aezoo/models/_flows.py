@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.nn.layers import Encoder, Stage
+from aezoo.networks.stages import Encoder, Stage
 
 Tensor = Any
 # Halvings of an interval; float32 has no more digits.

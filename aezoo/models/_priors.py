@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.models.autoencoder import VariationalAutoencoder
+from aezoo.models.vae import VAE
 from aezoo.nn.distributions import (
     GaussianUnderPrior,
     Posterior,
@@ -16,11 +16,11 @@ from aezoo.nn.distributions import (
 Tensor = Any
 
 
-class SampledKL(VariationalAutoencoder):
+class SampledKL(VAE):
     """A KL term without closed form, estimated from the code that is decoded.
 
     `kl` is `log q(z|x) - log p(z)` of that code. `posterior(x).kl()` and evaluation
-    average it over `KL_DRAWS` codes. Precedes the network's family in the bases.
+    average it over `KL_DRAWS` codes.
     """
 
     KL_DRAWS: ClassVar[int] = 100
@@ -39,7 +39,9 @@ class SampledKL(VariationalAutoencoder):
 
 
 class MixturePrior(SampledKL):
-    """A prior that is a mixture of Gaussians; a family says which."""
+    """A VAE whose prior is a mixture of Gaussians; an objective says which."""
+
+    has_standard_prior: ClassVar[bool] = False
 
     def prior_components(self) -> tuple[Tensor, Tensor, Tensor]:
         """Log weights `(components,)`, means and log variances of the components.
@@ -73,7 +75,7 @@ class MixturePrior(SampledKL):
 
     def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """Codes from the mixture, float32, `(n, latent_dim)`."""
-        self._ensure_built()
+        self.ensure_built()
         log_weights, means, log_vars = map(np.asarray, self.prior_components())
         cumulative = np.cumsum(np.exp(log_weights.astype("float64")))
         choices, noise = generator.spawn(2)  # so that neither shifts the other

@@ -1,24 +1,26 @@
 """Adversarial autoencoder: a discriminator tells codes from codes of the prior."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.models._networks import CodeDiscriminator
-from aezoo.models.conv_ae import ConvAE
+from aezoo.models.ae import AE, TINY_CONV
+from aezoo.models.arguments import number, sizes
+from aezoo.networks import Conv
+from aezoo.nn.layers.discriminators import Discriminator
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_number
 
 Tensor = Any
 
 
-@register_family("adversarial_ae")
-class AdversarialAE(CodeDiscriminator, ConvAE):
+@register_family(
+    "adversarial_ae", network=Conv(), tiny={**TINY_CONV, "discriminator_units": (8,)}
+)
+class AdversarialAE(AE):
     """Adversarial autoencoder of Makhzani et al. (2015).
 
     "Adversarial autoencoders" (https://arxiv.org/abs/1511.05644), section 2: a
-    discriminator learns to tell codes of images from codes of the prior, a standard
+    discriminator learns to tell codes of examples from codes of the prior, a standard
     normal, `discriminator`; the encoder learns to be taken for the prior,
     `adversarial`, which is `-log D(z)` (the non-saturating loss of Goodfellow et al.,
     2014, https://arxiv.org/abs/1406.2661, section 3), beside the reconstruction error.
@@ -26,50 +28,48 @@ class AdversarialAE(CodeDiscriminator, ConvAE):
     WAE-GAN of Tolstikhin et al. (2018). `sample` decodes codes from the prior.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         adversarial_weight: Weight of the encoder's part against the discriminator.
-        discriminator_units: As in `CodeDiscriminator`.
-        **kwargs: As in `CodeDiscriminator` and `ConvAE`.
+        discriminator_units: Width of each hidden layer of the discriminator.
+        **kwargs: As in `AE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        **ConvAE.TINY_CONFIG,
-        "discriminator_units": (8,),
-    }
+    adversarial_weight: float = number(1.0, low=0.0)
+    discriminator_units: tuple[int, ...] = sizes((256, 256))
+
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features", "sampling")
     SAMPLES: ClassVar[str] = "decoded codes from the prior"
+    adversary_term = "discriminator"
 
-    def __init__(
-        self,
-        *args: Any,
-        adversarial_weight: float = 1.0,
-        discriminator_units: Sequence[int] = (256, 256),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, discriminator_units=discriminator_units, **kwargs)
-        self.adversarial_weight = check_number(
-            "adversarial_weight", adversarial_weight, low=0.0
-        )
+    def create_layers(self) -> None:
+        """Create encoder, decoder and the discriminator between codes."""
+        super().create_layers()
+        self.adversary = Discriminator(self.discriminator_units)
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """Weight of each term in `loss`."""
+        """Weight of each term in `loss`; the discriminator's own loss has none."""
         return {
             **super().loss_weights,
+            "discriminator": 0.0,
             "adversarial": self.adversarial_weight,
         }
 
     def call(
-        self, inputs: Tensor, training: bool = False, sample_seed: Any = None
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        sample_seed: Any = None,
+        **given: Tensor,
     ) -> dict[str, Tensor]:
-        """As in `Autoencoder`; also `prior_z`, a code from the prior per image.
+        """As in `Autoencoder`; also `prior_z`, a code from the prior per example.
 
         Args:
-            inputs: Images `(batch, *input_shape)`.
+            inputs: Examples `(batch, *input_shape)`.
             training: As in `Autoencoder`.
             sample_seed: Draws the codes from the prior.
+            **given: As in `Autoencoder`.
         """
-        outputs = super().call(inputs, training, sample_seed)
+        outputs = super().call(inputs, training, sample_seed, **given)
         shape = ops.shape(outputs["z"])
         return {**outputs, "prior_z": self.noise(shape, training, sample_seed)}
 
@@ -84,12 +84,4 @@ class AdversarialAE(CodeDiscriminator, ConvAE):
             **super().compute_terms(x, outputs, step),
             "adversarial": ops.softplus(-self.adversary(z)),
             "discriminator": 0.5 * against,
-        }
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "adversarial_weight": self.adversarial_weight,
         }

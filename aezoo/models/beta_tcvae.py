@@ -4,16 +4,18 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import count, number
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv
 from aezoo.nn import losses
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_number, check_positive_int
 
 Tensor = Any
 
 
-@register_family("beta_tcvae")
-class BetaTCVAE(ConvVAE):
+@register_family("beta_tcvae", network=Conv(), tiny={**TINY_CONV, "dataset_size": 10})
+class BetaTCVAE(VAE):
     """Beta-TCVAE of Chen et al. (2018).
 
     "Isolating sources of disentanglement in variational autoencoders"
@@ -25,36 +27,25 @@ class BetaTCVAE(ConvVAE):
     C.2). With all weights at 1 it is the VAE.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         dataset_size: Number of training images.
         alpha: Weight of the mutual information.
         beta: Weight of the total correlation.
         gamma: Weight of the dimension-wise KL.
-        **kwargs: As in `ConvVAE`; `kl_warmup_steps` warms all three up. The term `kl`
+        **kwargs: As in `VAE`; `kl_warmup_steps` warms all three up. The term `kl`
             is reported only.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvVAE.TINY_CONFIG, "dataset_size": 10}
+    dataset_size: int = count(60_000, low=1)
+    alpha: float = number(1.0, low=0.0)
+    beta: float = number(6.0, low=0.0)
+    gamma: float = number(1.0, low=0.0)
+
     PARTS: ClassVar[tuple[str, ...]] = (
         "mutual_information",
         "total_correlation",
         "dimension_wise_kl",
     )
-    BATCH_TERMS = frozenset(PARTS)
-
-    def __init__(
-        self,
-        *args: Any,
-        dataset_size: int = 60_000,
-        alpha: float = 1.0,
-        beta: float = 6.0,
-        gamma: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, beta=beta, **kwargs)
-        self.dataset_size = check_positive_int("dataset_size", dataset_size)
-        self.alpha = check_number("alpha", alpha, low=0.0)
-        self.gamma = check_number("gamma", gamma, low=0.0)
+    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset(PARTS)
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -83,13 +74,3 @@ class BetaTCVAE(ConvVAE):
         )
         terms = super().compute_terms(x, outputs, step)
         return {**terms, **dict(zip(self.PARTS, values, strict=True))}
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "dataset_size": self.dataset_size,
-            "alpha": self.alpha,
-            "gamma": self.gamma,
-        }

@@ -1,18 +1,20 @@
 """Variational autoencoder with a weighted or scheduled KL term."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from keras import ops
 
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import count, number
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_number
 
 Tensor = Any
 
 
-@register_family("beta_vae")
-class BetaVAE(ConvVAE):
+@register_family("beta_vae", network=Conv(), tiny={**TINY_CONV, "beta": 4.0})
+class BetaVAE(VAE):
     """Beta-VAE of Higgins et al. (2017), with the capacity schedule of Burgess (2018).
 
     "beta-VAE: learning basic visual concepts with a constrained variational
@@ -23,31 +25,17 @@ class BetaVAE(ConvVAE):
     0 to `capacity` over `capacity_steps` optimiser steps.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         beta: Weight of the KL term; unused with `capacity`.
         capacity: Nats of KL that the code may take in the end, or None.
         capacity_steps: Optimiser steps until it may.
         gamma: Weight of the capacity gap.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvVAE.TINY_CONFIG, "beta": 4.0}
-
-    def __init__(
-        self,
-        *args: Any,
-        beta: float = 4.0,
-        capacity: float | None = None,
-        capacity_steps: int = 10_000,
-        gamma: float = 100.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, beta=beta, **kwargs)
-        if capacity is not None:
-            check_number("capacity", capacity, low=0.0)
-        self.capacity = capacity
-        self.capacity_steps = int(check_number("capacity_steps", capacity_steps, low=0))
-        self.gamma = check_number("gamma", gamma, low=0.0)
+    beta: float = number(4.0, low=0.0)
+    capacity: float | None = number(None, low=0.0)
+    capacity_steps: int = count(10_000)
+    gamma: float = number(100.0, low=0.0)
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -69,13 +57,3 @@ class BetaVAE(ConvVAE):
                 allowed = self.capacity * ops.minimum(progress, 1.0)
             terms["capacity_gap"] = ops.abs(terms["kl"] - allowed)
         return terms
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "capacity": self.capacity,
-            "capacity_steps": self.capacity_steps,
-            "gamma": self.gamma,
-        }

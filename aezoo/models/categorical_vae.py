@@ -1,22 +1,28 @@
 """Variational autoencoder with categorical codes."""
 
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
 
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import count, flag, number, units
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv
 from aezoo.nn.distributions import Categorical, Posterior
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_number, check_positive_int
 
 Tensor = Any
+TINY = {
+    **{name: v for name, v in TINY_CONV.items() if name != "latent_dim"},
+    "num_variables": 3,
+    "num_classes": 4,
+}
 
 
-@register_family("categorical_vae")
-class CategoricalVAE(ConvVAE):
+@register_family("categorical_vae", network=Conv(), tiny=TINY)
+class CategoricalVAE(VAE):
     """Variational autoencoder with categorical codes, by Gumbel-softmax.
 
     "Categorical reparameterization with Gumbel-softmax" of Jang et al. (2017),
@@ -28,7 +34,6 @@ class CategoricalVAE(ConvVAE):
     (`evaluate`, `encode`, metrics, samples) uses one-hot codes.
 
     Args:
-        input_shape: Image shape `(height, width, channels)`.
         num_variables: Categorical variables of a code.
         num_classes: Classes of each; at least 2.
         temperature: Of the relaxed draws, at the first step.
@@ -36,67 +41,51 @@ class CategoricalVAE(ConvVAE):
         anneal_steps: Optimiser steps until then; 0 starts at `final_temperature`.
         hard: Training decodes one-hot draws with the gradient of the relaxed ones
             (straight-through Gumbel-softmax, section 2.2).
-        **kwargs: As in `ConvVAE`, without `latent_dim`.
+        **kwargs: As in `VAE`, without `latent_dim`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        **{k: v for k, v in ConvVAE.TINY_CONFIG.items() if k != "latent_dim"},
-        "num_variables": 3,
-        "num_classes": 4,
-    }
-    HEADS: ClassVar[tuple[str, ...]] = ("z_logits",)
-    CODES: ClassVar[str] = "discrete"
-    DERIVED_ARGUMENTS: ClassVar[frozenset[str]] = frozenset({"latent_dim"})
+    num_variables: int = units(20)
+    num_classes: int = count(10, low=2, is_fixed=True)
+    temperature: float = number(1.0, above=0.0)
+    final_temperature: float = number(0.5, above=0.0)
+    anneal_steps: int = count(10_000)
+    hard: bool = flag(False)
 
-    def __init__(
-        self,
-        input_shape: Sequence[int] = (28, 28, 1),
-        *,
-        num_variables: int = 20,
-        num_classes: int = 10,
-        temperature: float = 1.0,
-        final_temperature: float = 0.5,
-        anneal_steps: int = 10_000,
-        hard: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        self.num_variables = check_positive_int("num_variables", num_variables)
-        self.num_classes = check_positive_int("num_classes", num_classes)
-        if num_classes < 2:
-            raise ValueError(
-                "`num_classes` must be at least 2. "
-                f"Received: num_classes={num_classes}."
-            )
-        super().__init__(input_shape, num_variables * num_classes, **kwargs)
-        self.temperature = check_number("temperature", temperature, above=0.0)
-        self.final_temperature = check_number(
-            "final_temperature", final_temperature, above=0.0
-        )
-        self.anneal_steps = int(check_number("anneal_steps", anneal_steps, low=0))
-        self.hard = bool(hard)
+    CODES: ClassVar[str] = "discrete"
+    has_diagonal_posterior: ClassVar[bool] = False
+    has_standard_prior: ClassVar[bool] = False
+
+    @property
+    def latent_dim(self) -> int:  # type: ignore[override]
+        """Number of units, all classes of all variables."""
+        return self.num_variables * self.num_classes
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """`z_logits`, the log-odds of all classes."""
+        return {"z_logits": self.latent_dim}
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one code, `(num_variables, num_classes)`."""
         return (self.num_variables, self.num_classes)
 
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Create all weights; the decoder sees codes as flat vectors."""
-        if not self.decoder.built:
-            self.share_dtype_policy()
-            self.decoder.build((None, self.latent_dim))
-        super().build(input_shape)
+    @property
+    def decoder_input_shape(self) -> tuple[int, ...]:
+        """Codes as flat vectors, `(num_variables * num_classes,)`."""
+        return (self.latent_dim,)
 
     def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """`z_logits`, `(batch, *latent_shape)`; float32."""
         flat = super().to_parameters(outputs)["z_logits"]
         return {"z_logits": ops.reshape(flat, (-1, *self.latent_shape))}
 
-    def decode_parameters(self, z: Tensor, training: bool = False) -> Tensor:
-        """Decoder output for codes, before the output activation; float32."""
-        return super().decode_parameters(
-            ops.reshape(z, (-1, self.latent_dim)), training
-        )
+    def decode_parameters(
+        self, z: Tensor, training: bool = False, **given: Tensor
+    ) -> Tensor:
+        """Parameters of the likelihood for codes; float32."""
+        flat = ops.reshape(z, (-1, self.latent_dim))
+        return super().decode_parameters(flat, training, **given)
 
     def make_posterior(self, parameters: dict[str, Tensor]) -> Categorical:
         """Independent categorical variables."""
@@ -133,16 +122,3 @@ class CategoricalVAE(ConvVAE):
         """One-hot codes with equally probable classes, `(n, *latent_shape)`."""
         classes = generator.integers(self.num_classes, size=(n, self.num_variables))
         return np.eye(self.num_classes, dtype="float32")[classes]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "num_variables": self.num_variables,
-            "num_classes": self.num_classes,
-            "temperature": self.temperature,
-            "final_temperature": self.final_temperature,
-            "anneal_steps": self.anneal_steps,
-            "hard": self.hard,
-        }

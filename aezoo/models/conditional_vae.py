@@ -1,22 +1,24 @@
 """Variational autoencoder given labels."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from keras import ops
 
-from aezoo.models._labels import UNLABELLED, LabelledAutoencoder, LabelledEncoder
-from aezoo.models._networks import ConvNetwork
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.modalities import UNLABELLED
+from aezoo.models._labels import LabelledEncoder, LabelledVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import number
+from aezoo.networks import Conv
 from aezoo.nn.distributions import uniform
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_number
 
 Tensor = Any
 
 
-@register_family("conditional_vae")
-class ConditionalVAE(ConvNetwork, LabelledAutoencoder):
+@register_family(
+    "conditional_vae", network=Conv(), tiny={**TINY_CONV, "num_classes": 3}
+)
+class ConditionalVAE(LabelledVAE):
     """Conditional variational autoencoder of Sohn et al. (2015).
 
     "Learning structured output representation using deep conditional generative
@@ -31,62 +33,45 @@ class ConditionalVAE(ConvNetwork, LabelledAutoencoder):
     of images alone: this is what methods compute without `labels`.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         num_classes: Number of classes.
         label_dropout: Probability that training withholds a label. With 0, methods
             without `labels` answer with what the model has never learnt.
-        **kwargs: As in `ConvNetwork` and `VariationalAutoencoder`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvVAE.TINY_CONFIG, "num_classes": 3}
+    label_dropout: float = number(0.1, low=0.0, high=1.0)
 
-    def __init__(self, *args: Any, label_dropout: float = 0.1, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.label_dropout = check_number(
-            "label_dropout", label_dropout, low=0.0, high=1.0
+    def create_layers(self) -> None:
+        """Create encoder and decoder; the encoder sees the class, too."""
+        latent = self.latent
+        self.encoder = LabelledEncoder(
+            self.network.encoder(self.modality, self.heads, latent), self.num_classes
         )
-        inner = self.encoder
-        del self.encoder  # or Keras would hold it twice
-        self.encoder = LabelledEncoder(inner, self.num_classes)
+        self.decoder = self.network.decoder(self.modality, self.output_width, latent)
 
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Create all weights; the decoder sees the class beside the code."""
-        if not self.decoder.built:
-            self.share_dtype_policy()
-            self.decoder.build((None, self.latent_dim + self.num_classes))
-        super().build(input_shape)
+    @property
+    def decoder_input_shape(self) -> tuple[int, ...]:
+        """The code, and the class beside it."""
+        return (self.latent_dim + self.num_classes,)
 
     def call(
         self,
         inputs: Tensor,
         training: bool = False,
         sample_seed: Any = None,
-        labels: Tensor | None = None,
+        **given: Tensor,
     ) -> dict[str, Tensor]:
         """As in `Autoencoder`, with integer labels `(batch,)`."""
+        labels = given.get("labels")
         if training and labels is not None and self.label_dropout:
             draws = uniform(ops.shape(labels), self.seed_generator)
             labels = ops.where(draws < self.label_dropout, UNLABELLED, labels)
-        return super().call(inputs, training, sample_seed, labels)
-
-    def encode_parameters(
-        self, x: Tensor, training: bool = False, labels: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Parameters of q(z|x, y) for images in [0, 1] and labels; float32."""
-        classes = self.one_hot(labels, x)
-        return self.to_parameters(self.encoder(x, classes, training=training))
+            given = {"labels": labels}
+        return super().call(inputs, training, sample_seed, **given)
 
     def decode_parameters(
-        self, z: Tensor, training: bool = False, labels: Tensor | None = None
+        self, z: Tensor, training: bool = False, **given: Tensor
     ) -> Tensor:
         """Decoder output for codes and labels; float32."""
-        z = ops.concatenate([z, self.one_hot(labels, z)], axis=-1)
-        decoder_output = self.decoder(
-            ops.cast(z, self.compute_dtype), training=training
-        )
-        return ops.cast(decoder_output, "float32")
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {**super().config, "label_dropout": self.label_dropout}
+        z = ops.concatenate([z, self.one_hot(given.get("labels"), z)], axis=-1)
+        return super().decode_parameters(z, training)

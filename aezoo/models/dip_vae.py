@@ -4,16 +4,20 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import choice, number
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv
 from aezoo.nn import losses
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_choice, check_number
 
 Tensor = Any
 
 
-@register_family("dip_vae")
-class DIPVAE(ConvVAE):
+@register_family(
+    "dip_vae", network=Conv(), tiny={**TINY_CONV, "lambda_od": 0.2, "lambda_d": 0.2}
+)
+class DIPVAE(VAE):
     """DIP-VAE (disentangled inferred prior) of Kumar et al. (2018).
 
     "Variational inference of disentangled latent concepts from unlabeled
@@ -24,35 +28,22 @@ class DIPVAE(ConvVAE):
     differences to 1 on it (weight `lambda_d`).
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         kind: `"i"`, the covariance of the posterior means (equation 6), or `"ii"`,
             of the codes themselves, which adds the posteriors' mean variance
             (equation 7).
         lambda_od: Weight of the elements beside the diagonal.
         lambda_d: Weight of the elements on the diagonal; the paper takes
             `10 * lambda_od` for `"i"` and `lambda_od` for `"ii"`.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        **ConvVAE.TINY_CONFIG,
-        "lambda_od": 0.2,
-        "lambda_d": 0.2,
-    }
-    BATCH_TERMS = frozenset({"covariance_off_diagonal", "covariance_diagonal"})
+    kind: str = choice("ii", ("i", "ii"))
+    lambda_od: float = number(10.0, low=0.0)
+    lambda_d: float = number(10.0, low=0.0)
 
-    def __init__(
-        self,
-        *args: Any,
-        kind: str = "ii",
-        lambda_od: float = 10.0,
-        lambda_d: float = 10.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.kind = check_choice("kind", kind, ("i", "ii"))
-        self.lambda_od = check_number("lambda_od", lambda_od, low=0.0)
-        self.lambda_d = check_number("lambda_d", lambda_d, low=0.0)
+    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset(
+        {"covariance_off_diagonal", "covariance_diagonal"}
+    )
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -81,14 +72,4 @@ class DIPVAE(ConvVAE):
                 ops.sum(squares * (1.0 - identity)), batch
             ),
             "covariance_diagonal": ops.broadcast_to(ops.sum(squares * identity), batch),
-        }
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "kind": self.kind,
-            "lambda_od": self.lambda_od,
-            "lambda_d": self.lambda_d,
         }

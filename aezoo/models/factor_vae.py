@@ -4,17 +4,21 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.models._networks import CodeDiscriminator
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import number, sizes
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv
 from aezoo.nn.distributions import IndexedNoise
+from aezoo.nn.layers.discriminators import Discriminator
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_number
 
 Tensor = Any
 
 
-@register_family("factor_vae")
-class FactorVAE(CodeDiscriminator, ConvVAE):
+@register_family(
+    "factor_vae", network=Conv(), tiny={**TINY_CONV, "discriminator_units": (8,)}
+)
+class FactorVAE(VAE):
     """FactorVAE of Kim & Mnih (2018).
 
     "Disentangling by factorising" (https://arxiv.org/abs/1802.05983), equation 2: the
@@ -25,31 +29,28 @@ class FactorVAE(CodeDiscriminator, ConvVAE):
     its own optimiser.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         gamma: Weight of the total correlation.
-        **kwargs: As in `CodeDiscriminator` and `ConvVAE`.
+        discriminator_units: Width of each hidden layer of the discriminator.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        **ConvVAE.TINY_CONFIG,
-        "discriminator_units": (8,),
-    }
-    BATCH_TERMS = frozenset({"discriminator"})
+    gamma: float = number(10.0, low=0.0)
+    discriminator_units: tuple[int, ...] = sizes((256, 256, 256))
 
-    def __init__(
-        self,
-        *args: Any,
-        gamma: float = 10.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.gamma = check_number("gamma", gamma, low=0.0)
+    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"discriminator"})
+    adversary_term = "discriminator"
+
+    def create_layers(self) -> None:
+        """Create encoder, decoder and the discriminator between codes."""
+        super().create_layers()
+        self.adversary = Discriminator(self.discriminator_units)
 
     @property
     def loss_weights(self) -> dict[str, float]:
         """Weight of each term in `loss`."""
         return {
             **super().loss_weights,
+            "discriminator": 0.0,
             "total_correlation": self.gamma,
         }
 
@@ -66,14 +67,6 @@ class FactorVAE(CodeDiscriminator, ConvVAE):
             **super().compute_terms(x, outputs, step),
             "total_correlation": log_odds,
             "discriminator": 0.5 * against,
-        }
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "gamma": self.gamma,
         }
 
 

@@ -1,6 +1,5 @@
 """Variational autoencoder whose posterior is a normalising flow."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -12,17 +11,19 @@ from aezoo.models._flows import (
     PlanarStep,
 )
 from aezoo.models._priors import SampledKL
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import choice, sizes, units
+from aezoo.networks import Conv
 from aezoo.nn.distributions import FlowPosterior, Posterior
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_choice, check_positive_int, check_positive_ints
 
 Tensor = Any
+TINY = {**TINY_CONV, "num_flows": 2, "context_dim": 4, "flow_units": (6,)}
 FLOWS = ("iaf", "planar")
 
 
-@register_family("flow_vae")
-class FlowVAE(SampledKL, ConvVAE):
+@register_family("flow_vae", network=Conv(), tiny=TINY)
+class FlowVAE(SampledKL):
     """VAE whose codes are Gaussian before they go through a normalising flow.
 
     `"iaf"` is the inverse autoregressive flow of Kingma et al. (2016), "Improved
@@ -37,48 +38,52 @@ class FlowVAE(SampledKL, ConvVAE):
     no closed form.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         flow: `"iaf"` or `"planar"`.
         num_flows: Steps of the flow.
         context_dim: Units of the context.
         flow_units: Width of each hidden layer of a step's network in `"iaf"`; unused
             for `"planar"`.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        **ConvVAE.TINY_CONFIG,
-        "num_flows": 2,
-        "context_dim": 4,
-        "flow_units": (6,),
-    }
-    HEADS: ClassVar[tuple[str, ...]] = ("base_mean", "base_log_var")
+    flow: str = choice("iaf", FLOWS, is_fixed=True)
+    num_flows: int = units(4)
+    context_dim: int = units(64)
+    flow_units: tuple[int, ...] = sizes((128,))
 
-    def __init__(
-        self,
-        *args: Any,
-        flow: str = "iaf",
-        num_flows: int = 4,
-        context_dim: int = 64,
-        flow_units: Sequence[int] = (128,),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.flow = check_choice("flow", flow, FLOWS)
-        self.num_flows = check_positive_int("num_flows", num_flows)
-        self.context_dim = check_positive_int("context_dim", context_dim)
-        self.flow_units = check_positive_ints("flow_units", flow_units)
-        network = self.encoder
-        network.heads["context"] = keras.layers.Dense(self.context_dim, name="context")
+    has_diagonal_posterior: ClassVar[bool] = False
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Mean and log variance of the Gaussian, and the context of the flow."""
+        return {
+            "base_mean": self.latent_dim,
+            "base_log_var": self.latent_dim,
+            "context": self.context_dim,
+        }
+
+    def create_layers(self) -> None:
+        """Create encoder, with the flow behind it, and decoder."""
+        latent = self.latent
         steps = [self._step(f"step_{i}") for i in range(1, self.num_flows + 1)]
-        del self.encoder
-        widths = (self.latent_dim, self.context_dim)
-        self.encoder = FlowEncoder(network, NormalizingFlow(steps), widths)
+        self.encoder = FlowEncoder(
+            self.network.encoder(self.modality, self.heads, latent),
+            NormalizingFlow(steps),
+            (self.latent_dim, self.context_dim),
+        )
+        self.decoder = self.network.decoder(self.modality, self.output_width, latent)
 
     def _step(self, name: str) -> keras.layers.Layer:
         if self.flow == "planar":
             return PlanarStep(name=name)
-        return InverseAutoregressiveStep(self.flow_units, self.activation, name=name)
+        return InverseAutoregressiveStep(
+            self.flow_units, self.flow_activation, name=name
+        )
+
+    @property
+    def flow_activation(self) -> str:
+        """Activation in the networks of a flow: that of the model's network."""
+        return getattr(self.network, "activation", "relu")
 
     def make_posterior(self, parameters: dict[str, Tensor]) -> Posterior:
         """The flow of a diagonal Gaussian."""
@@ -97,14 +102,3 @@ class FlowVAE(SampledKL, ConvVAE):
             return super().draw_code(posterior, sample_seed)
         z, log_q = posterior.push(posterior.base.mean)
         return {"z": z, "log_q": log_q}
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "flow": self.flow,
-            "num_flows": self.num_flows,
-            "context_dim": self.context_dim,
-            "flow_units": list(self.flow_units),
-        }

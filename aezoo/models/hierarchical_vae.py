@@ -1,56 +1,43 @@
-"""A very deep VAE: a chain of latents from coarse to fine, in residual networks."""
+"""Hierarchical variational autoencoder: each latent depends on those before it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 from keras import ops
 
-from aezoo.models._chain import ChainedLatents
-from aezoo.models._hierarchy import BottomUp, TopDown, check_blocks, map_sizes
+from aezoo.models.arguments import flag, number
+from aezoo.models.vae import VAE
+from aezoo.networks import Latent, NetworkError
+from aezoo.networks.hierarchical import Hierarchical
+from aezoo.networks.top_down import SIZES, TopDown
 from aezoo.nn import losses
-from aezoo.nn.distributions import DiscretizedLogisticMixture
+from aezoo.nn.distributions import (
+    GaussianChain,
+    Posterior,
+    check_seed,
+    standard_normal,
+)
 from aezoo.registry import register_family
 from aezoo.utils.validation import check_number, check_positive_int
 
 Tensor = Any
-# Components of the mixture of logistics, as in the paper.
-NUM_COMPONENTS = 10
-# Arguments of networks of three sizes: for 28x28 images on a CPU, and for 32x32 RGB
-# images on a GPU, the last of about the size of the paper's network for CIFAR-10.
-SIZES: dict[str, dict[str, Any]] = {
-    "small": {
-        "input_shape": (28, 28, 1),
-        "blocks": ((1, 1), (4, 2), (7, 2)),
-        "width": 96,
-        "bottleneck": 48,
-        "code_dim": 8,
-    },
-    "medium": {
-        "input_shape": (32, 32, 3),
-        "blocks": ((1, 2), (4, 4), (8, 6), (16, 10), (32, 12)),
-        "width": 192,
-        "bottleneck": 48,
-        "code_dim": 16,
-        "activation": "gelu",
-        "likelihood": "discretized_logistic",
-        "rematerialise": True,
-    },
-    "large": {
-        "input_shape": (32, 32, 3),
-        "blocks": ((1, 1), (4, 2), (8, 5), (16, 10), (32, 21)),
-        "width": 384,
-        "bottleneck": 96,
-        "code_dim": 16,
-        "activation": "gelu",
-        "likelihood": "discretized_logistic",
-        "rematerialise": True,
-    },
-}
+__all__ = ["SIZES", "HierarchicalVAE"]
 
 
-@register_family("hierarchical_vae")
-class HierarchicalVAE(ChainedLatents):
+@register_family(
+    "hierarchical_vae",
+    network=TopDown(),
+    tiny={
+        "input_shape": (8, 8, 1),
+        "blocks": ((1, 1), (4, 1)),
+        "width": 8,
+        "bottleneck": 6,
+        "code_dim": 2,
+    },
+)
+class HierarchicalVAE(VAE):
     """Very deep VAE of Child (2021): latents at several resolutions, coarse to fine.
 
     "Very deep VAEs generalize autoregressive models and can outperform them on
@@ -62,103 +49,69 @@ class HierarchicalVAE(ChainedLatents):
     the depth.
 
     Codes hold latents in units of the prior, `(latent - prior mean) / prior std`, so
-    that the prior over codes is the standard normal (`ChainedLatents`). A code is
-    flat, `(units,)`; `split_levels` gives the latents, one `(h, w, code_dim)` a block.
+    that the prior over codes is the standard normal . A code is flat,
+    `(units,)`; `split_levels` gives the latents, one `(h, w, code_dim)` a block.
+
+    The code of an example is all latents at once, so all that works on codes works on
+    hierarchical ones: `decode`, `interpolate`, samplers, metrics; and a latent at 0 is
+    the most probable one.
 
     Args:
-        input_shape: Image shape `(height, width, channels)`.
-        blocks: Pairs `(resolution, number)` of top-down blocks, the coarsest first. A
-            resolution is the height of a feature map; one finer map must pool to it by
-            a whole factor, rounded up, as 14 does to 7 by 2, and 7 to 4. The
-            bottom-up network has half as many blocks at each, rounded up.
-        width: Channels of the feature maps.
-        bottleneck: Channels within a block.
-        code_dim: Channels of a latent.
-        activation: Keras activation before each convolution; the paper's is `"gelu"`,
-            which takes a CPU a quarter longer.
         free_bits: Nats per latent that cost nothing: the term `free_bits` is what the
-            KL of each block's latent, as a mean over the batch, lacks of them (Kingma
-            et al., 2016, https://arxiv.org/abs/1606.04934, appendix C.8). So
+            KL of each latent, as a mean over the batch, lacks of them (Kingma et al.,
+            2016, https://arxiv.org/abs/1606.04934, appendix C.8). So
             `kl + free_bits` is the sum of `max(free_bits, KL)`.
         rematerialise: Computes blocks once more in the backward pass of training
             instead of keeping what is inside of them: less memory, the same gradient.
-        likelihood: As in `VariationalAutoencoder`; or `"discretized_logistic"`, a
-            mixture of discretised logistics for images of 256 levels (Salimans et
-            al., 2017), for which `output_activation` is not used.
-        **kwargs: As in `VariationalAutoencoder`.
+        **kwargs: As in `VAE`, without `latent_dim`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        "input_shape": (8, 8, 1),
-        "blocks": ((1, 1), (4, 1)),
-        "width": 8,
-        "bottleneck": 6,
-        "code_dim": 2,
-    }
-    DERIVED_ARGUMENTS: ClassVar[frozenset[str]] = frozenset({"latent_dim"})
-    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"free_bits"})
-    LIKELIHOODS: ClassVar[tuple[str, ...]] = (
-        *ChainedLatents.LIKELIHOODS,
-        "discretized_logistic",
-    )
+    free_bits: float = number(0.0, low=0.0)
+    rematerialise: bool = flag(False)
 
-    def __init__(
-        self,
-        input_shape: Sequence[int] = SIZES["small"]["input_shape"],
-        *,
-        blocks: Sequence[Sequence[int]] = SIZES["small"]["blocks"],
-        width: int = SIZES["small"]["width"],
-        bottleneck: int = SIZES["small"]["bottleneck"],
-        code_dim: int = SIZES["small"]["code_dim"],
-        activation: str = "silu",
-        free_bits: float = 0.0,
-        rematerialise: bool = False,
-        likelihood: str = "bernoulli",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(input_shape, likelihood=likelihood, **kwargs)
-        self.blocks = check_blocks(blocks, self.input_shape[0])
-        self.width = check_positive_int("width", width)
-        self.bottleneck = check_positive_int("bottleneck", bottleneck)
-        self.code_dim = check_positive_int("code_dim", code_dim)
-        self.activation = activation
-        self.free_bits = check_number("free_bits", free_bits, low=0.0)
-        self.rematerialise = bool(rematerialise)
-        height, image_width, channels = self.input_shape
-        sizes = map_sizes((height, image_width), [r for r, _ in self.blocks])
-        counts = [count for _, count in self.blocks]
-        outputs = channels
-        if likelihood == "discretized_logistic":
-            outputs = DiscretizedLogisticMixture.num_parameters(
-                NUM_COMPONENTS, channels
-            )
-        shape: dict[str, Any] = {
-            "width": width,
-            "bottleneck": bottleneck,
-            "activation": activation,
-        }
-        self.decoder = TopDown(
-            sizes,
-            counts,
-            (height, image_width, outputs),
-            code_dim,
-            name="decoder",
-            **shape,
-        )
-        self.encoder = BottomUp(
-            self.decoder,
-            sizes,
-            [-(-count // 2) for count in counts],
-            name="encoder",
-            **shape,
-        )
-        self.latent_dim = sum(map(math.prod, self.level_shapes))
+    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"free_bits"})
+    KL_DRAWS: ClassVar[int] = 4
+    KL_ESTIMATE: ClassVar[str] = "sum_l KL(q(z_l|z_<l,x)||p(z_l|z_<l)) in closed form"
+    has_diagonal_posterior: ClassVar[bool] = False
+
+    @property
+    def latent_dim(self) -> int:  # type: ignore[override]
+        """Number of units of all latents."""
+        return math.prod(self.latent_shape)
+
+    @property
+    def latent(self) -> Latent:
+        """Latents of the network's own."""
+        return Latent(0, is_hierarchical=True)
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """None: the posterior is found on the way through the latents."""
+        return {"x": 0}
 
     @property
     def level_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape `(h, w, code_dim)` of the latent of each top-down block."""
-        shapes: tuple[tuple[int, ...], ...] = self.decoder.level_shapes
-        return shapes
+        """Shape of each latent, in the order in which they are drawn."""
+        return self._network.level_shapes(self.modality, self.latent)
+
+    @property
+    def _network(self) -> Hierarchical:
+        if not isinstance(self.network, Hierarchical):
+            raise NetworkError(
+                f"{self.family!r} needs a network of hierarchical latents, 'top_down' "
+                f"or 'draw'. Received: network={self.network.kind!r}."
+            )
+        return self.network
+
+    def create_layers(self) -> None:
+        """Create encoder and decoder, which go through the latents together."""
+        encoder, decoder = self._network.pair(
+            self.modality, self.output_width, self.latent
+        )
+        self.decoder = decoder
+        self.encoder = encoder
+
+    # --- Graph ------------------------------------------------------------------------
 
     def walk(
         self,
@@ -167,29 +120,196 @@ class HierarchicalVAE(ChainedLatents):
         z: Tensor | None = None,
         training: bool = False,
     ) -> dict[str, Tensor]:
-        """Bottom-up, then top-down; as in `ChainedLatents`."""
+        """Go through the latents of examples once, and decode.
+
+        Args:
+            x: Examples as tensors, `(batch, *tensor_shape)`.
+            noise: Draws each latent with it; `(batch, *latent_shape)`.
+            z: The code that is taken instead, of that shape; one of both is given.
+            training: As in `call`.
+
+        Returns:
+            As `aezoo.networks.hierarchical.HierarchicalEncoder.walk`.
+        """
         is_recomputed = training and self.rematerialise
-        features = self.encoder.pyramid(ops.cast(x, self.compute_dtype), is_recomputed)
-        return self.decoder.walk(features, noise, z, is_recomputed)
+        path: dict[str, Tensor] = self.encoder.walk(
+            x, noise, z, self.point, is_recomputed
+        )
+        return path
 
-    # --- Likelihood and objective -------------------------------------------------
+    def call(
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        sample_seed: Any = None,
+        **given: Tensor,
+    ) -> dict[str, Tensor]:
+        """As in `Autoencoder`; code, posterior and example come from one walk."""
+        x = self.infer(inputs, training, **given).parameters()["x"]
+        if training and sample_seed is None:
+            sample_seed = self.seed_generator
+        shape = (ops.shape(x)[0], *self.latent_shape)
+        is_mode = sample_seed is None
+        noise = ops.zeros(shape) if is_mode else standard_normal(shape, sample_seed)
+        outputs = self.walk(x, noise=noise, training=training)
+        return {**outputs, "x_hat": self.point(outputs["decoder_output"]), "x": x}
 
-    def to_pixels(self, decoder_output: Tensor) -> Tensor:
-        """Decoder output to the mean image."""
-        if self.likelihood == "discretized_logistic":
-            return self.observation(decoder_output).mean
-        return super().to_pixels(decoder_output)
+    def make_posterior(self, parameters: dict[str, Tensor]) -> Posterior:
+        """The Gaussians of all latents of examples."""
+        return GaussianChain(
+            parameters["x"], self._walk_posterior, self.latent_shape, self.KL_DRAWS
+        )
 
-    def observation(self, decoder_output: Tensor) -> Any:
-        """The distribution p(x|z) over pixels for a decoder output."""
-        if self.likelihood == "discretized_logistic":
-            return DiscretizedLogisticMixture(decoder_output, self.input_shape[-1])
-        return super().observation(decoder_output)
+    def _walk_posterior(self, x: Tensor, **given: Tensor) -> dict[str, Tensor]:
+        """`walk`; compiled and in batches where `posterior(x)` holds NumPy arrays."""
+        if not isinstance(x, np.ndarray):
+            return self.walk(x, **given)
+        ((name, codes),) = given.items()
+        codes = np.ascontiguousarray(codes, "float32")
+        path: dict[str, np.ndarray] = self.run(f"walk_{name}", codes, 256, x=x)
+        return path
+
+    def _graph_walk_noise(self, noise: Tensor, x: Tensor) -> dict[str, Tensor]:
+        return self._factors(self.walk(x, noise=noise))
+
+    def _graph_walk_z(self, z: Tensor, x: Tensor) -> dict[str, Tensor]:
+        return self._factors(self.walk(x, z=z))
+
+    @staticmethod
+    def _factors(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: outputs[name] for name in ("z", "z_mean", "z_log_var")}
+
+    # --- Levels -----------------------------------------------------------------------
+
+    def split_levels(self, z: Any) -> list[np.ndarray]:
+        """The latents of codes, in the order in which they are drawn.
+
+        Args:
+            z: Codes `(n, *latent_shape)`, as `encode` gives them.
+
+        Returns:
+            One array `(n, *shape)` for each of `level_shapes`.
+        """
+        codes = self.check_codes(z).reshape(len(z), -1)
+        levels = np.split(codes, self.level_ends[:-1], axis=1)
+        return [
+            level.reshape(-1, *shape)
+            for level, shape in zip(levels, self.level_shapes, strict=True)
+        ]
+
+    @property
+    def level_ends(self) -> np.ndarray:
+        """Number of units in the first level, in the first two, and so on."""
+        return np.cumsum([math.prod(shape) for shape in self.level_shapes])
+
+    def reconstruct_by_level(self, x: Any) -> np.ndarray:
+        """What each level adds: examples of the first level alone, the first two...
+
+        The latents that are left out are the most probable ones under the prior.
+
+        Args:
+            x: Examples `(n, *input_shape)`.
+
+        Returns:
+            Shape `(n, levels, *input_shape)`; the last column is `reconstruct(x)`.
+            Of the dtype of `x`.
+        """
+        examples = self.modality.check(x)
+        codes = self.encode(examples).reshape(len(examples), 1, -1)
+        is_kept = np.arange(codes.shape[-1]) < self.level_ends[:, None]
+        grid = (codes * is_kept).reshape(len(examples), -1, *self.latent_shape)
+        return self.decode_grid(grid, examples.dtype.name)
+
+    def resample(
+        self, x: Any, levels: int, seed: int | None = None, temperature: float = 1.0
+    ) -> np.ndarray:
+        """Examples that share their first latents with given ones; the rest is drawn.
+
+        Args:
+            x: Examples `(n, *input_shape)`.
+            levels: How many levels keep the mode of the posterior; 0 draws all anew,
+                and `len(level_shapes)` reconstructs.
+            seed: Same seed, same examples, on every backend. None draws afresh.
+            temperature: As in `sample`.
+
+        Returns:
+            As `sample`, shape `(n, *input_shape)`.
+
+        Raises:
+            ValueError: If there are no such levels, or as in `encode`.
+        """
+        most = len(self.level_shapes)
+        if not isinstance(levels, int | np.integer) or not 0 <= levels <= most:
+            raise ValueError(
+                f"`levels` must be an integer in [0, {most}], the number of levels to "
+                f"keep. Received: levels={levels!r}."
+            )
+        kept = self.encode(x)
+        generator = np.random.default_rng(check_seed(seed))
+        codes = self.draw_codes(len(kept), generator, temperature)
+        units = self.level_ends[levels - 1] if levels else 0
+        codes.reshape(len(kept), -1)[:, :units] = kept.reshape(len(kept), -1)[:, :units]
+        return self.decode(codes)
+
+    def sample(
+        self,
+        n: int,
+        seed: int | None = None,
+        *,
+        sampler: str = "prior",
+        noise: bool = False,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+        temperature: float = 1.0,
+    ) -> np.ndarray:
+        """As in `Autoencoder`, at a temperature.
+
+        Args:
+            n: As there.
+            seed: As there.
+            sampler: As there.
+            noise: As there.
+            given: As there.
+            labels: As there.
+            temperature: Factor on the standard deviation of each latent under the
+                prior: below 1 for more typical examples, 0 for the most probable code.
+
+        Returns:
+            As `sample`, shape `(n, *input_shape)`.
+        """
+        check_positive_int("n", n)
+        generator = np.random.default_rng(check_seed(seed))
+        self.check_all(n, given)
+        z = self.draw_codes(n, generator, temperature, sampler, labels)
+        return self.show_codes(z, generator, noise)
+
+    def draw_codes(
+        self,
+        n: int,
+        generator: np.random.Generator,
+        temperature: float,
+        sampler: str = "prior",
+        labels: Any = None,
+    ) -> np.ndarray:
+        """Codes at a temperature."""
+        check_number("temperature", temperature, low=0.0)
+        codes = self.sample_codes(n, generator, sampler, labels)
+        return np.float32(temperature) * codes
+
+    # --- Objective --------------------------------------------------------------------
+
+    def kl_term(self, outputs: dict[str, Tensor]) -> Tensor:
+        """Sum of the factors' KLs along the path that `call` walked, `(batch,)`."""
+        return losses.gaussian_kl(outputs["z_mean"], outputs["z_log_var"])
 
     def kl_by_level(self, outputs: dict[str, Tensor]) -> Tensor:
         """KL of each latent on the path that `call` walked: nats, `(batch, levels)`."""
+        ends = self.level_ends[:-1]
         means, log_vars = (
-            self.decoder.split(outputs[name]) for name in ("z_mean", "z_log_var")
+            ops.split(
+                ops.reshape(outputs[name], (-1, self.level_ends[-1])), ends, axis=1
+            )
+            for name in ("z_mean", "z_log_var")
         )
         return ops.stack(list(map(losses.gaussian_kl, means, log_vars)), axis=1)
 
@@ -200,7 +320,7 @@ class HierarchicalVAE(ChainedLatents):
         return {**weights, "free_bits": self.beta} if self.free_bits else weights
 
     def loss_schedule(self, step: Tensor) -> dict[str, Tensor]:
-        """As in `VariationalAutoencoder`, for both terms of the KL."""
+        """As in `VAE`, for both terms of the KL."""
         schedule = super().loss_schedule(step)
         return {**schedule, "free_bits": schedule["kl"]} if schedule else {}
 
@@ -214,17 +334,3 @@ class HierarchicalVAE(ChainedLatents):
             lacking = ops.sum(ops.maximum(self.free_bits - means, 0.0))
             terms["free_bits"] = lacking * ops.ones_like(terms["kl"])
         return terms
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "blocks": [list(pair) for pair in self.blocks],
-            "width": self.width,
-            "bottleneck": self.bottleneck,
-            "code_dim": self.code_dim,
-            "activation": self.activation,
-            "free_bits": self.free_bits,
-            "rematerialise": self.rematerialise,
-        }

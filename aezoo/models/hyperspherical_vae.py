@@ -2,19 +2,20 @@
 
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 from keras import ops
 
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv
 from aezoo.nn.distributions import Posterior, VonMisesFisher, log_sphere_area
 from aezoo.registry import register_family
 
 Tensor = Any
 
 
-@register_family("hyperspherical_vae")
-class HypersphericalVAE(ConvVAE):
+@register_family("hyperspherical_vae", network=Conv(), tiny=TINY_CONV)
+class HypersphericalVAE(VAE):
     """Hyperspherical VAE of Davidson et al. (2018).
 
     "Hyperspherical variational auto-encoders" (https://arxiv.org/abs/1804.00891): the
@@ -25,22 +26,25 @@ class HypersphericalVAE(ConvVAE):
     KL grows with the one concentration for all directions alike.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`; at least 2 units.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvVAE.TINY_CONFIG}
-    HEADS: ClassVar[tuple[str, ...]] = ("z_direction",)
+    has_diagonal_posterior: ClassVar[bool] = False
+    has_standard_prior: ClassVar[bool] = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def check_arguments(self) -> None:
+        """Refuse a sphere without directions."""
+        super().check_arguments()
         if self.latent_dim < 2:
             raise ValueError(
                 "`latent_dim` must be at least 2: codes are on a sphere. "
                 f"Received: latent_dim={self.latent_dim}."
             )
-        name = "z_concentration"
-        self.encoder.heads[name] = keras.layers.Dense(1, name=name)
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """`z_direction`, and `z_concentration`, one number."""
+        return {"z_direction": self.latent_dim, "z_concentration": 1}
 
     def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Directions of length 1 and concentrations above 1; float32."""

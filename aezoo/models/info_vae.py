@@ -4,16 +4,18 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import choice, number
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv
 from aezoo.nn import losses
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_choice, check_number
 
 Tensor = Any
 
 
-@register_family("info_vae")
-class InfoVAE(ConvVAE):
+@register_family("info_vae", network=Conv(), tiny=TINY_CONV)
+class InfoVAE(VAE):
     """InfoVAE of Zhao et al. (2019) with the maximum mean discrepancy: MMD-VAE.
 
     "InfoVAE: balancing learning and inference in variational autoencoders"
@@ -25,30 +27,19 @@ class InfoVAE(ConvVAE):
     MMD-VAE.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         alpha: How much less the KL term weighs, of `beta`: at most 1.
         mmd_weight: Weight of the discrepancy: `alpha + lambda - 1` in the paper, whose
             lambda is 1000.
         kernel: Kernel of the discrepancy: `"rbf"`, as in the paper, or `"imq"`; see
             `aezoo.losses.maximum_mean_discrepancy`.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvVAE.TINY_CONFIG, "mmd_weight": 10.0}
-    BATCH_TERMS = frozenset({"mmd"})
+    alpha: float = number(0.5, high=1.0)
+    mmd_weight: float = number(100.0, low=0.0)
+    kernel: str = choice("rbf", losses.MMD_KERNELS)
 
-    def __init__(
-        self,
-        *args: Any,
-        alpha: float = 0.5,
-        mmd_weight: float = 100.0,
-        kernel: str = "rbf",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.alpha = check_number("alpha", alpha, high=1.0)
-        self.mmd_weight = check_number("mmd_weight", mmd_weight, low=0.0)
-        self.kernel = check_choice("kernel", kernel, losses.MMD_KERNELS)
+    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"mmd"})
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -60,10 +51,14 @@ class InfoVAE(ConvVAE):
         }
 
     def call(
-        self, inputs: Tensor, training: bool = False, sample_seed: Any = None
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        sample_seed: Any = None,
+        **given: Tensor,
     ) -> dict[str, Tensor]:
         """Encode and decode a batch; also draws codes from the prior, `prior_z`."""
-        outputs = super().call(inputs, training=training, sample_seed=sample_seed)
+        outputs = super().call(inputs, training, sample_seed, **given)
         # The second half: noise by position has the posterior's own in the first.
         shape = (ops.shape(outputs["z"])[0], 2 * self.latent_dim)
         noise = self.noise(shape, training, sample_seed)
@@ -77,13 +72,3 @@ class InfoVAE(ConvVAE):
         mmd = losses.maximum_mean_discrepancy(z, outputs["prior_z"], self.kernel)
         terms = super().compute_terms(x, outputs, step)
         return {**terms, "mmd": ops.broadcast_to(mmd, (ops.shape(z)[0],))}
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "alpha": self.alpha,
-            "mmd_weight": self.mmd_weight,
-            "kernel": self.kernel,
-        }

@@ -1,24 +1,26 @@
 """Variational autoencoders trained on bounds from several samples."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 from keras import ops
 
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import choice, count, number
 from aezoo.models.autoencoder import TEST_SEED
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv
 from aezoo.nn import losses
 from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_choice, check_number, check_positive_int
 
 Tensor = Any
 BOUNDS = ("iwae", "miwae", "ciwae")
 GRADIENTS = ("standard", "doubly_reparameterised")
 
 
-@register_family("iwae")
-class IWAE(ConvVAE):
+@register_family("iwae", network=Conv(), tiny={**TINY_CONV, "num_samples": 3})
+class IWAE(VAE):
     """Importance-weighted autoencoder of Burda et al. (2016), and its relatives.
 
     "Importance weighted autoencoders" (https://arxiv.org/abs/1509.00519), equation 8:
@@ -35,7 +37,6 @@ class IWAE(ConvVAE):
     `w` is `p(x|z) (p(z) / q(z|x))**beta`.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         bound: `"iwae"`, `"miwae"` or `"ciwae"`.
         num_samples: Codes per image in one bound; 1 is the VAE.
         num_bounds: Bounds of the mean in `"miwae"`; unused for the others.
@@ -44,27 +45,14 @@ class IWAE(ConvVAE):
             `"doubly_reparameterised"`, the encoder's gradient of Tucker et al. (2019),
             equation 8 (https://arxiv.org/abs/1810.04152): as unbiased, and its signal
             does not vanish among the noise as samples grow.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvVAE.TINY_CONFIG, "num_samples": 3}
-
-    def __init__(
-        self,
-        *args: Any,
-        bound: str = "iwae",
-        num_samples: int = 50,
-        num_bounds: int = 8,
-        elbo_weight: float = 0.5,
-        gradient: str = "standard",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.bound = check_choice("bound", bound, BOUNDS)
-        self.num_samples = check_positive_int("num_samples", num_samples)
-        self.num_bounds = check_positive_int("num_bounds", num_bounds)
-        self.elbo_weight = check_number("elbo_weight", elbo_weight, low=0.0, high=1.0)
-        self.gradient = check_choice("gradient", gradient, GRADIENTS)
+    bound: str = choice("iwae", BOUNDS)
+    num_samples: int = count(50, low=1)
+    num_bounds: int = count(8, low=1)
+    elbo_weight: float = number(0.5, low=0.0, high=1.0)
+    gradient: str = choice("standard", GRADIENTS)
 
     @property
     def codes_per_image(self) -> int:
@@ -77,7 +65,11 @@ class IWAE(ConvVAE):
         return {**super().loss_weights, "tightening": 1.0}
 
     def call(
-        self, inputs: Tensor, training: bool = False, sample_seed: Any = None
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        sample_seed: Any = None,
+        **given: Tensor,
     ) -> dict[str, Tensor]:
         """Encode once and decode all codes of each image, inside a graph.
 
@@ -86,13 +78,14 @@ class IWAE(ConvVAE):
             training: Corrupts the input.
             sample_seed: Source of noise; None, when not training, gives all images
                 the same noise and makes `z` the mode.
+            **given: As in `Autoencoder`.
 
         Returns:
             As in `Autoencoder`, with the first code as `z`, and all as `codes`
             `(batch, codes_per_image, latent_dim)` with their `decoder_outputs`. For
             doubly reparameterised gradients also `gate`: see `gate_gradient`.
         """
-        posterior = self.infer(inputs, training)
+        posterior = self.infer(inputs, training, **given)
         if training and sample_seed is None:
             sample_seed = self.seed_generator
         codes = self._draw_codes(posterior, sample_seed)
@@ -102,16 +95,16 @@ class IWAE(ConvVAE):
             codes, gate = gate_gradient(codes)
             extra["gate"] = ops.reshape(gate, (-1, per_image, 2))
         decoder_outputs = ops.reshape(
-            self.decode_parameters(codes, training=training),
-            (-1, per_image, *self.input_shape),
+            self.decode_parameters(codes, training=training, **self._for_codes(given)),
+            (-1, per_image, *self.output_shape),
         )
         codes = ops.reshape(codes, (-1, per_image, *self.latent_shape))
         z, decoder_output = codes[:, 0], decoder_outputs[:, 0]
         if sample_seed is None:
             z = posterior.mode()
-            decoder_output = self.decode_parameters(z)
+            decoder_output = self.decode_parameters(z, **given)
         return {
-            "x_hat": self.to_pixels(decoder_output),
+            "x_hat": self.point(decoder_output),
             "decoder_output": decoder_output,
             **posterior.parameters(),
             "z": z,
@@ -119,6 +112,10 @@ class IWAE(ConvVAE):
             "decoder_outputs": decoder_outputs,
             **extra,
         }
+
+    def _for_codes(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        repeats = self.codes_per_image
+        return {name: ops.repeat(v, repeats, axis=0) for name, v in given.items()}
 
     def _draw_codes(self, posterior: Any, sample_seed: Any) -> Tensor:
         """Codes `(batch * codes_per_image, latent_dim)`, an image's codes together."""
@@ -142,16 +139,16 @@ class IWAE(ConvVAE):
         terms = super().compute_terms(x, outputs, step)
         by_image = (-1, self.codes_per_image)
         codes = ops.reshape(outputs["codes"], (-1, *self.latent_shape))
-        pixels = ops.reshape(outputs["decoder_outputs"], (-1, *self.input_shape))
+        decoded = ops.reshape(outputs["decoder_outputs"], (-1, *self.output_shape))
         targets = ops.repeat(x, self.codes_per_image, axis=0)
         is_doubly = self.gradient == "doubly_reparameterised"
         parameters = self.make_posterior(outputs).parameters()
         if is_doubly:  # the encoder learns through the codes alone
             parameters = {name: ops.stop_gradient(p) for name, p in parameters.items()}
         log_q = self._posterior_of_codes(parameters).log_prob(codes)
-        nll = ops.reshape(-self.observation(pixels).log_prob(targets), by_image)
+        nll = ops.reshape(-self.make_likelihood(decoded).log_prob(targets), by_image)
         log_ratio = ops.reshape(log_q - self.log_prior(codes), by_image)
-        kl_weight = self.beta
+        kl_weight = self.term_weights()["kl"]
         if step is not None:
             kl_weight = kl_weight * self.loss_schedule(step).get("kl", 1.0)
         log_weights = -(nll + kl_weight * log_ratio)  # (batch, codes_per_image)
@@ -204,18 +201,6 @@ class IWAE(ConvVAE):
             gate * ops.stack([ratio, ops.ones_like(ratio)], axis=-1)
         )
         return surrogate - ops.stop_gradient(surrogate) + zeros
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "bound": self.bound,
-            "num_samples": self.num_samples,
-            "num_bounds": self.num_bounds,
-            "elbo_weight": self.elbo_weight,
-            "gradient": self.gradient,
-        }
 
 
 def gate_gradient(z: Tensor) -> tuple[Tensor, Tensor]:

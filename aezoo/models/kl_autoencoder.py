@@ -2,31 +2,36 @@
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 from keras import ops
 
 from aezoo import manifest
 from aezoo.modalities.image.tiling import apply_in_tiles
-from aezoo.models._networks import ConvMapNetwork
-from aezoo.models.autoencoder import VariationalAutoencoder
+from aezoo.models.arguments import Argument, count, keep, number, sizes, units
+from aezoo.models.vae import VAE
+from aezoo.networks import Conv, Latent
 from aezoo.nn import losses
+from aezoo.nn.layers.discriminators import PatchDiscriminator
 from aezoo.registry import register_family
-from aezoo.utils.validation import (
-    check_choice,
-    check_number,
-    check_positive_int,
-    check_positive_ints,
-)
+from aezoo.utils.validation import check_choice, check_number
 
 Tensor = Any
 
 
-@register_family("kl_autoencoder")
-class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
+@register_family(
+    "kl_autoencoder",
+    network=Conv(),
+    tiny={
+        "input_shape": (8, 8, 1),
+        "filters": (4, 6),
+        "code_dim": 3,
+        "beta": 0.01,
+        "discriminator_filters": (4, 4),
+    },
+)
+class KLAutoencoder(VAE):
     """Autoencoder of latent diffusion models, of Rombach et al. (2022).
 
     "High-resolution image synthesis with latent diffusion models"
@@ -49,9 +54,8 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
     `batch_size` of them, the argument of every method (what others call slicing).
 
     Args:
-        input_shape: Image shape `(height, width, channels)`.
         code_dim: Channels of the code; it has shape `(h, w, code_dim)`.
-        likelihood: As in `VariationalAutoencoder`: `"laplace"` is the absolute error,
+        likelihood: As in `VAE`: `"laplace"` is the absolute error,
             `"gaussian"` the squared one.
         beta: Weight of the KL term in nats.
         perceptual: Name of the classifier, e.g. `"lenet_mnist_v1"`: one of the
@@ -63,68 +67,59 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
         adversarial_weight: Weight of the term `generator`.
         discriminator_start: Optimiser step from which `generator` counts; the
             discriminator learns from the first.
-        **kwargs: As in `ConvMapNetwork` and `VariationalAutoencoder`.
+        **kwargs: As in `VAE`, without `latent_dim`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        "input_shape": (8, 8, 1),
-        "filters": (4, 6),
-        "code_dim": 3,
-        "beta": 0.01,
-        "discriminator_filters": (4, 4),
-    }
+    code_dim: int = units(4)
+    likelihood: str = Argument("laplace", keep, is_fixed=True)  # type: ignore[assignment]
+    beta: float = number(1e-6, low=0.0)
+    perceptual: str | None = Argument(None, keep, is_fixed=True)  # type: ignore[assignment]
+    perceptual_weight: float = number(1.0, low=0.0)
+    discriminator_filters: tuple[int, ...] = sizes(())
+    adversarial_weight: float = number(1.0, low=0.0)
+    discriminator_start: int = count(0)
+
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features")
 
-    def __init__(
-        self,
-        input_shape: Sequence[int] = (28, 28, 1),
-        *,
-        code_dim: int = 4,
-        likelihood: str = "laplace",
-        beta: float = 1e-6,
-        perceptual: str | None = None,
-        perceptual_weight: float = 1.0,
-        discriminator_filters: Sequence[int] = (),
-        adversarial_weight: float = 1.0,
-        discriminator_start: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(input_shape, likelihood=likelihood, beta=beta, **kwargs)
-        self.code_dim = check_positive_int("code_dim", code_dim)
-        self.add_networks(self.code_dim)
+    @property
+    def latent_dim(self) -> int:  # type: ignore[override]
+        """Number of units of a code, at all positions."""
+        return math.prod(self.latent_shape)
+
+    @property
+    def latent(self) -> Latent:
+        """A map."""
+        return Latent(self.code_dim, is_map=True)
+
+    def check_arguments(self) -> None:
+        """Refuse a classifier of other images."""
+        super().check_arguments()
+        if not self.perceptual:
+            return
         classifiers = manifest.extractors()
-        self.perceptual = check_choice("perceptual", perceptual, (None, *classifiers))
-        if perceptual is not None:
-            channels = classifiers[perceptual].input_shape[-1]
-            if channels != self.input_shape[-1]:
-                raise ValueError(
-                    f"`perceptual={perceptual!r}` takes images of {channels} channels. "
-                    f"Received: input_shape={self.input_shape}."
-                )
-        self.perceptual_weight = check_number(
-            "perceptual_weight", perceptual_weight, low=0.0
-        )
-        self.discriminator_filters = check_positive_ints(
-            "discriminator_filters", discriminator_filters
-        )
-        self.adversarial_weight = check_number(
-            "adversarial_weight", adversarial_weight, low=0.0
-        )
-        self.discriminator_start = int(
-            check_number("discriminator_start", discriminator_start, low=0)
-        )
+        check_choice("perceptual", self.perceptual, (None, *classifiers))
+        channels = classifiers[self.perceptual].input_shape[-1]
+        if channels != self.modality.channels:
+            raise ValueError(
+                f"`perceptual={self.perceptual!r}` takes images of {channels} "
+                f"channels. Received: input_shape={self.input_shape}."
+            )
+
+    def create_layers(self) -> None:
+        """Create encoder, decoder and, if there is one, the discriminator."""
+        super().create_layers()
         if self.discriminator_filters:
-            self.ADVERSARY_TERM = "discriminator"
+            self.adversary_term = "discriminator"
             self.adversary = PatchDiscriminator(self.discriminator_filters)
 
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Create all weights, those of the discriminator and of the codes' moments."""
-        is_rebuilt = self.built
-        super().build(input_shape)
-        if is_rebuilt:
-            return
-        if self.ADVERSARY_TERM:
-            self.adversary.build((None, *self.input_shape))
+    @property
+    def adversary_input_shape(self) -> tuple[int, ...]:
+        """Examples."""
+        return self.modality.tensor_shape
+
+    def build_layers(self) -> None:
+        """Create all weights, those of the codes' moments among them."""
+        super().build_layers()
         self.code_mean, self.code_std = (
             self.add_weight(
                 shape=(self.code_dim,),
@@ -156,7 +151,7 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
         weights = super().loss_weights
         if self.perceptual:
             weights["perceptual"] = self.perceptual_weight
-        if self.ADVERSARY_TERM:
+        if self.adversary_term:
             weights |= {"generator": self.adversarial_weight, "discriminator": 0.0}
         return weights
 
@@ -174,10 +169,12 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
         if self.perceptual:
             maps = self._classifier.maps
             error = losses.perceptual_error(maps(x), maps(x_hat))
-            terms["perceptual"] = math.prod(self.input_shape) * error
-        if self.ADVERSARY_TERM:
+            terms["perceptual"] = math.prod(self.modality.tensor_shape) * error
+        if self.adversary_term:
             # One pass serves both players: each moves its own weights only.
-            seen = ops.reshape(ops.stack([x, x_hat], axis=1), (-1, *self.input_shape))
+            seen = ops.reshape(
+                ops.stack([x, x_hat], axis=1), (-1, *self.modality.tensor_shape)
+            )
             logits = self.adversary(seen)  # (2 * batch, patches)
             logits = ops.reshape(logits, (-1, 2, logits.shape[-1]))
             real, fake = logits[:, 0], logits[:, 1]
@@ -188,23 +185,23 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
 
     # --- Codes for what comes after -------------------------------------------
 
-    def finish_on_images(self, images: np.ndarray) -> None:
+    def finish(self, x: np.ndarray) -> None:
         """Set the mean and standard deviation of each channel of the codes.
 
         Weights of the model, which `scale_codes` uses; `training.train` sets them on
         the training images.
 
         Args:
-            images: `(n, *input_shape)`: uint8, or floats in [0, 1].
+            x: `(n, *input_shape)`.
         """
-        codes = self.encode(images).reshape(-1, self.code_dim)
+        codes = self.encode(x).reshape(-1, self.code_dim)
         self.code_mean.assign(codes.mean(axis=0, dtype="float64"))
         self.code_std.assign(codes.std(axis=0, dtype="float64"))
 
     def scale_codes(self, z: Any) -> np.ndarray:
         """Codes with mean 0 and variance 1 in each channel over the training images.
 
-        As they are, until `finish_on_images` was called.
+        As they are, until `finish` was called.
 
         Args:
             z: Codes, `(..., code_dim)`.
@@ -230,7 +227,7 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
                 f"`z` must have shape (..., {self.code_dim}), one value per channel. "
                 f"Received: z.shape={codes.shape}."
             )
-        self._ensure_built()
+        self.ensure_built()
         mean, std = map(ops.convert_to_numpy, (self.code_mean, self.code_std))
         return codes, mean, std
 
@@ -327,64 +324,3 @@ class KLAutoencoder(ConvMapNetwork, VariationalAutoencoder):
                 f"Received: {name}.shape={shape}."
             )
         return (h, w), stride
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "code_dim": self.code_dim,
-            "perceptual": self.perceptual,
-            "perceptual_weight": self.perceptual_weight,
-            "discriminator_filters": list(self.discriminator_filters),
-            "adversarial_weight": self.adversarial_weight,
-            "discriminator_start": self.discriminator_start,
-        }
-
-
-class PatchDiscriminator(keras.layers.Layer):
-    """Strided convolutions from images to a logit for each patch.
-
-    The PatchGAN of Isola et al. (2017), https://arxiv.org/abs/1611.07004, section 3.2.
-    Normalised over the image, where the paper does so over the batch: no image sees
-    another.
-
-    Args:
-        filters: Channels of each convolution, which halves the image.
-    """
-
-    def __init__(self, filters: Sequence[int], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.convs = [
-            keras.layers.Conv2D(n, 4, strides=2, padding="same", name=f"conv_{i}")
-            for i, n in enumerate(filters, start=1)
-        ]
-        self.norms = [
-            keras.layers.GroupNormalization(1, name=f"norm_{i}")
-            for i in range(2, len(filters) + 1)  # as in the paper, not after the first
-        ]
-        # While no error of the hinge loss is 0, those of both kinds of image cancel in
-        # a bias.
-        self.logit = keras.layers.Conv2D(
-            1, 4, padding="same", use_bias=False, name="logit"
-        )
-
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Build all layers for images `(batch, height, width, channels)`."""
-        shape = tuple(input_shape)
-        for i, conv in enumerate(self.convs):
-            conv.build(shape)
-            shape = conv.compute_output_shape(shape)
-            if i > 0:
-                self.norms[i - 1].build(shape)
-        self.logit.build(shape)
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """Logits `(images, patches)`, float32; positive for what it takes as real."""
-        x = inputs
-        for i, conv in enumerate(self.convs):
-            x = conv(x)
-            x = ops.leaky_relu(self.norms[i - 1](x) if i > 0 else x)
-        logits = self.logit(x)
-        patches = math.prod(logits.shape[1:])
-        return ops.cast(ops.reshape(logits, (-1, patches)), "float32")

@@ -1,16 +1,16 @@
-"""Linear autoencoder: one linear layer each way."""
+"""Linear autoencoder: one linear map each way."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from aezoo.models.autoencoder import DeterministicAutoencoder
-from aezoo.nn.layers import DenseDecoder, DenseEncoder
+from aezoo.models.ae import AE, SMALL_IMAGE
+from aezoo.models.arguments import choice, units
+from aezoo.networks import Dense, NetworkError
 from aezoo.nn.pca import principal_components
 from aezoo.registry import register_family
 
 
-@register_family("linear_ae")
-class LinearAE(DeterministicAutoencoder):
+@register_family("linear_ae", network=Dense(()), tiny=SMALL_IMAGE)
+class LinearAE(AE):
     """Linear autoencoder, whose optimum under squared error is PCA.
 
     `z = A x + a`, `x_hat = B z + b`. Baldi & Hornik (1989), "Neural networks and
@@ -20,42 +20,38 @@ class LinearAE(DeterministicAutoencoder):
     the components themselves, orthonormal and by falling variance.
 
     Args:
-        input_shape: Image shape `(height, width, channels)`.
         latent_dim: Number of components.
         output_activation: `"linear"`, the default and the only one that is PCA, or
             `"sigmoid"`.
-        **kwargs: As in `DeterministicAutoencoder`.
+        **kwargs: As in `AE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {"input_shape": (8, 8, 1), "latent_dim": 3}
+    latent_dim: int = units(32)
+    output_activation: str = choice("linear", ("linear", "sigmoid"), is_fixed=True)
+    code_activation = "linear"
 
-    def __init__(
-        self,
-        input_shape: Sequence[int] = (28, 28, 1),
-        latent_dim: int = 32,
-        *,
-        output_activation: str = "linear",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            input_shape, latent_dim, output_activation=output_activation, **kwargs
-        )
-        self.encoder = DenseEncoder((), "linear", latent_dim, self.HEADS)
-        self.decoder = DenseDecoder((), "linear", self.input_shape)
+    def check_arguments(self) -> None:
+        """Refuse networks that are no linear map."""
+        super().check_arguments()
+        if not isinstance(self.network, Dense) or self.network.hidden_units:
+            raise NetworkError(
+                f"{self.family!r} is one linear map each way: a dense network without "
+                f"hidden layers. Received: network={self.network!r}."
+            )
 
-    def fit_closed_form(self, images: Any, batch_size: int = 4096) -> "LinearAE":
-        """Set the weights to the exact optimum: PCA of `images`, in one pass.
+    def fit_closed_form(self, x: Any, batch_size: int = 4096) -> "LinearAE":
+        """Set the weights to the exact optimum: PCA of examples, in one pass.
 
         Args:
-            images: Array `(n, *input_shape)`, uint8 or floats in [0, 1], or an
-                iterable of such batches; memory does not grow with `n`.
-            batch_size: Images per step where `images` is an array.
+            x: Array `(n, *input_shape)`, or an iterable of such batches; memory does
+                not grow with `n`.
+            batch_size: Examples per step where `x` is an array.
 
         Returns:
             The model itself.
         """
-        self._ensure_built()
-        pca = principal_components(self, images, batch_size)
+        self.ensure_built()
+        pca = principal_components(self, x, batch_size)
         self.encoder.heads["z"].set_weights(
             [pca.components.T, -pca.components @ pca.mean]
         )

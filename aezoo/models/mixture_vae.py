@@ -1,21 +1,21 @@
 """Variational autoencoder with a learned mixture of Gaussians as its prior."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 from keras import ops
 
 from aezoo.models._priors import MixturePrior
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import units
+from aezoo.networks import Conv
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
 
 
-@register_family("mixture_vae")
-class MixtureVAE(MixturePrior, ConvVAE):
+@register_family("mixture_vae", network=Conv(), tiny={**TINY_CONV, "num_components": 4})
+class MixtureVAE(MixturePrior):
     """VAE whose prior is a mixture of Gaussians, learned with the rest.
 
     The "MoG" prior of Tomczak & Welling (2018), "VAE with a VampPrior"
@@ -24,23 +24,15 @@ class MixtureVAE(MixturePrior, ConvVAE):
     weights as parameters of the model, trained on the ELBO like all others.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         num_components: Gaussians in the mixture.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvVAE.TINY_CONFIG, "num_components": 4}
+    num_components: int = units(100)
 
-    def __init__(self, *args: Any, num_components: int = 100, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.num_components = check_positive_int("num_components", num_components)
-
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+    def build_layers(self) -> None:
         """Create all weights, those of the prior among them."""
-        is_rebuilt = self.built
-        super().build(input_shape)
-        if is_rebuilt:
-            return
+        super().build_layers()
         shape = (self.num_components, self.latent_dim)
         self.prior_logits = self.add_weight(
             shape=shape[:1], initializer="zeros", dtype="float32", name="prior_logits"
@@ -62,8 +54,3 @@ class MixtureVAE(MixturePrior, ConvVAE):
             for v in (self.prior_logits, self.prior_means, self.prior_log_vars)
         )
         return ops.log_softmax(logits), means, log_vars
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {**super().config, "num_components": self.num_components}

@@ -4,17 +4,18 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from aezoo.models.conv_ae import ConvAE
+from aezoo.models.ae import AE, TINY_CONV
+from aezoo.models.arguments import choice, number
+from aezoo.networks import Conv
 from aezoo.nn import losses
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_choice, check_number
 
 Tensor = Any
 PENALTIES = ("l2", "gradient")
 
 
-@register_family("rae")
-class RAE(ConvAE):
+@register_family("rae", network=Conv(), tiny=TINY_CONV)
+class RAE(AE):
     """Regularised autoencoder (RAE) of Ghosh et al. (2020).
 
     "From variational to deterministic autoencoders"
@@ -23,34 +24,21 @@ class RAE(ConvAE):
     penalty that keeps the decoder smooth. `"l2"` is the decoder's weight decay,
     `decoder_norm`, the sum of its squared kernels; `"gradient"` is
     `decoder_gradient`, the squared Frobenius norm of the Jacobian of the decoded
-    image at the code (section 3.2), estimated without bias along one random direction
-    per image. A sampler fitted to the codes makes it generate (section 4).
+    example at the code (section 3.2), estimated without bias along one random
+    direction per example. A sampler fitted to the codes makes it generate (section 4).
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         code_norm_weight: Weight of the norm of the code.
         penalty: Penalty on the decoder: `"l2"`, `"gradient"` or None.
         penalty_weight: Weight of that penalty; unused without one.
-        **kwargs: As in `ConvAE`.
+        **kwargs: As in `AE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvAE.TINY_CONFIG}
-    BATCH_TERMS = frozenset({"decoder_norm"})
+    code_norm_weight: float = number(0.1, low=0.0)
+    penalty: str | None = choice("l2", (None, *PENALTIES))
+    penalty_weight: float = number(1e-3, low=0.0)
 
-    def __init__(
-        self,
-        *args: Any,
-        code_norm_weight: float = 0.1,
-        penalty: str | None = "l2",
-        penalty_weight: float = 1e-3,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.code_norm_weight = check_number(
-            "code_norm_weight", code_norm_weight, low=0.0
-        )
-        self.penalty = check_choice("penalty", penalty, (None, *PENALTIES))
-        self.penalty_weight = check_number("penalty_weight", penalty_weight, low=0.0)
+    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"decoder_norm"})
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -63,20 +51,25 @@ class RAE(ConvAE):
         return weights
 
     def call(
-        self, inputs: Tensor, training: bool = False, sample_seed: Any = None
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        sample_seed: Any = None,
+        **given: Tensor,
     ) -> dict[str, Tensor]:
         """As in `Autoencoder`; with `"gradient"` also `decoder_gradient`, `(batch,)`.
 
         Args:
-            inputs: Images `(batch, *input_shape)`.
+            inputs: Examples `(batch, *input_shape)`.
             training: As in `Autoencoder`.
             sample_seed: Draws the direction of the derivative.
+            **given: As in `Autoencoder`.
         """
-        outputs = super().call(inputs, training, sample_seed)
+        outputs = super().call(inputs, training, sample_seed, **given)
         if self.penalty == "gradient":
             z = outputs["z"]
             outputs["decoder_gradient"] = losses.squared_jacobian_norm(
-                lambda z: self.to_pixels(self.decode_parameters(z)),
+                lambda z: self.point(self.decode_parameters(z, **given)),
                 z,
                 self.noise(ops.shape(z), training, sample_seed),
             )
@@ -101,13 +94,3 @@ class RAE(ConvAE):
         """Sum of the squares of the decoder's kernels; biases and scales are free."""
         kernels = [w for w in self.decoder.trainable_weights if len(w.shape) > 1]
         return sum(ops.sum(ops.square(ops.convert_to_tensor(w))) for w in kernels)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "code_norm_weight": self.code_norm_weight,
-            "penalty": self.penalty,
-            "penalty_weight": self.penalty_weight,
-        }

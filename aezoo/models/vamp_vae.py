@@ -1,24 +1,24 @@
 """Variational autoencoder whose prior is its own posterior of learned images."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from aezoo.models._priors import MixturePrior
-from aezoo.models.conv_vae import ConvVAE
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import units
+from aezoo.networks import Conv, NetworkError
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
 BLENDED = 4  # images in a pseudo-input that starts from data
 
 
-@register_family("vamp_vae")
-class VampVAE(MixturePrior, ConvVAE):
+@register_family("vamp_vae", network=Conv(), tiny={**TINY_CONV, "num_pseudo_inputs": 5})
+class VampVAE(MixturePrior):
     """VAE with the VampPrior of Tomczak & Welling (2018).
 
     "VAE with a VampPrior" (https://arxiv.org/abs/1705.07120), equation 9: the prior
@@ -27,30 +27,26 @@ class VampVAE(MixturePrior, ConvVAE):
     all weights, from noise or from images (`init_pseudo_inputs`).
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         num_pseudo_inputs: Images `u_k` whose posteriors are mixed.
-        **kwargs: As in `ConvVAE`.
+        **kwargs: As in `VAE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        **ConvVAE.TINY_CONFIG,
-        "num_pseudo_inputs": 5,
-    }
+    num_pseudo_inputs: int = units(500)
 
-    def __init__(self, *args: Any, num_pseudo_inputs: int = 500, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.num_pseudo_inputs = check_positive_int(
-            "num_pseudo_inputs", num_pseudo_inputs
-        )
+    def check_arguments(self) -> None:
+        """Refuse indices, which cannot be learnt as pseudo-inputs are."""
+        super().check_arguments()
+        if not self.modality.is_continuous:
+            raise NetworkError(
+                f"Pseudo-inputs are learnt by gradient, so {self.family!r} cannot "
+                f"have {self.modality.noun}s as such."
+            )
 
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+    def build_layers(self) -> None:
         """Create all weights, the pseudo-inputs among them."""
-        is_rebuilt = self.built
-        super().build(input_shape)
-        if is_rebuilt:
-            return
+        super().build_layers()
         self.pseudo_inputs = self.add_weight(
-            shape=(self.num_pseudo_inputs, *self.input_shape),
+            shape=(self.num_pseudo_inputs, *self.modality.tensor_shape),
             initializer=keras.initializers.RandomUniform(0.0, 1.0),
             constraint=UnitInterval(),
             dtype="float32",
@@ -67,28 +63,30 @@ class VampVAE(MixturePrior, ConvVAE):
         Raises:
             ValueError: If there are too few, or shape, dtype or range is wrong.
         """
-        images = self._check_images(images, "images")
+        images = self.modality.check(images, "images")
         if len(images) < self.num_pseudo_inputs:
             raise ValueError(
                 f"`images` must hold at least {self.num_pseudo_inputs} images, one for "
                 f"each pseudo-input. Received: {len(images)}."
             )
-        self._ensure_built()
-        chosen = self.to_unit_range(images[: self.num_pseudo_inputs])
+        self.ensure_built()
+        chosen = self.modality.to_model(images[: self.num_pseudo_inputs])
         self.pseudo_inputs.assign(np.asarray(chosen))
 
-    def start_from_images(self, images: np.ndarray, seed: int = 0) -> None:
+    def adapt(self, x: np.ndarray, seed: int = 0) -> None:
         """Set the pseudo-inputs to means of `BLENDED` images each, drawn by seed.
 
         Blends start as close to the data as images do, and the weights hold no image
         of the training data.
         """
         generator = np.random.default_rng(seed)
-        rows = generator.integers(len(images), size=(self.num_pseudo_inputs, BLENDED))
-        blends = np.zeros((self.num_pseudo_inputs, *self.input_shape), "float32")
+        rows = generator.integers(len(x), size=(self.num_pseudo_inputs, BLENDED))
+        blends = np.zeros(
+            (self.num_pseudo_inputs, *self.modality.tensor_shape), "float32"
+        )
         for chosen in rows.T:
-            drawn = self._check_images(images[chosen], "images")
-            blends += np.asarray(self.to_unit_range(drawn)) / BLENDED
+            drawn = self.modality.check(x[chosen], "x")
+            blends += np.asarray(self.modality.to_model(drawn)) / BLENDED
         self.init_pseudo_inputs(np.clip(blends, 0.0, 1.0))
 
     def prior_components(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,11 +96,6 @@ class VampVAE(MixturePrior, ConvVAE):
         count = self.num_pseudo_inputs
         log_weights = ops.full((count,), -math.log(count), dtype="float32")
         return log_weights, parameters["z_mean"], parameters["z_log_var"]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {**super().config, "num_pseudo_inputs": self.num_pseudo_inputs}
 
 
 @keras.saving.register_keras_serializable("aezoo")

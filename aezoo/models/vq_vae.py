@@ -1,22 +1,32 @@
 """Vector-quantised autoencoder."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from keras import ops
 
-from aezoo.models._discrete import QuantizedAutoencoder
+from aezoo.models._discrete import QuantizedAE
+from aezoo.models.arguments import Argument, choice, number, units
+from aezoo.networks import Conv
 from aezoo.nn.distributions import uniform
-from aezoo.nn.layers import VectorQuantizer
+from aezoo.nn.layers.quantizers import VectorQuantizer
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_choice, check_number, check_positive_int
+from aezoo.utils.validation import check_number
 
 Tensor = Any
 CODEBOOK_UPDATES = ("gradient", "ema")
+TINY: dict[str, Any] = {
+    "input_shape": (8, 8, 1),
+    "filters": (4, 6),
+    "num_codes": 7,
+    "code_dim": 3,
+    # so that training moves the weights which the common checks expect to move
+    "codebook_update": "gradient",
+    "restart_below": 0.0,
+}
 
 
-@register_family("vq_vae")
-class VQVAE(QuantizedAutoencoder):
+@register_family("vq_vae", network=Conv(), tiny=TINY)
+class VQVAE(QuantizedAE):
     """Vector-quantised autoencoder of van den Oord et al. (2017).
 
     "Neural discrete representation learning" (https://arxiv.org/abs/1711.00937): each
@@ -32,7 +42,6 @@ class VQVAE(QuantizedAutoencoder):
     It learns no prior, so it cannot sample by itself.
 
     Args:
-        input_shape: Image shape `(height, width, channels)`.
         num_codes: Codes in the codebook.
         code_dim: Width of a code.
         commitment_cost: Weight of the term `commitment`.
@@ -41,57 +50,41 @@ class VQVAE(QuantizedAutoencoder):
         restart_below: In training, a code whose average use falls below this fraction
             of the mean over all codes moves to a random vector of the batch (Dhariwal
             et al., 2020, https://arxiv.org/abs/2005.00341, section 3.1); 0 for none.
-        **kwargs: As in `ConvMapNetwork` and `DeterministicAutoencoder`.
+        **kwargs: As in `AE`, without `latent_dim` and `code_activation`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {
-        "input_shape": (8, 8, 1),
-        "filters": (4, 6),
-        "num_codes": 7,
-        "code_dim": 3,
-        # so that training moves the weights which the common checks expect to move
-        "codebook_update": "gradient",
-        "restart_below": 0.0,
-    }
+    num_codes: int = units(512)
+    code_dim: int = units(16)
+    commitment_cost: float = number(0.25, low=0.0)
+    codebook_update: str = choice("ema", CODEBOOK_UPDATES, is_fixed=True)
+    ema_decay: float = number(0.99, low=0.0, high=1.0)
+    restart_below: float = Argument(
+        0.03,
+        lambda name, value: check_number(name, value, low=0.0, high=1.0),
+        is_fixed=True,
+    )  # type: ignore[assignment]
 
-    def __init__(
-        self,
-        input_shape: Sequence[int] = (28, 28, 1),
-        *,
-        num_codes: int = 512,
-        code_dim: int = 16,
-        commitment_cost: float = 0.25,
-        codebook_update: str = "ema",
-        ema_decay: float = 0.99,
-        restart_below: float = 0.03,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(input_shape, **kwargs)
-        self.num_codes = check_positive_int("num_codes", num_codes)
-        self.code_dim = check_positive_int("code_dim", code_dim)
-        self.commitment_cost = check_number("commitment_cost", commitment_cost, low=0.0)
-        self.codebook_update = check_choice(
-            "codebook_update", codebook_update, CODEBOOK_UPDATES
-        )
-        self.ema_decay = check_number("ema_decay", ema_decay, low=0.0, high=1.0)
-        self.restart_below = check_number(
-            "restart_below", restart_below, low=0.0, high=1.0
-        )
-        self.add_networks(self.code_dim, self.new_quantizer(self.num_codes))
+    def new_quantizer(self, num_codes: int | None = None) -> VectorQuantizer:
+        """A codebook, which follows as the arguments say.
 
-    def new_quantizer(self, num_codes: int) -> VectorQuantizer:
-        """A quantiser of so many codes, which follow as the arguments say."""
+        Args:
+            num_codes: Codes in it; None for the argument.
+        """
         return VectorQuantizer(
-            num_codes,
+            num_codes or self.num_codes,
             is_averaged=self.codebook_update == "ema",
             has_usage=self.restart_below > 0.0,
         )
 
     def call(
-        self, inputs: Tensor, training: bool = False, sample_seed: Any = None
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        sample_seed: Any = None,
+        **given: Tensor,
     ) -> dict[str, Tensor]:
         """As in `Autoencoder`, with the codes as `z_quantized`; training moves them."""
-        outputs = super().call(inputs, training, sample_seed)
+        outputs = super().call(inputs, training, sample_seed, **given)
         quantizer, indices = self.quantizer, outputs["indices"]
         outputs["z_quantized"] = quantizer.lookup(indices)
         if training and quantizer.has_usage:
@@ -121,19 +114,6 @@ class VQVAE(QuantizedAutoencoder):
         if self.codebook_update == "gradient":
             terms["codebook"] = _mean_square(ops.stop_gradient(encoded) - codes)
         return terms
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "num_codes": self.num_codes,
-            "code_dim": self.code_dim,
-            "commitment_cost": self.commitment_cost,
-            "codebook_update": self.codebook_update,
-            "ema_decay": self.ema_decay,
-            "restart_below": self.restart_below,
-        }
 
 
 def _mean_square(difference: Tensor) -> Tensor:

@@ -4,20 +4,21 @@ from typing import Any, ClassVar
 
 from keras import ops
 
+from aezoo.models.ae import AE, TINY_CONV
+from aezoo.models.arguments import choice, count, number
 from aezoo.models.autoencoder import TEST_SEED
-from aezoo.models.conv_ae import ConvAE
+from aezoo.networks import Conv
 from aezoo.nn import losses
 from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_choice, check_number, check_positive_int
 
 Tensor = Any
 DIVERGENCES = ("mmd", "sliced_wasserstein")
 KERNELS = ("imq", "rbf")
 
 
-@register_family("wae")
-class WAE(ConvAE):
+@register_family("wae", network=Conv(), tiny=TINY_CONV)
+class WAE(AE):
     """Wasserstein autoencoder of Tolstikhin et al. (2018), or the sliced one.
 
     "Wasserstein auto-encoders" (https://arxiv.org/abs/1711.01558), equation 4: the
@@ -26,40 +27,26 @@ class WAE(ConvAE):
     maximum mean discrepancy (section 3), estimated without bias, so that it may be
     negative; `"sliced_wasserstein"` that of Kolouri et al. (2018), "Sliced-Wasserstein
     autoencoder" (https://arxiv.org/abs/1804.01947), algorithm 1. The codes of single
-    images stay points, so nothing is added to a reconstruction; `sample` decodes
+    examples stay points, so nothing is added to a reconstruction; `sample` decodes
     codes from the prior.
 
     Args:
-        *args: `input_shape` and `latent_dim`, as in `Autoencoder`.
         divergence: `"mmd"` or `"sliced_wasserstein"`.
         divergence_weight: Weight of the divergence.
         kernel: Kernel of `"mmd"`: `"imq"`, inverse multiquadric at seven scales, or
             `"rbf"`, Gaussian.
         num_projections: Random directions of `"sliced_wasserstein"` per step.
-        **kwargs: As in `ConvAE`.
+        **kwargs: As in `AE`.
     """
 
-    TINY_CONFIG: ClassVar[dict[str, Any]] = {**ConvAE.TINY_CONFIG}
+    divergence: str = choice("mmd", DIVERGENCES)
+    divergence_weight: float = number(300.0, low=0.0)
+    kernel: str = choice("imq", KERNELS)
+    num_projections: int = count(50, low=1)
+
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features", "sampling")
     SAMPLES: ClassVar[str] = "decoded codes from the prior"
-    BATCH_TERMS = frozenset({"divergence"})
-
-    def __init__(
-        self,
-        *args: Any,
-        divergence: str = "mmd",
-        divergence_weight: float = 300.0,
-        kernel: str = "imq",
-        num_projections: int = 50,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.divergence = check_choice("divergence", divergence, DIVERGENCES)
-        self.divergence_weight = check_number(
-            "divergence_weight", divergence_weight, low=0.0
-        )
-        self.kernel = check_choice("kernel", kernel, KERNELS)
-        self.num_projections = check_positive_int("num_projections", num_projections)
+    BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"divergence"})
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -67,16 +54,21 @@ class WAE(ConvAE):
         return {**super().loss_weights, "divergence": self.divergence_weight}
 
     def call(
-        self, inputs: Tensor, training: bool = False, sample_seed: Any = None
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        sample_seed: Any = None,
+        **given: Tensor,
     ) -> dict[str, Tensor]:
         """As in `Autoencoder`; also `prior_z`, as many codes from the prior.
 
         Args:
-            inputs: Images `(batch, *input_shape)`.
+            inputs: Examples `(batch, *input_shape)`.
             training: As in `Autoencoder`.
             sample_seed: Draws the codes from the prior.
+            **given: As in `Autoencoder`.
         """
-        outputs = super().call(inputs, training, sample_seed)
+        outputs = super().call(inputs, training, sample_seed, **given)
         if sample_seed is None and not training:
             sample_seed = IndexedNoise(TEST_SEED)
         shape = ops.shape(outputs["z"])
@@ -104,14 +96,3 @@ class WAE(ConvAE):
         first = 0 if step is None else ops.cast(step, "int32") * self.num_projections
         noise = IndexedNoise(TEST_SEED + 1, first)  # not the stream of `prior_z`
         return noise.normal((self.num_projections, self.latent_dim))
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        return {
-            **super().config,
-            "divergence": self.divergence,
-            "divergence_weight": self.divergence_weight,
-            "kernel": self.kernel,
-            "num_projections": self.num_projections,
-        }

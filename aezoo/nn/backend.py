@@ -38,6 +38,23 @@ def is_concrete(x: Any) -> bool:
     return isinstance(x, np.ndarray) or keras.ops.is_tensor(x)
 
 
+def flat_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """A layer and all layers within it."""
+    return list(layer._flatten_layers())
+
+
+def structure_of(model: keras.Model) -> tuple[Any, ...]:
+    """What compiled functions of a model depend on beside the values of its weights.
+
+    It changes when a layer is quantised or gets adapters.
+    """
+    return tuple(
+        (layer.quantization_mode, getattr(layer, "lora_enabled", False))
+        for layer in flat_layers(model)
+        if hasattr(layer, "quantization_mode")
+    )
+
+
 # --- Inference -----------------------------------------------------------------
 
 

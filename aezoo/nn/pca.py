@@ -55,7 +55,7 @@ def principal_components(
     count, mean = 0, np.zeros(pixels)
     scatter = np.zeros((pixels, pixels))
     for batch in with_progress(_batches(images, batch_size)):
-        x = np.asarray(model.to_unit_range(model._check_images(batch)), "float64")
+        x = np.asarray(model.modality.to_model(model.modality.check(batch)), "float64")
         x = x.reshape(len(x), pixels)
         batch_mean = x.mean(axis=0)
         shift = batch_mean - mean

@@ -22,7 +22,6 @@ import h5py
 import keras
 import numpy as np
 
-from aezoo import registry
 from aezoo.errors import ChecksumError, ManifestError
 from aezoo.manifest import (
     NO_FILES,
@@ -33,6 +32,8 @@ from aezoo.manifest import (
     Metric,
 )
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.families import new_model
+from aezoo.registry import find_family, list_families
 from aezoo.samplers import KINDS, Sampler, read_sampler, write_sampler
 from aezoo.store.card import ADDRESS, RECONSTRUCTION, SAMPLES, model_card, pictures
 from aezoo.store.golden import golden_inputs, golden_tensors
@@ -144,7 +145,7 @@ def save(
     stated = _metrics_fields(metrics), _data_fields(data)
     samplers = dict(model.samplers)  # read before a folder is replaced
     # A fresh copy has no optimiser, whose moments would treble the file.
-    copy = type(model)(**config, name=model.name)
+    copy = new_model(model.family, **config, name=model.name)
     copy.build((None, *copy.input_shape))
     copy.set_weights(model.get_weights())
 
@@ -276,14 +277,14 @@ def _data_fields(data: DataInfo | Mapping[str, str] | None) -> dict[str, str] | 
 
 
 def _check_model(model: Any) -> None:
-    is_ours = isinstance(model, Autoencoder) and bool(model.family)
-    if not is_ours or registry.family_class(model.family) is not type(model):
+    is_ours = isinstance(model, Autoencoder) and model.family in list_families()
+    if not is_ours or find_family(model.family).objective is not type(model):
         raise TypeError(
             "`model` must be a model of a registered family, not of a class of its "
             f"own. Received: model of type {type(model).__name__}. Save any other "
             "Keras model with `model.save('model.keras')`."
         )
-    model._ensure_built()
+    model.ensure_built()
     for weight in model.weights:
         if not np.isfinite(np.asarray(weight, "float32")).all():
             raise ValueError(

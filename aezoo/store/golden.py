@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aezoo.data.digits import draw_digits
 from aezoo.errors import ManifestError
+from aezoo.modalities.image.digits import draw_digits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.utils.archives import read_npz
 

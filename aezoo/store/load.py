@@ -1,19 +1,19 @@
 """Where weights come from, and how they become a model that can be trusted."""
 
 import functools
-import inspect
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from aezoo import manifest, registry
+from aezoo import manifest
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.manifest import WeightsEntry
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.families import check_config, new_model
 from aezoo.nn.backend import without_initialisation
 from aezoo.samplers import Sampler, read_sampler
 from aezoo.store import folder, remote
@@ -242,7 +242,7 @@ def load_folder(
     """
     if entry is None:
         found = folder.read_entry(path, root)
-        entry_class(found)  # refused before the weights are even hashed
+        check_entry(found)  # refused before the weights are even hashed
         weights = folder.weights_path(path, found, root)
     else:
         found, weights = entry, path / entry.weights.file
@@ -262,9 +262,9 @@ def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:
         UnsafeFileError: If the file refers to data outside itself.
     """
     check_hdf5(path, entry.num_params)
-    cls = entry_class(entry)
+    check_entry(entry)
     try:
-        model = cls(**entry.config, name=entry.name)
+        model = new_model(entry.family, **entry.config, name=entry.name)
         with without_initialisation(model, entry.num_params):
             model.build((None, *model.input_shape))
     except (TypeError, ValueError) as error:
@@ -316,9 +316,9 @@ def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
         TypeError: If an option is none of the above.
     """
     entry = find_entry(name, **options)
-    cls = entry_class(entry)
+    check_entry(entry)
     try:
-        return cls(**entry.config, name=entry.name)
+        return new_model(entry.family, **entry.config, name=entry.name)
     except (TypeError, ValueError) as error:
         raise _invalid(entry, error) from error
 
@@ -345,18 +345,16 @@ def read_weights(model: keras.Model, path: Path, owner: str) -> None:
         ) from error
 
 
-def entry_class(entry: WeightsEntry | FolderEntry) -> type[Autoencoder]:
-    """The class of an entry's family, which knows all arguments of its `config`.
+def check_entry(entry: WeightsEntry | FolderEntry) -> None:
+    """Refuse an entry whose family is unknown, or does not know its `config`.
 
     Raises:
         ManifestError: If the family or an argument is unknown; names the closest.
     """
     try:
-        cls = registry.family_class(entry.family)
-        check_config(cls, entry.config)
+        check_config(entry.family, entry.config)
     except ValueError as error:
         raise _invalid(entry, error) from error
-    return cls
 
 
 def _invalid(entry: WeightsEntry | FolderEntry, error: Exception) -> ManifestError:
@@ -368,56 +366,3 @@ def _invalid(entry: WeightsEntry | FolderEntry, error: Exception) -> ManifestErr
 
 def _kind(entry: WeightsEntry | FolderEntry) -> str:
     return "manifest entry" if isinstance(entry, WeightsEntry) else "folder's entry"
-
-
-def check_config(cls: type[Autoencoder], config: Iterable[str]) -> None:
-    """Refuse arguments that no `__init__` of a family's class names.
-
-    Raises:
-        ValueError: Names the unknown argument and the closest known one.
-    """
-    known = {"name", "dtype", "trainable"}
-    for base in cls.__mro__:
-        if base.__module__.startswith("aezoo.models"):
-            known |= set(inspect.signature(base).parameters)
-    known -= {"args", "kwargs", *cls.DERIVED_ARGUMENTS}
-    for name in config:
-        if name not in known:
-            raise ValueError(
-                f"Unknown argument `{name}` for family {cls.family!r}."
-                f"{did_you_mean(name, known)} "
-                f"Known: {', '.join(sorted(known))}."
-            )
-
-
-def create(name: str, /, **config: Any) -> Autoencoder:
-    """A new model with random weights.
-
-    Args:
-        name: A family, e.g. `"conv_vae"`, or the name of pretrained weights, whose
-            architecture is taken without its weights.
-        **config: Arguments of the family; they override those of the weights.
-
-    Returns:
-        A built `keras.Model`; call `compile` and `fit` to train it.
-
-    Raises:
-        UnknownModelError: If there is no such family or model; names the closest.
-        ValueError: If an argument is unknown or out of range.
-    """
-    if name in registry.list_families():
-        cls = registry.family_class(name)
-    elif name in manifest.entries():
-        entry = manifest.entries()[name]
-        cls = registry.family_class(entry.family)
-        config = {**entry.config, **config}
-    else:
-        known = [*registry.list_families(), *manifest.entries()]
-        raise UnknownModelError(
-            f"Unknown family or model {name!r}.{did_you_mean(name, known)} "
-            f"Families: {', '.join(registry.list_families())}."
-        )
-    check_config(cls, config)
-    model = cls(**config)
-    model.build((None, *model.input_shape))
-    return model

@@ -1,12 +1,18 @@
 """Argument checks whose messages name the argument, the rule and what came in."""
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from aezoo.utils.text import did_you_mean
 
 _Choice = TypeVar("_Choice")
+
+
+def is_bool(value: Any) -> bool:
+    """Whether a value is a bool of Python or NumPy, which also count as numbers."""
+    return type(value).__name__ in ("bool", "bool_")
 
 
 def check_choice(name: str, value: _Choice, choices: Sequence[Any]) -> _Choice:
@@ -23,11 +29,25 @@ def check_choice(name: str, value: _Choice, choices: Sequence[Any]) -> _Choice:
 
 def check_positive_int(name: str, value: Any) -> int:
     """Return `value` as an int if it is a whole number of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+    return check_count(name, value, minimum=1)
+
+
+def check_count(name: str, value: Any, minimum: int = 0) -> int:
+    """Return `value` as an int if it is a whole number of at least `minimum`."""
+    is_whole = hasattr(value, "__index__") and not is_bool(value)
+    if not is_whole or value < minimum:
         raise ValueError(
-            f"`{name}` must be an integer of at least 1. Received: {name}={value!r}."
+            f"`{name}` must be an integer of at least {minimum}. "
+            f"Received: {name}={value!r}."
         )
     return int(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return `value` as a bool if it is True or False."""
+    if not is_bool(value):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}.")
+    return bool(value)
 
 
 def check_number(
@@ -46,7 +66,7 @@ def check_number(
         bounds.append(f"above {above:g}")
     if high is not None:
         bounds.append(f"at most {high:g}")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, numbers.Real) and not is_bool(value)
     if (
         not is_number
         or not math.isfinite(value)
@@ -58,8 +78,8 @@ def check_number(
             f"`{name}` must be a finite number {' and '.join(bounds)}. "
             f"Received: {name}={value!r}."
         )
-    number: float = value
-    return number
+    # NumPy's numbers become Python's, which JSON can hold
+    return value if isinstance(value, int | float) else float(value)
 
 
 def check_positive_ints(name: str, values: Any, minimum: int = 0) -> tuple[int, ...]:

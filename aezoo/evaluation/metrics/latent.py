@@ -9,7 +9,7 @@ from aezoo.evaluation.definition import (
     mean_with_error,
     metric,
 )
-from aezoo.models._discrete import QuantizedAutoencoder
+from aezoo.models._discrete import QuantizedAE
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn import losses
 from aezoo.utils.progress import with_progress
@@ -64,12 +64,12 @@ def _continuous_codes(evaluation: Evaluation) -> np.ndarray:
 
 def is_diagonal(model: Autoencoder) -> bool:
     """Models whose posterior is a Gaussian with independent units."""
-    return set(model.HEADS) == {"z_mean", "z_log_var"}
+    return model.has_diagonal_posterior
 
 
 def has_standard_prior(model: Autoencoder) -> bool:
     """Models whose prior, if any, is the standard normal."""
-    return type(model).log_prior is Autoencoder.log_prior
+    return model.has_standard_prior
 
 
 def is_standard(model: Autoencoder) -> bool:
@@ -79,8 +79,7 @@ def is_standard(model: Autoencoder) -> bool:
 
 def has_known_moments(model: Autoencoder) -> bool:
     """Models whose codes are compared with a standard normal, moment by moment."""
-    heads = {"z", "z_mean", "z_log_var"}
-    return set(model.HEADS) <= heads and has_standard_prior(model)
+    return model.code_head in ("z", "z_mean") and has_standard_prior(model)
 
 
 @metric(
@@ -248,7 +247,7 @@ def _log_mean_exp(values: np.ndarray) -> np.ndarray:
 
 def has_codebook(model: Autoencoder) -> bool:
     """Models whose codes are indices into a codebook."""
-    return isinstance(model, QuantizedAutoencoder)
+    return isinstance(model, QuantizedAE)
 
 
 @metric(

@@ -117,7 +117,7 @@ def iwae_nll(chunk: Chunk) -> np.ndarray:
     "log_likelihood",
     unit="nats per image, density",
     protocol="mean over images of the exact log p(x)",
-    is_possible=lambda model: hasattr(model, "log_likelihood"),
+    is_possible=lambda model: model.has_exact_likelihood,
     higher_is_better=True,
 )
 def log_likelihood(chunk: Chunk) -> np.ndarray:
@@ -259,6 +259,6 @@ def log_sum_of_weights(
     posterior = model.make_posterior({k: repeat(v) for k, v in parameters.items()})
     # (batch * draws, *latent_shape) and (batch * draws,)
     z, log_q = posterior.sample_with_log_prob(noise)
-    observation = model.observation(model.decode_parameters(z))
+    observation = model.make_likelihood(model.decode_parameters(z))
     log_weights = observation.log_prob(repeat(x)) + model.log_prior(z) - log_q
     return ops.logsumexp(ops.reshape(log_weights, (-1, noise.draws)), axis=1)

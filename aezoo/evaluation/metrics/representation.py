@@ -368,7 +368,7 @@ def _check_labelled(
     unit=_ACCURACY,
     protocol="accuracy of the most probable class by the model's own q(y|x), of images "
     "with grey values as they are; a tie goes to the smaller label",
-    is_possible=lambda model: hasattr(model, "classify"),
+    is_possible=lambda model: model.is_classifier,
     higher_is_better=True,
     needs=("labels",),
     reference="https://arxiv.org/abs/1406.5298",

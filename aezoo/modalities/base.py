@@ -1,0 +1,204 @@
+"""What an example is: the contract that every modality keeps."""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from aezoo.utils.text import did_you_mean
+
+Tensor = Any
+_KINDS: dict[str, type["Modality"]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """What a terminal or a page shows of examples: a picture, or lines of text.
+
+    Attributes:
+        picture: A sheet of rows, uint8, `(height, width, channels)`; or None.
+        lines: Lines of text; empty where there is a picture.
+    """
+
+    picture: np.ndarray | None = None
+    lines: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Modality(abc.ABC):
+    """What an example is, as a value without weights; the base of all modalities.
+
+    It knows how examples are checked, turned into tensors and back, read, written and
+    shown, and which likelihoods, errors and corruptions make sense for them. It knows
+    no network, no dataset and no metric. A subclass is a frozen dataclass whose fields
+    are its arguments; defining it makes it known by its `kind`.
+    """
+
+    # Its name in configurations, and what one example and one of its parts are called.
+    kind: ClassVar[str]
+    noun: ClassVar[str]
+    element: ClassVar[str]
+    # Files that `read` takes, and its options.
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    read_options: ClassVar[tuple[str, ...]] = ()
+    # Names that make sense, the first one the default: of `aezoo.nn.distributions`
+    # likelihoods, of errors without a likelihood, of corruptions.
+    likelihoods: ClassVar[tuple[str, ...]] = ()
+    errors: ClassVar[tuple[str, ...]] = ()
+    corruptions: ClassVar[tuple[str, ...]] = ()
+    # Output activations of decoders; the first one is the default.
+    activations: ClassVar[tuple[str, ...]] = ("linear",)
+    # Other looks at the same examples, by name: variants of a metric.
+    views: ClassVar[tuple[str, ...]] = ()
+    # Whether tensors hold values that can be differentiated, rather than indices.
+    is_continuous: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" in vars(cls):
+            _KINDS[cls.kind] = cls
+
+    # --- Shape ------------------------------------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example, as users have it."""
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        """Shape of one example inside models, `(*positions, channels)`."""
+        return self.shape
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Shape of the grid on which an example lives: all axes but the channels."""
+        return self.tensor_shape[:-1]
+
+    @property
+    def channels(self) -> int:
+        """Values at a position."""
+        return self.tensor_shape[-1]
+
+    @property
+    def dims(self) -> int:
+        """Number of elements, for figures per dimension."""
+        return math.prod(self.shape)
+
+    # --- Values -----------------------------------------------------------------
+
+    @abc.abstractmethod
+    def check(self, x: Any, name: str = "x") -> np.ndarray:
+        """Examples that a model can take.
+
+        Args:
+            x: Examples, `(n, *shape)`.
+            name: What to call them in a message.
+
+        Raises:
+            ValueError: If shape, dtype or range is wrong; says what to do.
+        """
+
+    @abc.abstractmethod
+    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
+        """Examples as users have them to tensors `(batch, *tensor_shape)`, in a graph.
+
+        Args:
+            x: Examples, `(batch, *shape)`.
+            dtype: Of the tensor, for modalities of continuous values.
+        """
+
+    @abc.abstractmethod
+    def from_model(self, x: Tensor, like: str = "float32") -> Tensor:
+        """Tensors `(batch, *tensor_shape)` to examples as users have them, in a graph.
+
+        Args:
+            x: What a decoder shows: the point of a likelihood.
+            like: The dtype of examples that came in.
+        """
+
+    @property
+    def target_dtype(self) -> str:
+        """Dtype of what a likelihood or an error compares with: see `to_model`."""
+        return "float32"
+
+    def corrupt(self, x: Tensor, kind: str, level: float, seed: Any) -> Tensor:
+        """Tensors `(batch, *tensor_shape)` corrupted for a denoising autoencoder.
+
+        Args:
+            x: What `to_model` gave.
+            kind: One of `corruptions`.
+            level: How much.
+            seed: As in `aezoo.distributions.standard_normal`.
+        """
+        raise NotImplementedError(f"{self.noun.capitalize()}s know no corruptions.")
+
+    def is_valid(self, x: Tensor) -> Tensor:  # noqa: ARG002
+        """Whether all elements of a batch are allowed, in a graph: a scalar bool.
+
+        Args:
+            x: Examples, `(batch, *shape)`.
+        """
+        from keras import ops
+
+        return ops.convert_to_tensor(True)
+
+    # --- Files and pictures -----------------------------------------------------
+
+    def read(self, path: Path, **options: Any) -> tuple[np.ndarray, str | None]:
+        """One example from a file, and a remark on what was changed, or None."""
+        raise NotImplementedError(f"{self.noun.capitalize()}s are read from arrays.")
+
+    def write(self, x: np.ndarray, path: Path) -> None:
+        """Write one example to a file."""
+        raise NotImplementedError(f"{self.noun.capitalize()}s are written as arrays.")
+
+    @abc.abstractmethod
+    def preview(self, rows: Sequence[np.ndarray]) -> Preview:
+        """A look at examples, one row `(n, *shape)` above the other."""
+
+    @abc.abstractmethod
+    def examples(self, n: int, seed: int = 0) -> np.ndarray:
+        """Examples made by a program, for golden files, tests and benchmarks.
+
+        Args:
+            n: How many; the first ones do not depend on it.
+            seed: Same seed, same examples.
+        """
+
+    def unrounded(self, x: np.ndarray) -> np.ndarray:
+        """The same examples in the dtype for which models round nothing."""
+        return x
+
+    # --- Configuration ----------------------------------------------------------
+
+    def to_config(self) -> dict[str, Any]:
+        """`{"kind": ...}` and the arguments, as JSON values."""
+        fields = dataclasses.fields(self)
+        return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields}}
+
+
+def from_config(config: dict[str, Any]) -> Modality:
+    """The modality of a configuration.
+
+    Args:
+        config: What `to_config` gave.
+
+    Raises:
+        ValueError: If the kind is unknown, or an argument.
+    """
+    arguments = dict(config)
+    kind = str(arguments.pop("kind", None))
+    if kind not in _KINDS:
+        raise ValueError(
+            f"Unknown modality {kind!r}.{did_you_mean(kind, _KINDS)} "
+            f"Known: {', '.join(sorted(_KINDS))}."
+        )
+    try:
+        return _KINDS[kind](**arguments)
+    except TypeError as error:
+        raise ValueError(f"The modality {kind!r} is not valid: {error}") from error

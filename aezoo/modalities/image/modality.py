@@ -1,0 +1,158 @@
+"""Images as a modality."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from aezoo.modalities.base import Modality, Preview
+from aezoo.modalities.image.check import check_images
+from aezoo.utils.validation import check_positive_int
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Image(Modality):
+    """Images of one size: uint8 from 0 to 255, or floats in [0, 1].
+
+    Inside models they are floats in [0, 1], `(batch, height, width, channels)`.
+
+    Args:
+        height: Pixels from top to bottom.
+        width: Pixels from left to right.
+        channels: 1 for grey, 3 for RGB, or any other number.
+    """
+
+    height: int = 28
+    width: int = 28
+    channels: int = 1
+
+    kind: ClassVar[str] = "image"
+    noun: ClassVar[str] = "image"
+    element: ClassVar[str] = "pixel"
+    suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+    likelihoods: ClassVar[tuple[str, ...]] = (
+        "bernoulli",
+        "gaussian",
+        "laplace",
+        "ms_ssim",
+        "discretized_logistic",
+    )
+    errors: ClassVar[tuple[str, ...]] = ("mse", "mae", "smooth_l1", "bce", "ms_ssim")
+    corruptions: ClassVar[tuple[str, ...]] = (
+        "gaussian",
+        "masking",
+        "salt_and_pepper",
+    )
+    activations: ClassVar[tuple[str, ...]] = ("sigmoid", "linear")
+    views: ClassVar[tuple[str, ...]] = ("binarised", "dequantised")
+
+    def __post_init__(self) -> None:
+        """Check the sizes.
+
+        Raises:
+            ValueError: If one is no whole number of at least 1.
+        """
+        for field in ("height", "width", "channels"):
+            value = check_positive_int(f"input_shape ({field})", getattr(self, field))
+            object.__setattr__(self, field, value)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(height, width, channels)`."""
+        return (self.height, self.width, self.channels)
+
+    def check(self, x: Any, name: str = "x") -> np.ndarray:
+        """Images that a model can take, as they are: uint8, or else as float32."""
+        return check_images(x, self.shape, name)
+
+    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
+        """Images as floats in [0, 1]: integers are divided by 255."""
+        return to_unit_range(x, dtype)
+
+    def from_model(self, x: Tensor, like: str = "float32") -> Tensor:
+        """Floats clipped to [0, 1]; rounded to uint8 if images were uint8."""
+        from keras import ops
+
+        x = ops.clip(x, 0.0, 1.0)
+        if like == "uint8":
+            return ops.cast(ops.round(255.0 * x), "uint8")
+        return x
+
+    def is_valid(self, x: Tensor) -> Tensor:
+        """Whether floats are in [0, 1] and integers are uint8, in a graph."""
+        import keras
+        from keras import ops
+
+        kind = keras.backend.standardize_dtype(x.dtype)
+        if kind in ("uint8", "bool"):
+            return ops.convert_to_tensor(True)
+        if "float" not in kind:
+            return ops.convert_to_tensor(False)
+        # False for NaN, too.
+        return ops.logical_and(ops.min(x) >= 0.0, ops.max(x) <= 1.0 + 1e-6)
+
+    def corrupt(self, x: Tensor, kind: str, level: float, seed: Any) -> Tensor:
+        """As in `aezoo.modalities.image.corruption`."""
+        from aezoo.modalities.image.corruption import apply_corruption
+
+        return apply_corruption(x, kind, level, seed)
+
+    def read(self, path: Path, **options: Any) -> tuple[np.ndarray, str | None]:
+        """As in `aezoo.modalities.image.files.read_image`."""
+        from aezoo.modalities.image.files import read_image
+
+        return read_image(path, self.shape, **options)
+
+    def write(self, x: np.ndarray, path: Path) -> None:
+        """As in `aezoo.modalities.image.files.write_image`."""
+        from aezoo.modalities.image.files import write_image
+
+        write_image(path, x)
+
+    def preview(self, rows: Sequence[np.ndarray]) -> Preview:
+        """A sheet of images, one row above the other."""
+        from aezoo.modalities.image.tiling import tile
+
+        return Preview(picture=tile(rows))
+
+    def examples(self, n: int, seed: int = 0) -> np.ndarray:
+        """Drawn digits where they fit, else noise; uint8, `(n, *shape)`."""
+        if self.shape == (28, 28, 1):
+            from aezoo.modalities.image.digits import draw_digits
+
+            return draw_digits(n, seed=seed)[0]
+        generator = np.random.default_rng(seed)
+        return generator.integers(0, 256, (n, *self.shape), dtype="uint8")
+
+    def unrounded(self, x: np.ndarray) -> np.ndarray:
+        """Images as floats in [0, 1], so that answers are floats, too."""
+        return x.astype("float32") / 255.0 if x.dtype == np.uint8 else x
+
+    def sizes_after(self, strides: Sequence[int]) -> list[tuple[int, int]]:
+        """Height and width, and those of its feature map after each stride."""
+        sizes = [(self.height, self.width)]
+        for stride in strides:
+            height, width = sizes[-1]
+            sizes.append((math.ceil(height / stride), math.ceil(width / stride)))
+        return sizes
+
+
+def to_unit_range(images: Tensor, dtype: str = "float32") -> Tensor:
+    """Images as floats in [0, 1], in a graph: integers are divided by 255.
+
+    Args:
+        images: Images of any shape.
+        dtype: Of the result.
+    """
+    import keras
+    from keras import ops
+
+    kind = keras.backend.standardize_dtype(images.dtype)
+    if kind == "bool" or "float" in kind:
+        return ops.cast(images, dtype)
+    return ops.cast(ops.cast(images, "float32") / 255.0, dtype)

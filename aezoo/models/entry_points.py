@@ -1,0 +1,660 @@
+"""What people call on a model: checked arrays in, arrays out, compiled within."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from aezoo.errors import UnsupportedOperationError
+from aezoo.modalities.label import Label
+from aezoo.nn.backend import compile_inference, is_concrete, structure_of
+from aezoo.nn.distributions import Posterior, check_seed, interpolate_codes
+from aezoo.samplers import how_to_fit
+from aezoo.utils.batches import batched
+from aezoo.utils.validation import check_choice, check_count, check_positive_int
+
+Tensor = Any
+INTERPOLATIONS = ("spherical", "linear")
+
+
+class EntryPoints:
+    """The methods of `Autoencoder` for people; not of use by itself."""
+
+    def _start_entry_points(self: Any) -> None:
+        self.compiled_functions: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self._structure: Any = None
+
+    # --- Codes ------------------------------------------------------------------------
+
+    def encode(
+        self: Any,
+        x: Any,
+        batch_size: int = 256,
+        *,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+    ) -> np.ndarray:
+        """Codes of examples: the mode of the posterior, so the same at every call.
+
+        Args:
+            x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1].
+            batch_size: Examples per compiled call; does not change the result.
+            given: What else the model is told, by name; `(n, ...)` each, or one for
+                all.
+            labels: Short for `given={"labels": labels}`.
+
+        Returns:
+            Float32, shape `(n, *latent_shape)`.
+
+        Raises:
+            ValueError: If the shape, dtype or range is wrong, or a value not finite.
+        """
+        if is_symbol(x):
+            return self._graph_encode(x, **self.given_in_graph(given, labels))
+        x = self.modality.check(x)
+        return self.run(
+            "encode", x, batch_size, **self.check_all(len(x), given, labels)
+        )
+
+    def posterior(
+        self: Any,
+        x: Any,
+        batch_size: int = 256,
+        *,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+    ) -> Posterior:
+        """The posterior q(z|x) of examples, as one object.
+
+        Args:
+            x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1].
+            batch_size: Examples per compiled call; does not change the result.
+            given: As in `encode`.
+            labels: As in `encode`.
+
+        Returns:
+            An object with `.mean`, `.mode()`, `.sample(seed)`, `.kl()` and
+            `.log_prob(z)`, whatever the family.
+        """
+        x = self.modality.check(x)
+        told = self.check_all(len(x), given, labels)
+        return self.make_posterior(self.run("encode_parameters", x, batch_size, **told))
+
+    def decode(
+        self: Any,
+        z: Any,
+        batch_size: int = 256,
+        *,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+    ) -> np.ndarray:
+        """Examples of codes: the point of p(x|z), cut to the modality's range.
+
+        Args:
+            z: Codes `(n, *latent_shape)`, float.
+            batch_size: Codes per compiled call; does not change the result.
+            given: As in `encode`.
+            labels: As in `encode`.
+
+        Returns:
+            Shape `(n, *input_shape)`; of images float32 in [0, 1].
+        """
+        if is_symbol(z):
+            return self._graph_decode(z, **self.given_in_graph(given, labels))
+        z = self.check_codes(z)
+        return self.run(
+            "decode", z, batch_size, **self.check_all(len(z), given, labels)
+        )
+
+    def likelihood_of(
+        self: Any,
+        z: Any,
+        batch_size: int = 256,
+        *,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+    ) -> Any:
+        """The likelihood p(x|z) of codes, as one object.
+
+        Args:
+            z: Codes `(n, *latent_shape)`, float.
+            batch_size: Codes per compiled call; does not change the result.
+            given: As in `encode`.
+            labels: As in `encode`.
+
+        Returns:
+            An object with `.log_prob(x)`, of tensors of examples, `.point()` and
+            `.sample(seed)`.
+
+        Raises:
+            UnsupportedOperationError: If the model has no likelihood.
+        """
+        z = self.check_codes(z)
+        told = self.check_all(len(z), given, labels)
+        return self.make_likelihood(
+            self.run("decode_parameters", z, batch_size, **told)
+        )
+
+    def reconstruct(
+        self: Any,
+        x: Any,
+        batch_size: int = 256,
+        *,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+    ) -> np.ndarray:
+        """Encode and decode examples, with the mode of the posterior.
+
+        Args:
+            x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1].
+            batch_size: Examples per compiled call; does not change the result.
+            given: As in `encode`.
+            labels: As in `encode`.
+
+        Returns:
+            The dtype that came in: of images uint8, or float32 in [0, 1].
+        """
+        if is_symbol(x):
+            return self._graph_reconstruct(x, **self.given_in_graph(given, labels))
+        x = self.modality.check(x)
+        told = self.check_all(len(x), given, labels)
+        return self.run("reconstruct", x, batch_size, **told)
+
+    # --- New examples -----------------------------------------------------------------
+
+    def sample(
+        self: Any,
+        n: int,
+        seed: int | None = None,
+        *,
+        sampler: str = "prior",
+        noise: bool = False,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+    ) -> np.ndarray:
+        """New examples from codes drawn from the prior, or from a fitted sampler.
+
+        Args:
+            n: Number of examples; at least 1.
+            seed: Same seed, same examples, on every backend. None draws afresh.
+            sampler: `"prior"`, or one of `samplers`, e.g. `"gmm"`.
+            noise: Also draw the elements from p(x|z); the default shows its point.
+            given: What the model is told, by name; `(n, ...)` each, or one for all.
+            labels: Short for `given={"labels": labels}`: classes, integers `(n,)`, or
+                one for all; None draws them, all equally probable. Also for a sampler
+                that was fitted with labels.
+
+        Returns:
+            Shape `(n, *input_shape)`; of images float32 in [0, 1].
+
+        Raises:
+            UnsupportedOperationError: If the family has no prior over codes, or the
+                model no such sampler, and says which it has; or if there are labels
+                for what knows no classes.
+            ValueError: If an argument is invalid.
+        """
+        check_positive_int("n", n)
+        generator = np.random.default_rng(check_seed(seed))
+        told = self.sample_given(n, generator, given, labels)
+        labels_for_sampler = None if "labels" in self.given else labels
+        z = self.sample_codes(n, generator, sampler, labels_for_sampler)
+        return self.show_codes(z, generator, noise, **told)
+
+    def sample_given(
+        self: Any,
+        n: int,
+        generator: np.random.Generator,
+        given: Mapping[str, Any] | None,
+        labels: Any,
+    ) -> dict[str, np.ndarray]:
+        """What the model is told of `n` new examples; draws labels that are missing."""
+        if "labels" in self.given:
+            if labels is None and "labels" not in (given or {}):
+                labels = self.sample_labels(n, generator)
+        elif given or self.given:
+            return self.check_all(n, given, None)
+        else:
+            return {}
+        return self.check_all(n, given, labels)
+
+    def sample_labels(self: Any, n: int, generator: np.random.Generator) -> Any:
+        """Classes for `sample`, all equally probable, `(n,)`; None withholds them."""
+        # from a stream of their own, whatever n
+        drawn = np.random.default_rng(int(generator.integers(2**31)))
+        return drawn.integers(self.num_label_classes, size=n)
+
+    def sample_codes(
+        self: Any,
+        n: int,
+        generator: np.random.Generator,
+        sampler: str = "prior",
+        labels: Any = None,
+    ) -> np.ndarray:
+        """Codes from the prior or a fitted sampler, `(n, *latent_shape)`.
+
+        Args:
+            n: How many.
+            generator: Source of the noise.
+            sampler: As in `sample`.
+            labels: Classes for the sampler.
+        """
+        if sampler != "prior":
+            fitted: Any = self.samplers.find(sampler)
+            told = {} if labels is None else {"labels": fitted.check_labels(labels, n)}
+            codes: np.ndarray = fitted.sample_codes(n, generator, **told)
+            return codes
+        if "sampling" in self.TASKS:
+            if labels is not None:
+                raise UnsupportedOperationError(
+                    f"The prior of {self.family!r} knows no classes, so `labels` must "
+                    "be None."
+                )
+            return self.sample_prior(n, generator)
+        fitted = ", ".join(f"`sampler={kind!r}`" for kind in self.samplers)
+        has = f"It has {fitted}." if fitted else how_to_fit(self)
+        raise UnsupportedOperationError(
+            f"{self.family!r} has no prior over its codes, so it cannot sample. {has} "
+            "`aezoo.list_models(task='sampling')` lists the models that can."
+        )
+
+    def show_codes(
+        self: Any,
+        z: np.ndarray,
+        generator: np.random.Generator,
+        noise: bool,
+        **given: np.ndarray,
+    ) -> np.ndarray:
+        """Examples of drawn codes: points of p(x|z), or with elements drawn from it."""
+        if not noise:
+            return self.run("decode", z, 256, **given)
+        parameters = self.run("decode_parameters", z, 256, **given)
+        likelihood = self.make_likelihood(parameters)
+        drawn = likelihood.sample(int(generator.integers(2**31)))
+        return np.asarray(self.modality.from_model(drawn))
+
+    def interpolate(
+        self: Any,
+        a: Any,
+        b: Any,
+        steps: int = 9,
+        method: str = "spherical",
+        *,
+        of: str | None = None,
+    ) -> np.ndarray:
+        """Examples along a path between two of them, straight or round in code space.
+
+        Args:
+            a: Start: one example or code, or a batch of them.
+            b: End, of the same shape as `a`.
+            steps: Number of examples on the path, both ends included; at least 2.
+            method: `"spherical"` turns the direction at an even rate and grows the
+                norm evenly (Shoemake, 1985; the path stays where a Gaussian prior has
+                its mass); `"linear"` is the straight line.
+            of: What `a` and `b` are, `"examples"` or `"codes"`; None tells it by
+                shape and dtype, and refuses where these fit both.
+
+        Returns:
+            Shape `(steps, *input_shape)`, or `(n, steps, *input_shape)` for batches;
+            of the dtype of `a` if that is one of examples.
+        """
+        check_choice("method", method, INTERPOLATIONS)
+        if check_positive_int("steps", steps) < 2:
+            raise ValueError(f"`steps` must be at least 2. Received: steps={steps}.")
+        z_a, like, is_single = self.as_codes(a, "a", of)
+        z_b, _, _ = self.as_codes(b, "b", of)
+        if z_a.shape != z_b.shape:
+            raise ValueError(
+                "`a` and `b` must have the same shape. Received: "
+                f"a.shape={np.shape(a)}, b.shape={np.shape(b)}."
+            )
+        path = interpolate_codes(z_a, z_b, steps, method)  # (n, steps, *latent_shape)
+        examples = self.decode_grid(path, like)
+        return examples[0] if is_single else examples
+
+    def traverse(
+        self: Any,
+        x: Any,
+        dim: int,
+        values: Sequence[float] = (-3, -1.5, 0, 1.5, 3),
+        *,
+        of: str | None = None,
+    ) -> np.ndarray:
+        """Examples while one code unit moves and the others keep their value.
+
+        Args:
+            x: Examples `(n, *input_shape)` or codes `(n, *latent_shape)`, or one.
+            dim: Index of the unit, from 0; negative counts from the end.
+            values: What the unit is set to, in the code's own unit (standard
+                deviations of the prior for a VAE).
+            of: As in `interpolate`.
+
+        Returns:
+            Shape `(n, len(values), *input_shape)`, or without `n` for a single one;
+            of the dtype of `x` if that is one of examples.
+        """
+        z, like, is_single = self.as_codes(x, "x", of)
+        num_units = math.prod(self.latent_shape)
+        is_whole = hasattr(dim, "__index__") and type(dim).__name__ != "bool"
+        if not is_whole or not -num_units <= dim < num_units:
+            raise ValueError(
+                f"`dim` must be an integer in [{-num_units}, {num_units - 1}], one of "
+                f"the {num_units} code units. Received: dim={dim!r}."
+            )
+        moves = np.asarray(values)
+        if (
+            moves.dtype.kind not in "fiu"
+            or moves.ndim != 1
+            or moves.size == 0
+            or not np.isfinite(moves.astype("float32")).all()
+        ):
+            raise ValueError(
+                "`values` must be a non-empty sequence of finite numbers. "
+                f"Received: values={values!r}."
+            )
+        codes = np.repeat(z.reshape(len(z), 1, num_units), len(moves), axis=1)
+        codes[:, :, dim] = moves.astype("float32")
+        examples = self.decode_grid(
+            codes.reshape(len(z), len(moves), *self.latent_shape), like
+        )
+        return examples[0] if is_single else examples
+
+    def decode_grid(self: Any, codes: np.ndarray, like: str) -> np.ndarray:
+        """Decode `(n, m, *latent_shape)` to `(n, m, *input_shape)`.
+
+        Args:
+            codes: The codes.
+            like: Dtype of the examples that are wanted.
+        """
+        flat = codes.reshape(-1, *self.latent_shape)
+        examples = np.asarray(self.modality.from_model(self.decode(flat), like))
+        return examples.reshape(*codes.shape[:2], *self.input_shape)
+
+    def as_codes(
+        self: Any, value: Any, name: str, of: str | None = None
+    ) -> tuple[np.ndarray, str, bool]:
+        """Codes of examples or of codes, one or many.
+
+        Args:
+            value: Examples or codes.
+            name: What to call them in a message.
+            of: `"examples"`, `"codes"`, or None to tell.
+
+        Returns:
+            Codes; the dtype of the examples that are wanted back; and whether it was a
+            single one.
+
+        Raises:
+            ValueError: If it fits neither, or both.
+        """
+        check_choice("of", of, (None, "examples", "codes"))
+        array = np.asarray(value)
+        rank = array.ndim
+        fits = {
+            "examples": (len(self.input_shape), self.input_shape),
+            "codes": (len(self.latent_shape), self.latent_shape),
+        }
+        kinds = [
+            kind
+            for kind, (axes, shape) in fits.items()
+            if (array.shape == shape or (rank == axes + 1 and array.shape[1:] == shape))
+            and not (kind == "codes" and array.dtype == np.uint8)
+        ]
+        if of is not None:
+            kinds = [of]
+        elif len(kinds) == 2:
+            raise ValueError(
+                f"`{name}` has the shape of {self.modality.noun}s and of codes. Say "
+                f"which it is with `of='examples'` or `of='codes'`. Received: "
+                f"{name}.shape={array.shape}, dtype={array.dtype}."
+            )
+        kind = kinds[0] if kinds else "examples"
+        is_single = array.shape == fits[kind][1]
+        batch = array[None] if is_single else array
+        if kind == "codes":
+            return self.check_codes(batch, name), "float32", is_single
+        batch = self.modality.check(batch, name)
+        return self.encode(batch), batch.dtype.name, is_single
+
+    # --- Checks -----------------------------------------------------------------------
+
+    def check_codes(self: Any, z: Any, name: str = "z") -> np.ndarray:
+        """Codes that the model can take, float32.
+
+        Args:
+            z: Codes `(n, *latent_shape)`.
+            name: What to call them in a message.
+
+        Raises:
+            ValueError: If the shape or dtype is wrong, or a value not finite.
+        """
+        codes = np.asarray(z)
+        if codes.shape[1:] != self.latent_shape or codes.ndim < 2:
+            raise ValueError(
+                f"`{name}` must have shape (n, "
+                f"{', '.join(map(str, self.latent_shape))}), one row per code. "
+                f"Received: {name}.shape={codes.shape}."
+            )
+        if len(codes) == 0:
+            raise ValueError(f"`{name}` is empty. Received: shape={codes.shape}.")
+        if codes.dtype.kind not in "fiu":
+            raise ValueError(
+                f"`{name}` must be numeric. Received: dtype={codes.dtype}."
+            )
+        codes = np.ascontiguousarray(codes, "float32")
+        if not np.isfinite(codes).all():
+            raise ValueError(
+                f"`{name}` holds NaN or infinity. Find them with `np.isfinite({name})`."
+            )
+        return codes
+
+    def check_given(self: Any, name: str, value: Any, n: int) -> np.ndarray:
+        """One condition of `n` examples, `(n, ...)`.
+
+        Args:
+            name: Which, one of `given`.
+            value: `(n, ...)`, or one for all.
+            n: How many.
+
+        Raises:
+            ValueError: If it is none that the model is told, or shape, dtype or range
+                is wrong.
+        """
+        if name not in self.given:
+            known = ", ".join(self.given)
+            raise ValueError(
+                f"{self.family!r} is not told {name!r}. "
+                + (f"It is told: {known}." if known else "It is told nothing.")
+            )
+        modality = self.given[name]
+        values = np.asarray(value)
+        is_single = values.shape == modality.shape
+        if not is_single and values.shape != (n, *modality.shape):
+            if isinstance(modality, Label):
+                raise ValueError(
+                    f"`{name}` must be {n} integers, or one for all. Received: "
+                    f"{name}.shape={values.shape}, dtype={values.dtype}."
+                )
+            raise ValueError(
+                f"`{name}` must have shape ({n}, "
+                f"{', '.join(map(str, modality.shape))}), or be one "
+                f"{modality.noun} for all. Received: {name}.shape={values.shape}."
+            )
+        checked = modality.check(values[None] if is_single else values, name)
+        return np.array(np.broadcast_to(checked, (n, *modality.shape)))
+
+    def check_given_batch(self: Any, name: str, value: Tensor) -> Tensor:
+        """A condition of a batch in a graph; labels as int32, `(batch,)`."""
+        modality = self.given[name]
+        if isinstance(modality, Label):
+            kind = keras.backend.standardize_dtype(value.dtype)
+            if "int" not in kind or tuple(value.shape[1:]) not in ((), (1,)):
+                raise ValueError(
+                    f"{self.family!r} learns from labels: pass batches (x, labels), "
+                    "with one integer per example, -1 where it is unknown. Received: "
+                    f"labels.shape={tuple(value.shape)}, dtype={kind}."
+                )
+            return ops.reshape(ops.cast(value, "int32"), (-1,))
+        if tuple(value.shape[1:]) != modality.shape:
+            raise ValueError(
+                f"`{name}` must be a batch of {modality.noun}s of shape "
+                f"{modality.shape}. Received: {name}.shape={tuple(value.shape)}."
+            )
+        return value
+
+    def check_all(
+        self: Any,
+        n: int,
+        given: Mapping[str, Any] | None,
+        labels: Any = None,
+    ) -> dict[str, np.ndarray]:
+        """All conditions of `n` examples, checked, by name.
+
+        Args:
+            n: How many.
+            given: By name; or None.
+            labels: Short for `{"labels": labels}`; or None.
+
+        Raises:
+            ValueError: If one is missing or superfluous, or wrong.
+        """
+        told = {} if given is None else dict(given)
+        if labels is not None:
+            if "labels" in told:
+                raise ValueError("`labels` stands in `given` already. Pass it once.")
+            told["labels"] = labels
+        missing = [
+            name
+            for name, modality in self.given.items()
+            if name not in told and not isinstance(modality, Label)
+        ]
+        if missing:
+            raise ValueError(
+                f"{self.family!r} is told {', '.join(self.given)} beside each "
+                f"{self.modality.noun}. Missing in `given`: {', '.join(missing)}."
+            )
+        return {name: self.check_given(name, v, n) for name, v in told.items()}
+
+    def given_in_graph(
+        self: Any, given: Mapping[str, Any] | None, labels: Any
+    ) -> dict[str, Tensor]:
+        """Conditions as tensors, for methods that are called inside a graph."""
+        told = {} if given is None else dict(given)
+        if labels is not None:
+            told["labels"] = labels
+        return {name: self.check_given_batch(name, v) for name, v in told.items()}
+
+    # --- Compiled calls ---------------------------------------------------------------
+
+    def run(
+        self: Any, name: str, inputs: np.ndarray, batch_size: int, **given: np.ndarray
+    ) -> Any:
+        """Run a compiled function over arrays in batches, and join the outputs.
+
+        Args:
+            name: Which: the method `_graph_<name>`.
+            inputs: Its first argument, `(n, ...)`.
+            batch_size: Rows per call.
+            **given: Its other arguments, `(n, ...)` each.
+
+        Raises:
+            ValueError: If what comes out is not finite.
+        """
+        check_count("batch_size", batch_size, minimum=1)
+        self.ensure_built()
+        arrays = [inputs, *given.values()]
+        names = tuple(given)
+        graph = getattr(self, f"_graph_{name}")
+        function = self.compiled_function(
+            (name, *names),
+            lambda x, *rest: graph(x, **dict(zip(names, rest, strict=True))),
+            *((array.shape[1:], array.dtype.name) for array in arrays),
+        )
+        found = batched(function, *arrays, batch_size=batch_size)
+        for array in found.values() if isinstance(found, dict) else (found,):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(
+                    f"What {self.name!r} computes is not finite: its weights hold NaN "
+                    "or infinity, or the inputs are too large. A training that "
+                    "diverged leaves such weights; load or train it again."
+                )
+        return found
+
+    def compiled_function(
+        self: Any,
+        key: tuple[Any, ...],
+        function: Callable[..., Any],
+        *specs: tuple[Sequence[int], str],
+    ) -> Callable[..., Any]:
+        """A compiled inference function, kept until the model's layers change.
+
+        Args:
+            key: What it computes; the same key must always mean the same function.
+            function: Maps tensors `(batch, *shape)`, one per spec, to a tensor or a
+                dictionary of them; reads the model's weights.
+            *specs: Shape of one example, and dtype, of each input.
+
+        Returns:
+            A function from NumPy arrays `(batch, *shape)` to NumPy arrays.
+        """
+        self.ensure_built()
+        structure = structure_of(self)
+        if structure != self._structure:  # quantised, or with adapters
+            self.compiled_functions.clear()
+            self._structure = structure
+        full = (*key, *((tuple(shape), dtype) for shape, dtype in specs))
+        if full not in self.compiled_functions:
+            self.compiled_functions[full] = compile_inference(function, self, *specs)
+        return self.compiled_functions[full]
+
+    def _graph_encode_parameters(self: Any, x: Tensor, **given: Any) -> Any:
+        return self.encode_parameters(
+            self.modality.to_model(x, self.compute_dtype), **given
+        )
+
+    def _graph_encode(self: Any, x: Tensor, **given: Any) -> Tensor:
+        return self.make_posterior(self._graph_encode_parameters(x, **given)).mode()
+
+    def _graph_decode_parameters(self: Any, z: Tensor, **given: Any) -> Tensor:
+        return self.decode_parameters(z, **given)
+
+    def _graph_decode(self: Any, z: Tensor, **given: Any) -> Tensor:
+        decoder_output = self.decode_parameters(z, **given)
+        return self.modality.from_model(self.point(decoder_output))
+
+    def _graph_reconstruct(self: Any, x: Tensor, **given: Any) -> Tensor:
+        like = keras.backend.standardize_dtype(x.dtype)
+        parameters = self.decode_parameters(self._graph_encode(x, **given), **given)
+        return self.modality.from_model(self.point(parameters), like)
+
+    # --- Elsewhere --------------------------------------------------------------------
+
+    def push_to_hub(self: Any, repo_id: str, **options: Any) -> Any:
+        """Publish the model on the Hugging Face Hub: `aezoo.push_to_hub(self, ...)`.
+
+        Args:
+            repo_id: `"organisation/name"`.
+            **options: As in `aezoo.push_to_hub`.
+
+        Returns:
+            Where the model now is, as `aezoo.push_to_hub` does.
+        """
+        import aezoo
+
+        return aezoo.push_to_hub(self, repo_id, **options)
+
+
+def is_symbol(x: Any) -> bool:
+    """Whether `x` is a tensor without values: of a graph, or of a trace.
+
+    Raises:
+        ValueError: If it is of a functional model of Keras, which calls models itself.
+    """
+    if isinstance(x, keras.KerasTensor):
+        raise ValueError(
+            "`x` is symbolic. Inside a functional model call the model itself, or use "
+            "`aezoo.feature_extractor`."
+        )
+    return keras.ops.is_tensor(x) and not is_concrete(x)

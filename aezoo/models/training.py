@@ -1,0 +1,476 @@
+"""Training of all models: `compile`, `fit`, and what a step is made of.
+
+The steps themselves differ by backend and are in `aezoo.nn.backend`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from aezoo.models.batches import check_first_batch, with_targets
+from aezoo.nn.backend import (
+    Steps,
+    first_position,
+    is_concrete,
+    num_replicas,
+    replica_sum,
+)
+from aezoo.nn.distributions import IndexedNoise
+from aezoo.nn.optimizers import Adam, OptimizerPair
+
+Tensor = Any
+# Of the noise of `evaluate`: of codes, and of what is seen of examples.
+TEST_SEED = 0
+
+
+class Training(Steps):
+    """What `Autoencoder` does to be trained; not of use by itself."""
+
+    def _start_training(self: Any) -> None:
+        self._means = RunningMeans(())
+        self._term_weights = TermWeights()
+        self._trained_terms: tuple[str, ...] = ()
+
+    # --- Losses -----------------------------------------------------------------------
+
+    @property
+    def loss_names(self: Any) -> tuple[str, ...]:
+        """Names of all reported losses; `fit` and `evaluate` report these."""
+        return ("loss", *self.loss_weights)
+
+    def term_weights(self: Any) -> Mapping[str, Any]:
+        """Weight of each term: of a compiled model, tensors that follow its arguments.
+
+        An argument that is set after `compile` counts from the next step on, without
+        another compilation, in every expression that takes its weight from here.
+        """
+        weights = self.loss_weights
+        return self._term_weights.current(weights)
+
+    def compute_losses(
+        self: Any, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """All losses of a batch, each of shape `(batch,)`; lower is better.
+
+        Args:
+            x: Target examples as tensors, `(batch, *tensor_shape)`.
+            outputs: What `call` returned.
+            step: Optimiser step, for weights that follow a schedule; None uses the
+                final weights.
+
+        Returns:
+            `loss`, the weighted sum of the terms, and each term unweighted.
+        """
+        terms = self.compute_terms(x, outputs, step)
+        schedule = self.loss_schedule(step) if step is not None else {}
+        total = 0.0
+        for name, weight in self.term_weights().items():
+            total = total + weight * schedule.get(name, 1.0) * terms[name]
+        return {"loss": total, **terms}
+
+    @property
+    def players(self: Any) -> tuple[list[keras.Variable], ...]:
+        """The weights that each objective of `training_objectives` moves."""
+        variables = self.trainable_variables
+        if self.adversary_term is None:
+            return (variables,)
+        opponents = {id(v) for v in self.adversary.trainable_variables}
+        return (
+            [v for v in variables if id(v) not in opponents],
+            [v for v in variables if id(v) in opponents],
+        )
+
+    def training_objectives(
+        self: Any, data: Any
+    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor], Tensor]:
+        """One step's scalars to differentiate, losses and example weights `(batch,)`.
+
+        The first scalar moves the model; the second, where there is an adversary,
+        moves the adversary.
+        """
+        x, target, weights, given = self.unpack(data)
+        x, target = self.observed(x, target, self.seed_generator)
+        outputs = self(x, training=True, **given)
+        step = self.optimizer.iterations
+        batch_losses = self.compute_losses(target, outputs, step)
+        # Mean over *all* examples of the step, so that replicas with fewer examples
+        # and short last batches weigh by their examples.
+        total = ops.maximum(replica_sum(weights), keras.config.epsilon())
+        objective = ops.sum(batch_losses["loss"] * weights) / total
+        if self.losses:  # regularisers that layers add
+            objective = objective + sum(self.losses) / num_replicas()
+        if self.adversary_term is None:
+            return (objective,), batch_losses, weights
+        against = ops.sum(batch_losses[self.adversary_term] * weights) / total
+        return (objective, against), batch_losses, weights
+
+    def test_losses(self: Any, data: Any) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses `(batch,)` and weights; codes are sampled as the ELBO demands."""
+        x, target, weights, given = self.unpack(data)
+        seen = ops.convert_to_tensor(self._means.metrics[0].num_examples)
+        position = first_position(seen, ops.shape(x)[0])
+        x, target = self.observed(x, target, IndexedNoise(TEST_SEED + 1, position))
+        noise = IndexedNoise(TEST_SEED, position)
+        outputs = self(x, sample_seed=noise, **given)
+        return self.compute_losses(target, outputs), weights
+
+    def update_metrics(
+        self: Any, batch_losses: dict[str, Tensor], weights: Tensor
+    ) -> dict[str, Tensor]:
+        """Add a batch to the running means, and return the means."""
+        for mean in self._means.metrics:
+            mean.update_state(batch_losses[mean.name], sample_weight=weights)
+        return {mean.name: mean.result() for mean in self._means.metrics}
+
+    @property
+    def metrics(self: Any) -> list[keras.metrics.Metric]:
+        """One running mean per loss."""
+        return self._means.metrics
+
+    @property
+    def variables(self: Any) -> list[keras.Variable]:
+        """All state: weights, seeds, and the weights of terms, which are no weights.
+
+        The last are not saved: `get_config` has the arguments they come from.
+        """
+        return [*super().variables, *self._term_weights.variables]
+
+    # --- Batches ----------------------------------------------------------------------
+
+    def unpack(
+        self: Any, data: Any
+    ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """A batch for `fit`: examples, targets, example weights and what is given.
+
+        Batches are `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`. `y` is what the
+        model is told beside `x`, where it is told something: labels alone, or a
+        dictionary; else it is another target, or nothing.
+
+        Returns:
+            Examples as they came, targets as tensors, weights `(batch,)`, and what is
+            given by name.
+
+        Raises:
+            ValueError: If the shapes or what is given do not fit.
+        """
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if self.given:
+            given, target = self._unpack_given(y), x
+        else:
+            given, target = {}, x if y is None else y
+        for name, examples in (("x", x), ("y", target)):
+            self._check_batch_shape(name, tuple(examples.shape))
+        if weights is None:
+            weights = ops.ones((ops.shape(x)[0],))
+        else:
+            weights = ops.reshape(ops.cast(weights, "float32"), (-1,))
+        return x, self.modality.to_model(target), weights, given
+
+    def _check_batch_shape(self: Any, name: str, shape: tuple[Any, ...]) -> None:
+        if shape[1:] != self.input_shape:
+            noun = self.modality.noun
+            raise ValueError(
+                f"`{name}` must be a batch of {noun}s of shape {self.input_shape}. "
+                f"Received: {name}.shape={shape}. Autoencoders learn without labels: "
+                f"drop them with `dataset.map(lambda {noun}, label: {noun})`."
+            )
+
+    def _unpack_given(self: Any, y: Any) -> dict[str, Tensor]:
+        names = tuple(self.given)
+        if not isinstance(y, Mapping) and y is not None and len(names) == 1:
+            y = {names[0]: y}
+        if not isinstance(y, Mapping) or set(y) != set(names):
+            received = "nothing" if y is None else type(y).__name__
+            if isinstance(y, Mapping):
+                received = ", ".join(y) or "nothing"
+            raise ValueError(
+                f"{self.family!r} is told {' and '.join(names)} beside each "
+                f"{self.modality.noun}: pass batches (x, {names[0]}) or "
+                f"(x, {{{', '.join(f'{n!r}: ...' for n in names)}}}). "
+                f"Received: {received}."
+            )
+        return {name: self.check_given_batch(name, y[name]) for name in names}
+
+    # --- Keras' interface -------------------------------------------------------------
+
+    def compile(
+        self: Any,
+        optimizer: Any = "adam",
+        adversary_optimizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Choose the optimiser; the objective is part of the model.
+
+        Args:
+            optimizer: A Keras optimiser or its name; `"adam"` is the faster
+                `aezoo.optimizers.Adam`.
+            adversary_optimizer: The same for the adversary, in models that have one;
+                None copies `optimizer`.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
+                `auto_scale_loss`, as in `keras.Model.compile`.
+
+        Raises:
+            ValueError: If a loss or metrics are passed, or an optimiser for an
+                adversary that there is not.
+        """
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.pop(name, None) is not None:
+                raise ValueError(
+                    f"`{name}` cannot be set in `compile`: the objective is part of "
+                    f"the model and reports {', '.join(self.loss_names)}. Choose it "
+                    "when creating the model, e.g. by `reconstruction_loss`, "
+                    "`likelihood` or `beta`."
+                )
+        self.ensure_built()
+        self._means = RunningMeans(self.loss_names)
+        self._trained_terms = tuple(self.loss_weights)
+        self._term_weights.create(self.loss_weights)
+        optimizer = _get_optimizer(optimizer)
+        if self.adversary_term is not None:
+            optimizer = self._pair_of(optimizer, adversary_optimizer)
+        elif adversary_optimizer is not None:
+            raise ValueError(
+                "`adversary_optimizer` belongs to models with an adversary, and "
+                f"{self.family!r} has none. Received: "
+                f"adversary_optimizer={adversary_optimizer!r}."
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def _pair_of(
+        self: Any, optimizer: keras.optimizers.Optimizer, adversary_optimizer: Any
+    ) -> keras.optimizers.Optimizer:
+        # Keras wraps what it restores in mixed precision.
+        pair = getattr(optimizer, "inner_optimizer", optimizer)
+        if not isinstance(pair, OptimizerPair):
+            opponent = _get_optimizer(adversary_optimizer or optimizer)
+            if opponent is optimizer:
+                opponent = type(optimizer).from_config(optimizer.get_config())
+            optimizer = pair = OptimizerPair(optimizer, opponent)
+        pair.assign_adversary(self.players[1])
+        return optimizer
+
+    def compile_from_config(self: Any, config: dict[str, Any]) -> None:
+        """Restore what `compile` was given, for `keras.saving.load_model`."""
+        config = keras.saving.deserialize_keras_object(config)
+        self.compile(**{k: v for k, v in config.items() if v is not None})
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(self: Any, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.fit`, for examples that `encode` would take.
+
+        Arrays are checked before the first step, datasets at their first batch.
+
+        Args:
+            x: Examples, an array, a dataset or an iterable of batches.
+            y: What the model is told beside them, where it is told something; else
+                None, or other targets.
+            *args: As in `keras.Model.fit`.
+            **kwargs: As there; `sample_weight` counts with and without `y`.
+        """
+        self._check_trainable()
+        x, y, kwargs = self._checked(x, y, kwargs, "validation_data")
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(
+        self: Any, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """`keras.Model.evaluate`, for examples that `encode` would take."""
+        x, y, kwargs = self._checked(x, y, kwargs)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict`, for examples that `encode` would take."""
+        x, _, kwargs = self._checked(x, None, kwargs)
+        return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(
+        self: Any, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any
+    ) -> Any:
+        """`keras.Model.train_on_batch`, for examples that `encode` would take."""
+        self._check_trainable()
+        x, y, weights = self._checked_batch(x, y, sample_weight)
+        return super().train_on_batch(x, y, weights, **kwargs)
+
+    def test_on_batch(
+        self: Any, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any
+    ) -> Any:
+        """`keras.Model.test_on_batch`, for examples that `encode` would take."""
+        x, y, weights = self._checked_batch(x, y, sample_weight)
+        return super().test_on_batch(x, y, weights, **kwargs)
+
+    def _checked_batch(self: Any, x: Any, y: Any, weights: Any) -> tuple[Any, ...]:
+        x, y, kwargs = self._checked(x, y, {"sample_weight": weights})
+        return x, y, kwargs["sample_weight"]
+
+    def _checked(
+        self: Any, x: Any, y: Any, kwargs: dict[str, Any], validation: str = ""
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """Inputs of Keras' methods, checked; weights without targets get targets."""
+        x, y, weights = self._checked_data(x, y, kwargs.get("sample_weight"))
+        if "sample_weight" in kwargs:
+            kwargs = {**kwargs, "sample_weight": weights}
+        held_out = kwargs.get(validation)
+        if isinstance(held_out, tuple | list) and 1 <= len(held_out) <= 3:
+            parts = [*held_out, None, None][:3]
+            checked = self._checked_data(*parts)
+            kwargs = {**kwargs, validation: checked[: max(2, len(held_out))]}
+        elif held_out is not None:
+            checked, _, _ = self._checked_data(held_out, None, None)
+            kwargs = {**kwargs, validation: checked}
+        return x, y, kwargs
+
+    def _checked_data(self: Any, x: Any, y: Any, weights: Any) -> tuple[Any, ...]:
+        if is_concrete(x) or hasattr(x, "__array__") or isinstance(x, list):
+            x = self.modality.check(x)
+            y, weights = with_targets(x, y, weights)
+            if self.given and y is not None:
+                y = self._checked_given(y, len(x))
+            elif y is not None and y is not x:
+                self._check_batch_shape("y", np.shape(y))
+                y = self.modality.check(y, "y")
+            return x, y, weights
+        return check_first_batch(self, x), y, weights
+
+    def _checked_given(self: Any, y: Any, n: int) -> Any:
+        if isinstance(y, Mapping):
+            return {k: self.check_given(k, v, n) for k, v in y.items()}
+        names = tuple(self.given)
+        return self.check_given(names[0], y, n) if len(names) == 1 else y
+
+    def _check_trainable(self: Any) -> None:
+        if self.is_built and not self.trainable_variables:
+            raise ValueError(
+                f"{self.name!r} has no weights to train: all are frozen. Set "
+                "`trainable = True` on the model, or on some of its layers."
+            )
+
+    # --- Functions that Keras compiled ------------------------------------------------
+
+    def _forget_functions(self: Any) -> None:
+        """Have everything compiled anew that an argument may be a part of."""
+        self.compiled_functions.clear()
+        self._is_outdated = True
+
+    def _update_term_weights(self: Any) -> None:
+        self._term_weights.assign(self.loss_weights)
+
+    # Whether an argument was set since the functions were compiled.
+    _is_outdated: bool = False
+
+    def make_train_function(self: Any, force: bool = False) -> Any:
+        """As in Keras; the function follows arguments that are set later."""
+        return self._follow_arguments("train", super().make_train_function, force)
+
+    def make_test_function(self: Any, force: bool = False) -> Any:
+        """As in Keras; the function follows arguments that are set later."""
+        return self._follow_arguments("test", super().make_test_function, force)
+
+    def _follow_arguments(
+        self: Any, kind: str, make: Callable[..., Any], force: bool
+    ) -> Any:
+        name = f"{kind}_function"
+        if getattr(self, name, None) is not None and not force:
+            if not self._is_outdated:
+                return getattr(self, name)
+            force = True
+        make(force=force)
+        self._is_outdated = False
+        compiled = getattr(self, name)
+
+        def follow(*args: Any) -> Any:
+            nonlocal compiled
+            if self._is_outdated:
+                self._check_terms()
+                self._is_outdated = False
+                make(force=True)
+                compiled = getattr(self, name)
+                setattr(self, name, follow)
+            return compiled(*args)
+
+        setattr(self, name, follow)
+        return follow
+
+    def _check_terms(self: Any) -> None:
+        if tuple(self.loss_weights) != self._trained_terms:
+            raise RuntimeError(
+                f"The terms of {self.name!r} are now {', '.join(self.loss_weights)}, "
+                f"and were {', '.join(self._trained_terms)} when it was compiled. Call "
+                "`compile` again after setting an argument that adds or removes a term."
+            )
+
+
+class TermWeights:
+    """Weights of terms as variables, so that compiled steps follow them.
+
+    Hidden from Keras' tracking: no part of a saved model.
+    """
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, keras.Variable] = {}
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """One scalar per term."""
+        return list(self._by_name.values())
+
+    def create(self, weights: Mapping[str, float]) -> None:
+        """Start anew with the terms of a model that is compiled."""
+        self._by_name = {
+            name: keras.Variable(
+                float(weight),
+                dtype="float32",
+                trainable=False,
+                name=f"weight_of_{name}",
+                aggregation="only_first_replica",
+            )
+            for name, weight in weights.items()
+        }
+
+    def assign(self, weights: Mapping[str, float]) -> None:
+        """Set the weights of those terms that there are."""
+        for name, variable in self._by_name.items():
+            if name in weights:
+                variable.assign(float(weights[name]))
+
+    def current(self, weights: Mapping[str, float]) -> dict[str, Any]:
+        """Tensors where there are variables, else the numbers."""
+        return {
+            name: ops.convert_to_tensor(self._by_name[name])
+            if name in self._by_name
+            else weight
+            for name, weight in weights.items()
+        }
+
+
+class RunningMeans:
+    """One mean per loss, hidden from Keras's tracking: no part of a saved model."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.metrics = [_CountingMean(name=name) for name in names]
+
+
+class _CountingMean(keras.metrics.Mean):
+    """A mean that also counts its examples, whatever they weigh."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_examples = self.add_variable(
+            shape=(), initializer="zeros", name="num_examples"
+        )
+
+    def update_state(self, values: Tensor, sample_weight: Tensor | None = None) -> None:
+        super().update_state(values, sample_weight)
+        self.num_examples.assign_add(ops.cast(ops.shape(values)[0], "float32"))
+
+    def reset_state(self) -> None:
+        super().reset_state()
+        self.num_examples.assign(0)
+
+
+def _get_optimizer(optimizer: Any) -> keras.optimizers.Optimizer:
+    is_adam = isinstance(optimizer, str) and optimizer.lower() == "adam"
+    return Adam() if is_adam else keras.optimizers.get(optimizer)

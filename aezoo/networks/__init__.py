@@ -1,0 +1,40 @@
+"""How examples are encoded and decoded, as values without weights.
+
+`aezoo.create("iwae", network="resnet")` takes a name, or one of these with arguments:
+`network=aezoo.networks.Dense((1024, 256))`.
+"""
+
+from aezoo.networks.base import (
+    Latent,
+    Network,
+    NetworkError,
+    network_class,
+    network_kinds,
+)
+from aezoo.networks.conv import Conv, ResNet
+from aezoo.networks.custom import Custom
+from aezoo.networks.dense import Dense
+from aezoo.networks.draw import Draw
+from aezoo.networks.linear_gaussian import LinearGaussian
+from aezoo.networks.patches import Patches
+from aezoo.networks.top_down import TopDown
+from aezoo.networks.two_level import TwoLevel
+from aezoo.networks.vit import ViT
+
+__all__ = [
+    "Conv",
+    "Custom",
+    "Dense",
+    "Draw",
+    "Latent",
+    "LinearGaussian",
+    "Network",
+    "NetworkError",
+    "Patches",
+    "ResNet",
+    "TopDown",
+    "TwoLevel",
+    "ViT",
+    "network_class",
+    "network_kinds",
+]

@@ -1,0 +1,69 @@
+"""Distributions: posteriors over codes, likelihoods over examples, and their noise."""
+
+from aezoo.nn.distributions.categorical import Categorical
+from aezoo.nn.distributions.flow import FlowPosterior
+from aezoo.nn.distributions.gaussian import (
+    DiagonalGaussian,
+    FullGaussian,
+    GaussianUnderPrior,
+    gaussian_mixture_log_prob,
+)
+from aezoo.nn.distributions.hierarchical import GaussianChain
+from aezoo.nn.distributions.likelihood import (
+    Bernoulli,
+    DiscretizedLogisticMixture,
+    Gaussian,
+    Laplace,
+    Likelihood,
+)
+from aezoo.nn.distributions.noise import (
+    IndexedNoise,
+    check_seed,
+    gumbel,
+    standard_normal,
+    uniform,
+)
+from aezoo.nn.distributions.paths import interpolate_codes
+from aezoo.nn.distributions.posterior import (
+    EstimatedKL,
+    PointMass,
+    Posterior,
+    QuantizedCode,
+    SampledThenMeasured,
+)
+from aezoo.nn.distributions.von_mises_fisher import (
+    VonMisesFisher,
+    bessel_ratio,
+    log_bessel_scaled,
+    log_sphere_area,
+)
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "DiagonalGaussian",
+    "DiscretizedLogisticMixture",
+    "EstimatedKL",
+    "FlowPosterior",
+    "FullGaussian",
+    "Gaussian",
+    "GaussianChain",
+    "GaussianUnderPrior",
+    "IndexedNoise",
+    "Laplace",
+    "Likelihood",
+    "PointMass",
+    "Posterior",
+    "QuantizedCode",
+    "SampledThenMeasured",
+    "VonMisesFisher",
+    "bessel_ratio",
+    "check_seed",
+    "gaussian_mixture_log_prob",
+    "gumbel",
+    "interpolate_codes",
+    "log_bessel_scaled",
+    "log_sphere_area",
+    "standard_normal",
+    "uniform",
+]

@@ -1,0 +1,23 @@
+"""What stacks of dense layers share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+
+def build_dense(
+    hidden: Sequence[keras.layers.Dense], ends: Sequence[keras.layers.Dense], width: Any
+) -> None:
+    """Build dense layers one after the other, and all of `ends` after the last.
+
+    Args:
+        hidden: Layers in a chain.
+        ends: Layers that each follow the last of the chain.
+        width: Units of the input.
+    """
+    for layer in hidden:
+        layer.build((None, width))
+        width = layer.units
+    for end in ends:
+        end.build((None, width))
