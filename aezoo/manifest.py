@@ -21,23 +21,6 @@ SCHEMA_VERSION = 1
 PACKAGE = Path(__file__).parent
 MANIFEST_NAME = "weights_manifest.json"
 # By the part of a metric's name before "/"; of all other metrics, lower is better.
-HIGHER_IS_BETTER = frozenset(
-    {
-        *("psnr", "ssim", "ms_ssim", "elbo", "log_likelihood"),
-        *("codebook_usage", "codebook_perplexity", "linear_probe", "knn_accuracy"),
-        "classification_accuracy",
-        *("kmeans_ari", "kmeans_nmi", "precision", "recall", "density", "coverage"),
-        *("ood_auroc_mse", "ood_auroc_elbo", "mig", "sap", "modularity"),
-        *("dci_disentanglement", "dci_completeness", "dci_informativeness"),
-        *("beta_vae_score", "factor_vae_score"),
-    }
-)
-NEITHER_IS_BETTER = frozenset(
-    {
-        *("kl", "kl_per_dim", "mutual_information", "active_units"),
-        *("active_code_fraction", "aggregate_mean", "aggregate_variance"),
-    }
-)
 _Record = TypeVar("_Record")
 
 
@@ -501,16 +484,6 @@ def baselines() -> Mapping[str, Mapping[str, Mapping[str, Metric]]]:
     return read_baselines(manifest_path())
 
 
-def higher_is_better(metric: str) -> bool | None:
-    """Which way a metric is better; None where neither is.
-
-    Args:
-        metric: Its name, with or without a variant: `"elbo"`, `"elbo/binarised"`.
-    """
-    base = metric.partition("/")[0]
-    return None if base in NEITHER_IS_BETTER else base in HIGHER_IS_BETTER
-
-
 def describe(name: str) -> WeightsEntry:
     """The manifest's entry for one set of weights.
 
@@ -585,6 +558,8 @@ def list_models(
                 f"`sort` must be a metric of the manifest: {', '.join(metrics)}. "
                 f"Received: sort={sort!r}.{did_you_mean(sort, metrics)}"
             )
+        from aezoo.metrics import higher_is_better
+
         sign = -1.0 if higher_is_better(sort) else 1.0
 
         def rank(entry: WeightsEntry) -> float:

@@ -51,7 +51,7 @@ def build(method: str) -> Any:
 
 def energies(images: np.ndarray) -> dict[str, float]:
     """Checkerboard energy of the interior at the decoder's two periods."""
-    from aezoo.evaluation.metrics.checkerboard import checkerboard_energy
+    from aezoo.evaluation.image.checkerboard import checkerboard_energy
 
     interior = images[:, BORDER:-BORDER, BORDER:-BORDER]
     return {str(s): checkerboard_energy(interior, s) for s in (2, 4)}

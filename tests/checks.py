@@ -24,7 +24,6 @@ import pytest
 from keras import ops
 
 from aezoo.errors import ManifestError, UnsupportedOperationError
-from aezoo.evaluation.definition import has_likelihood
 from aezoo.manifest import WeightsEntry, parse_entry
 from aezoo.models import arguments
 from aezoo.models.autoencoder import Autoencoder
@@ -254,10 +253,10 @@ def check_sampling_seeds(family: Family, config: Config) -> None:
         with pytest.raises(UnsupportedOperationError, match="no prior over its codes"):
             model.sample(2, seed=0)
         return
-    if not has_likelihood(model):
+    if not model.has_likelihood:
         with pytest.raises(UnsupportedOperationError, match="no distribution over"):
             model.sample(2, seed=0, noise=True)
-    for noise in (False, True) if has_likelihood(model) else (False,):
+    for noise in (False, True) if model.has_likelihood else (False,):
         images = model.sample(3, seed=0, noise=noise)
         assert images.shape == (3, *model.input_shape)
         model.modality.check(images)  # raises if they are none of its own

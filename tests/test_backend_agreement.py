@@ -23,7 +23,7 @@ SCRIPT = """
     import aezoo
     from aezoo.nn.distributions import IndexedNoise
     from aezoo.evaluation import METRICS
-    from aezoo.evaluation.definition import has_likelihood
+    from aezoo.evaluation.definition import is_possible
 
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).random((5, 7, 9, 3), "float32")
@@ -53,12 +53,12 @@ SCRIPT = """
             answers[f"{name}-path"] = model.interpolate(x[0], x[1], steps=4)
             if "sampling" in model.TASKS:
                 answers[f"{name}-sample"] = model.sample(4, seed=0)
-            if "sampling" in model.TASKS and has_likelihood(model):
+            if "sampling" in model.TASKS and model.has_likelihood:
                 answers[f"{name}-noise"] = model.sample(2, seed=0, noise=True)
             # these have every kind of metric between them
             if family in ("conv_vae", "ppca", "vq_vae"):
                 names = [m for m, d in METRICS.items()
-                         if d.is_possible(model) and not d.needs and d.variant is None
+                         if is_possible(d, model) and not d.needs and d.variant is None
                          and "ssim" not in m]
                 report = aezoo.evaluate(model, x, metrics=names, importance_samples=3)
                 answers |= {f"{name}-{m}": np.float64(r.value)

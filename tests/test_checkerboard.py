@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aezoo.evaluation.metrics.checkerboard import checkerboard_energy
+from aezoo.evaluation.image.checkerboard import checkerboard_energy
 
 ROWS, COLUMNS = np.indices((16, 16))
 

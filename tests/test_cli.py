@@ -482,7 +482,7 @@ def test_evaluate_everything_that_model_and_dataset_can_have(
 
 
 def test_metrics_lists_all_or_those_of_a_model() -> None:
-    from aezoo.evaluation import METRICS
+    from aezoo.metrics import METRICS
 
     lines = succeed("metrics").splitlines()
     assert lines[0].split() == ["name", "better", "needs", "unit"]

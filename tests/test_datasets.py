@@ -70,7 +70,7 @@ def test_a_folder_is_evaluated_by_its_path(folder: Path) -> None:
     model = aezoo.load("linear_ae_mnist_z32")
     names = ["mse", "kmeans_ari", "knn_accuracy"]
     report = aezoo.evaluate(model, folder, metrics=names)
-    assert report.num_images == 8
+    assert report.num_examples == 8
     assert "data/test, all 8 images" in report["mse"].protocol
     assert report["knn_accuracy"].value > 0.5  # train and test hold the same images
     with pytest.raises(DatasetError, match=r"Pass it as `train=`"):

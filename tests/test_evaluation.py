@@ -1,8 +1,9 @@
 """Metrics: right by an independent computation, whatever the batch size."""
 
 import json
+import re
 import sys
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,10 @@ from aezoo.errors import (
     UnsupportedOperationError,
 )
 from aezoo.evaluation import METRICS, context, evaluate, list_metrics
+from aezoo.evaluation.abilities import ABILITIES
+from aezoo.evaluation.definition import computation_of, is_possible
 from aezoo.evaluation.metrics import likelihood
+from aezoo.metrics.definition import words
 from aezoo.registry import find_family
 from aezoo.samplers import KINDS
 
@@ -88,7 +92,7 @@ def test_seeds_repeat_and_differ(vae, images) -> None:
 def test_no_metric_depends_on_the_batch_size(
     vae, images, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [n for n, d in METRICS.items() if d.is_per_image and d.is_possible(vae)]
+    names = [n for n, d in METRICS.items() if d.is_per_example and is_possible(d, vae)]
     names = [n for n in names if "ssim" not in n]  # their window is larger
     settings = {"metrics": [*names, "kl_per_dim"], "importance_samples": 3}
     whole = evaluate(vae, images, **settings)
@@ -156,7 +160,7 @@ def test_a_limit_is_stamped_and_takes_the_first_images(ae, images) -> None:
     assert "the first 5 of 23 images" in report["mse"].protocol
     first = evaluate(ae, images[:5], metrics=["mse"])
     assert report["mse"].value == first["mse"].value
-    assert report.num_images == 5
+    assert report.num_examples == 5
 
 
 def test_a_metric_the_family_cannot_have_says_which_it_has(ae, images) -> None:
@@ -260,14 +264,60 @@ def test_a_baseline_needs_training_data(ae, images) -> None:
         evaluate(ae, images, metrics=["mse"], baselines=True)
 
 
-def test_every_protocol_can_be_stated() -> None:
-    stated = {"variant": "v", "seed": 0, "importance_samples": 1}
-    stated |= {"num_samples": 1, "samples": "s", "kl": "k"}
-    sampler = SimpleNamespace(description="d")
-    stated["samplers"] = dict.fromkeys(KINDS, sampler)
-    for definition in METRICS.values():
-        assert "{" not in definition.protocol.format(**stated)
-        assert definition.unit
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_can_be_described_and_computed(name: str) -> None:
+    definition = METRICS[name]
+    fields = {**words("example", "element"), "variant": "v", "seed": 0}
+    fields |= {"importance_samples": 1, "num_samples": 1, "samples": "s", "kl": "k"}
+    assert "{" not in definition.protocol.format(**fields)
+    assert definition.unit.format(**fields)
+    assert callable(computation_of(definition))
+    assert set(definition.requires) - {f"sampler {kind}" for kind in KINDS} <= {
+        *ABILITIES
+    }
+    assert definition.format == ".4g" or format(0.5, definition.format)
+
+
+def test_one_example_names_the_metric_that_needs_more(vae, images) -> None:
+    report = evaluate(vae, images[:1], metrics=["mse", "elbo", "kl_per_dim"])
+    assert report["mse"].standard_error is None
+    with pytest.raises(
+        DatasetError, match=r"'frechet' needs at least 2 images. Received: 1\."
+    ):
+        evaluate(vae, images[:1], metrics=["frechet/lenet_mnist_v1"])
+    with pytest.raises(DatasetError, match=r"'recall' needs at least 4 samples"):
+        evaluate(vae, images, metrics=["recall/lenet_mnist_v1"], num_samples=3)
+    everything = evaluate(vae, images[:1], metrics="all", importance_samples=2)
+    assert not [r for r in everything.left_out.values() if "`a`" in r or "`b`" in r]
+    assert "mse" in everything
+
+
+def test_a_folder_is_a_model_too(ae, images, tmp_path: Path) -> None:
+    aezoo.save(ae, tmp_path / "mine")
+    expected = evaluate(ae, images, metrics=["mse"])["mse"]
+    for folder in (tmp_path / "mine", str(tmp_path / "mine")):
+        assert evaluate(folder, images, metrics=["mse"])["mse"] == expected
+
+
+def test_metrics_of_all_modalities_know_no_images() -> None:
+    """What is of images alone is in `image`; the others are for any example."""
+    package = Path(aezoo.evaluation.__file__).parent
+    general = [*(package / "metrics").glob("*.py"), package / "definition.py"]
+    declared = Path(aezoo.metrics.__file__).parent
+    general += [path for path in declared.glob("*.py") if path.name != "image.py"]
+    assert len(general) > 10
+    for path in general:
+        text = path.read_text(encoding="utf-8").lower()
+        text = text.replace("from aezoo.metrics import image", "")
+        for name in ("image.similarity,", "image.samples,", "    image,", '("image"'):
+            text = text.replace(name, "")
+        found = re.findall(r".*(?:pixel|image|/ 255).*", text)
+        allowed = [line for line in found if "image." in line or '`"image"`' in line]
+        allowed += [line for line in found if line.lstrip().startswith("`{element}`")]
+        allowed += [
+            line for line in found if 'e.g. `"' in line or '`"image"`, `"' in line
+        ]
+        assert set(found) <= set(allowed), path
 
 
 @pytest.mark.parametrize("family", aezoo.list_families())

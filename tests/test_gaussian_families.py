@@ -9,12 +9,12 @@ from keras import ops
 import aezoo
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation import list_metrics
-from aezoo.evaluation.metrics.reconstruction import multi_scale_ssim
 from aezoo.nn import losses
 from aezoo.nn.backend import jacobian_product
 from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import family_class
 from tests import checks
+from tests.reference import multi_scale_ssim
 
 TINY = {
     "input_shape": (8, 8, 1),

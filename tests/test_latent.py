@@ -8,11 +8,12 @@ from scipy import special, stats
 
 import aezoo
 from aezoo.evaluation import evaluate
+from aezoo.evaluation.abilities import has_codebook
 from aezoo.evaluation.metrics.latent import (
-    _codebook_usage,
     codebook_perplexity,
     codebook_usage,
-    has_codebook,
+    perplexity_of_codebooks,
+    usage_of_codebooks,
 )
 
 
@@ -74,6 +75,33 @@ def test_information_is_that_of_the_mixture_of_all_posteriors(vae, images) -> No
     assert report["total_correlation"].value == pytest.approx(correlation, rel=1e-3)
 
 
+@pytest.mark.parametrize(("deviation", "is_meaningful"), [(0.9, True), (0.05, False)])
+def test_total_correlation_is_left_out_where_information_saturates(
+    deviation: float, is_meaningful: bool
+) -> None:
+    """Eight independent units have none, which narrow posteriors cannot show."""
+    model = aezoo.create(
+        "dense_vae", input_shape=(1, 8, 1), latent_dim=8, hidden_units=()
+    )
+    heads = model.encoder.heads
+    scale = np.sqrt(12.0 * (1.0 - deviation**2))
+    heads["z_mean"].set_weights([scale * np.eye(8), np.full(8, -scale / 2)])
+    heads["z_log_var"].set_weights(
+        [np.zeros((8, 8)), np.full(8, 2 * np.log(deviation))]
+    )
+    x = np.random.default_rng(0).random((1000, 1, 8, 1), "float32")
+    names = ["mutual_information", "total_correlation", "total_correlation/gaussian"]
+    report = evaluate(model, x, metrics=names)
+    assert report["total_correlation/gaussian"].value < 0.05
+    if is_meaningful:
+        assert abs(report["total_correlation"].value) < 0.05
+        return
+    assert list(report) == [names[0], names[2]]
+    assert "within 2 of log(1,000) = 6.91" in report.left_out["total_correlation"]
+    with pytest.raises(KeyError, match=r"was left out\. Mutual information, 6\.9"):
+        report["total_correlation"]
+
+
 @pytest.mark.parametrize("noise", [1e-13, 1 / 12])
 def test_gaussian_total_correlation_is_that_of_correlated_units(noise: float) -> None:
     """One unit is the other plus something of the same variance, and both are noisy."""
@@ -107,9 +135,26 @@ def test_models_with_a_codebook_have_its_metrics() -> None:
     model = aezoo.create("vq_vae", input_shape=(8, 8, 1), filters=(4, 4), num_codes=4)
     assert has_codebook(model)
     assert not has_codebook(aezoo.create("linear_ae", input_shape=(2, 2, 1)))
-    posterior = SimpleNamespace(indices=np.array([0, 1, 1]))
+    posterior = SimpleNamespace(indices=np.array([[[0, 1], [1, 1]]]))
     evaluation = SimpleNamespace(model=model, posterior=posterior)
-    assert _codebook_usage(evaluation) == 0.5
+    assert usage_of_codebooks(evaluation).value == 0.5
+
+
+def test_each_codebook_has_its_own_perplexity() -> None:
+    """All of the top's four codes, and one of the bottom's eight."""
+    config = {"filters": (4, 4), "num_codes": 8, "num_top_codes": 4, "code_dim": 2}
+    model = aezoo.create("vq_vae_2", input_shape=(16, 16, 1), **config)
+    low, stop = model.index_bounds
+    is_top = stop == 4
+    indices = np.tile(np.where(is_top, 0, low), (4, 1))
+    indices[:, is_top] = np.arange(4)[:, None]
+    posterior = SimpleNamespace(indices=indices)
+    evaluation = SimpleNamespace(model=model, posterior=posterior)
+    perplexity = perplexity_of_codebooks(evaluation)
+    assert perplexity.values == pytest.approx((4.0, 1.0))
+    assert perplexity.value == pytest.approx(2.5)
+    assert "mean over 2 codebooks" in perplexity.note
+    assert usage_of_codebooks(evaluation).values == (1.0, 1 / 8)
 
 
 @pytest.mark.parametrize(

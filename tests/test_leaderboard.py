@@ -14,9 +14,8 @@ import aezoo
 from aezoo import manifest
 from aezoo.cli import main
 from aezoo.errors import ManifestError
-from aezoo.evaluation import METRICS
-from aezoo.evaluation.definition import find_metric
-from aezoo.evaluation.leaderboard import DEFAULT_METRICS, heading, measured_datasets
+from aezoo.evaluation.leaderboard import measured_datasets
+from aezoo.metrics import METRICS, definition_of, heading, higher_is_better
 from tests.zoo_fixtures import _tiny_zoo_folder  # noqa: F401
 
 FIGURES = {
@@ -213,10 +212,6 @@ class TestMetrics:
         with pytest.raises(ValueError, match=r"on 'train'.*: .*mnist/test"):
             measured_datasets("train")
 
-    def test_every_default_is_a_metric(self) -> None:
-        for name in DEFAULT_METRICS:
-            find_metric(name)
-
     @pytest.mark.parametrize(
         ("patterns", "expected"),
         [
@@ -323,10 +318,24 @@ def test_malformed_baselines_are_refused(tmp_path: Path, section: object) -> Non
         manifest.read_baselines(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("elbo/binarised", True),
+        ("frechet/gmm/lenet_mnist_v1", False),
+        ("linear_probe/7", True),
+        ("kl/binarised", None),
+        ("odd_score", None),
+    ],
+)
+def test_a_figure_is_better_as_its_metric_is(name: str, expected: bool | None) -> None:
+    assert higher_is_better(name) is expected
+
+
 @pytest.mark.parametrize("name", METRICS)
-def test_metrics_and_manifest_agree_on_which_way_is_better(name: str) -> None:
-    """Sorting and bold know no definition, as those import Keras."""
-    assert manifest.higher_is_better(name) is METRICS[name].higher_is_better
+def test_a_declared_name_is_its_own(name: str) -> None:
+    assert definition_of(name) is METRICS[name]
+    assert heading(name) == METRICS[name].title
 
 
 def test_list_sorts_variants_by_the_direction_of_their_metric(

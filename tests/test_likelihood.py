@@ -118,7 +118,7 @@ def test_another_seed_leaves_no_graph_of_the_last_one(linear_vae, images) -> Non
     for seed in range(3):
         evaluate(model, images, metrics=["iwae_nll"], seed=seed, importance_samples=3)
     kept = [key for key in model.compiled_functions if key[0] == "log_marginal"]
-    assert kept == [("log_marginal", 2, 3)]
+    assert [key[:3] for key in kept] == [("log_marginal", 2, 3)]
 
 
 def test_memory_does_not_grow_with_the_number_of_samples() -> None:
@@ -150,7 +150,7 @@ def test_binarised_pixels_are_drawn_with_their_grey_value(images) -> None:
 
     def binarised(seed: int, start: int = 0, stop: int = 60) -> np.ndarray:
         evaluation = Evaluation(model, data, Settings(seed=seed), 60)
-        return Chunk(evaluation, start, stop).binarised.x
+        return Chunk(evaluation, start, stop).view("binarised").x
 
     draws = np.stack([binarised(seed) for seed in range(300)])
     assert set(np.unique(draws)) == {0.0, 1.0}

@@ -11,7 +11,7 @@ from aezoo.data.datasets import DatasetError, load_dataset
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation import evaluate
 from aezoo.evaluation.context import Evaluation, Settings
-from aezoo.evaluation.definition import METRICS
+from aezoo.evaluation.definition import METRICS, computation_of
 from aezoo.evaluation.metrics import representation
 from aezoo.evaluation.metrics.representation import (
     auroc,
@@ -270,7 +270,7 @@ def test_unfamiliar_images_are_ranked_by_error_and_by_elbo(vae, drawn) -> None:
     def scores(name: str, metric: str) -> np.ndarray:
         data = load_dataset(name, "test", drawn)
         whole = Evaluation(vae, data, Settings(seed=2), len(data.images))
-        return METRICS[metric].compute(next(whole.chunks("")))
+        return computation_of(METRICS[metric])(next(whole.chunks("")))
 
     mse = scores("fashion_mnist", "mse")[:, None] > scores("mnist", "mse")
     elbo = scores("fashion_mnist", "elbo")[:, None] < scores("mnist", "elbo")

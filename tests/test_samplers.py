@@ -24,7 +24,7 @@ from aezoo.errors import (
     UnsupportedOperationError,
 )
 from aezoo.evaluation import evaluate, list_metrics
-from aezoo.evaluation.metrics import samples as metrics_of_samples
+from aezoo.evaluation.image import samples as metrics_of_samples
 from aezoo.manifest import BundledFile
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.registry import find_family

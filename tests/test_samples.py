@@ -16,9 +16,10 @@ from aezoo.errors import (
     UnknownModelError,
     UnsupportedOperationError,
 )
-from aezoo.evaluation import evaluate, list_metrics, samples
+from aezoo.evaluation import evaluate, list_metrics
 from aezoo.evaluation.baselines import TrainingImages
-from aezoo.evaluation.metrics.samples import (
+from aezoo.evaluation.image import samples
+from aezoo.evaluation.image.samples import (
     density_coverage,
     frechet_distance,
     kernel_distance,

@@ -16,17 +16,12 @@ import click
 
 from aezoo import manifest
 from aezoo.evaluation.context import Settings
-from aezoo.evaluation.leaderboard import (
-    Leaderboard,
-    format_figure,
-    heading,
-    leaderboard,
-    measured_datasets,
-)
+from aezoo.evaluation.leaderboard import Leaderboard, leaderboard, measured_datasets
 from aezoo.manifest import WeightsEntry
+from aezoo.metrics import format_figure, heading
+from aezoo.metrics.latent import SATURATION_MARGIN
 from aezoo.utils.files import atomic_path
 from training import seeds, sweeps, transfer
-from training.evaluate import SATURATION_MARGIN
 from training.export import ROOT
 from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES
 from training.intervals import Estimate

@@ -30,13 +30,14 @@ from aezoo import manifest
 from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import baselines, evaluate
-from aezoo.evaluation.context import Evaluation, Settings
-from aezoo.evaluation.definition import METRICS, MetricDefinition, find_metric
+from aezoo.evaluation.context import Settings
+from aezoo.evaluation.definition import METRICS, find_metric, is_possible
+from aezoo.evaluation.variants import default_variant
 from aezoo.manifest import Metric, WeightsEntry
+from aezoo.metrics import MetricDefinition
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
 from aezoo.registry import find_family
-from aezoo.samplers import KINDS
 from aezoo.store import load as hub
 from training.export import ROOT, edited_manifest
 from training.recipe import load_recipe
@@ -46,46 +47,22 @@ SPLIT = "test"
 # Parts of a figure, e.g. one per code unit, that the manifest keeps at most.
 MOST_PARTS = 1_000
 # What is measured, as far as `published` finds it possible and telling.
-PUBLISHED: tuple[str, ...] = (
-    *("mse", "mae", "psnr", "ssim", "ms_ssim", "denoising_mse"),
-    *("elbo", "elbo/binarised", "reconstruction_nll", "reconstruction_nll/binarised"),
-    *("kl", "kl/binarised", "log_likelihood"),
-    *("iwae_nll", "iwae_nll/binarised", "bits_per_dim", "bits_per_dim/binarised"),
-    *("active_units", "active_code_fraction", "kl_per_dim"),
-    *("codebook_usage", "codebook_perplexity"),
-    *("aggregate_mean", "aggregate_variance"),
-    *("mutual_information", "total_correlation", "total_correlation/gaussian"),
-    *("frechet", *(f"frechet/{kind}" for kind in KINDS)),
-    *("kernel_distance", "precision", "recall", "density", "coverage"),
-    *("reconstruction_frechet", "classification_accuracy"),
-    *("linear_probe", "linear_probe/10", "linear_probe/100", "linear_probe/1000"),
-    *("knn_accuracy", "knn_accuracy/10", "knn_accuracy/100", "knn_accuracy/1000"),
-    *("kmeans_ari", "kmeans_nmi", "ood_auroc_mse", "ood_auroc_elbo"),
-    *("mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
-    *("sap", "modularity", "factor_vae_score", "beta_vae_score"),
-)
+PUBLISHED = tuple(name for name, metric in METRICS.items() if metric.is_published)
 # Beside the metrics that have a variant `/binarised`: what says how probable grey
 # images are to a model of binarised ones, which never saw any.
 OF_GREY = ("kl_per_dim", "ood_auroc_elbo")
 # By far the dearest; a recipe may do without.
-IMPORTANCE_SAMPLED = (
-    *("iwae_nll", "iwae_nll/binarised", "bits_per_dim", "bits_per_dim/binarised"),
+IMPORTANCE_SAMPLED = tuple(
+    name for name, metric in METRICS.items() if metric.is_importance_sampled
 )
 # What datasets have beside images, without reading them; others have nothing.
 ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("mnist", "fashion_mnist", "cifar10"), ("labels",)),
     "shapes": ("factors",),
 }
-# A mean of N posteriors cannot tell of more than log N nats. What the code says of its
-# image beyond that counts as total correlation: units that are independent get as much
-# of it as their mutual information falls short, under a nat while this many nats are
-# left of log N, 14 nats where none are.
-SATURATION_MARGIN = 2.0
 # A repeated figure may differ by the rounding of another machine: this share of its
 # value, or that of its standard error.
 RELATIVE_TOLERANCE, ERROR_TOLERANCE = 1e-3, 0.1
-# Iterative fits that rounding can lead elsewhere; absolute.
-LOOSE = {"kmeans_ari": 0.02, "kmeans_nmi": 0.02, "linear_probe": 0.003}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,8 +199,8 @@ def published(model: Autoencoder, dataset: str) -> tuple[str, ...]:
     return tuple(
         name
         for name in PUBLISHED
-        if METRICS[name].is_possible(model)
-        and _allows(dataset, METRICS[name], model)
+        if is_possible(METRICS[name], model)
+        and _allows(dataset, METRICS[name])
         and not (getattr(model, "binarize", False) and _is_of_grey(name))
     )
 
@@ -232,16 +209,13 @@ def _is_of_grey(name: str) -> bool:
     return name in OF_GREY or f"{name}/binarised" in METRICS
 
 
-def _allows(dataset: str, definition: MetricDefinition, model: Autoencoder) -> bool:
+def _allows(dataset: str, definition: MetricDefinition) -> bool:
     """Whether a dataset has what a metric needs, and a default of its variant."""
     if not set(definition.needs) <= set(ANNOTATIONS.get(dataset, ())):
         return False
-    if definition.variant is None:
-        return True
-    none = Dataset(dataset, "", SPLIT, np.empty((0, *model.input_shape), "uint8"))
     try:
-        definition.variant(Evaluation(model, none, Settings(), total=0))
-    except (AezooError, ValueError):
+        default_variant(definition, dataset)
+    except AezooError:
         return False
     return True
 
@@ -257,7 +231,7 @@ def _published_of_baseline(
         baseline = baselines.training_images(np.zeros((1, *shape), "uint8"))
     else:
         model = create("linear_ae", input_shape=shape, latent_dim=1)
-        baseline = baselines.Baseline(name, model, baselines.PCA_GROUPS)
+        baseline = baselines.Baseline(name, model, baselines.PCA_KINDS)
     possible = published(baseline.model, dataset)
     return tuple(n for n in possible if baseline.has_metric(METRICS[n]))
 
@@ -268,36 +242,13 @@ def measure(
     """Figures of a subject on the whole test split of its dataset."""
     data: Dataset = load_dataset(subject.dataset, SPLIT, data_dir)
     model = subject.load()
-    measured = evaluate(
+    return evaluate(
         model,
         data,
         metrics=metrics,
         data_dir=data_dir,
         importance_samples=subject.importance_samples,
     ).metrics
-    kept = without_saturated({**subject.stated, **measured}, len(data.images))
-    return {name: record for name, record in measured.items() if name in kept}
-
-
-def without_saturated(
-    figures: Mapping[str, Metric], num_images: int
-) -> dict[str, Metric]:
-    """Figures less a total correlation that so many images cannot tell.
-
-    Args:
-        figures: Figures by name; the mutual information tells.
-        num_images: Images that they were measured on.
-    """
-    information = figures.get("mutual_information")
-    is_saturated = (
-        information is not None
-        and information.value > math.log(num_images) - SATURATION_MARGIN
-    )
-    return {
-        name: record
-        for name, record in figures.items()
-        if not (is_saturated and name == "total_correlation")
-    }
 
 
 def with_companions(names: Collection[str]) -> set[str]:
@@ -343,7 +294,7 @@ def tolerance(name: str, stated: Metric) -> float:
     return max(
         RELATIVE_TOLERANCE * abs(stated.value),
         ERROR_TOLERANCE * (stated.standard_error or 0.0),
-        LOOSE.get(name.partition("/")[0], 0.0),
+        find_metric(name)[0].tolerance,
         1e-6,
     )
 

@@ -33,8 +33,8 @@ import click
 
 from aezoo import manifest
 from aezoo.errors import AezooError
-from aezoo.evaluation.leaderboard import format_figure, heading
 from aezoo.manifest import Metric
+from aezoo.metrics import format_figure, heading, higher_is_better
 from training import seeds
 from training.grid import OBJECTIVES, Objective
 from training.intervals import Estimate, difference, mean, paired_difference
@@ -312,7 +312,7 @@ def verdict(metric: str, rows: Sequence[str], records: Records) -> Verdict:
         records: Their figures.
     """
     sound = [row for row in rows if records.is_sound(row, metric)]
-    is_higher = manifest.higher_is_better(metric)
+    is_higher = higher_is_better(metric)
     if len(sound) < 2 or is_higher is None:
         return Verdict(None, (), len(sound))
     sign = 1.0 if is_higher else -1.0

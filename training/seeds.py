@@ -52,7 +52,6 @@ from training.evaluate import (
     published,
     published_name,
     with_companions,
-    without_saturated,
 )
 from training.export import ROOT, check_writable
 from training.grid import OBJECTIVES
@@ -270,7 +269,7 @@ def measure(
         ).metrics
     if GIVEN_LABELS in metrics:
         records[GIVEN_LABELS] = elbo_given_labels(model, data)
-    return without_saturated(records, len(data.images))
+    return records
 
 
 def elbo_given_labels(model: Any, data: Dataset) -> Metric:
@@ -278,20 +277,20 @@ def elbo_given_labels(model: Any, data: Dataset) -> Metric:
     evaluation = Evaluation(model, data, Settings(), total=len(data.images))
     values = []
     for chunk in evaluation.chunks("given labels"):
-        x = chunk.binarised.x
+        x = chunk.view("binarised").x
         labels = evaluation.labels[chunk.start : chunk.stop]
-        parameters = model.encode_parameters(x, labels=labels)
-        posterior = model.make_posterior(parameters)
-        z = posterior.sample(chunk.noise())
-        observation = model.observation(model.decode_parameters(z, labels=labels))
-        bound = np.asarray(observation.log_prob(x)) - np.asarray(posterior.kl())
+        posterior = model.posterior(x, labels=labels)
+        z = np.asarray(posterior.sample(chunk.noise()))
+        likelihood = model.likelihood_of(z, labels=labels)
+        bound = np.asarray(likelihood.log_prob(x)) - np.asarray(posterior.kl())
         values.append(bound.astype("float64"))
     result = mean_with_error(np.concatenate(values))
     definition = METRICS["elbo/binarised"]
-    protocol = definition.protocol.format(**evaluation.stated)
+    fields = evaluation.protocol_fields(definition, None)
+    protocol = definition.protocol.format(**fields)
     return Metric(
         value=result.value,
-        unit=definition.unit_of(model),
+        unit=definition.unit.format(**fields),
         protocol=f"{data.key}, all {len(data.images):,} images; {protocol}; encoder "
         "and decoder given each image's label",
         standard_error=result.standard_error,

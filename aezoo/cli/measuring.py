@@ -1,7 +1,6 @@
 """Commands that measure and check: `evaluate`, `metrics`, `verify`."""
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,22 +160,32 @@ def _figure(record: "Metric") -> str:
 @json_option
 def metrics(name: str | None, as_json: bool) -> None:
     """List the metrics of `aezoo evaluate`, or those that model NAME can have."""
-    known = None if name is None else find_model(name)
-    with quiet_loading("TensorFlow"):
-        from aezoo.evaluation import METRICS, list_metrics
-    model = None if known is None else load_model(known)
+    from aezoo.metrics.definition import Placeholders, words
+
+    if name is None:
+        from aezoo.metrics import METRICS
+
+        described = [(d, words("example", "element")) for d in METRICS.values()]
+    else:
+        known = find_model(name)
+        with quiet_loading("TensorFlow"):
+            from aezoo.evaluation import definition
+            from aezoo.evaluation.context import words_of
+            from aezoo.evaluation.measure import list_metrics
+        model = load_model(known)
+        having = [definition.METRICS[metric] for metric in list_metrics(model)]
+        described = [(d, words_of(model, d.view, "<seed>")) for d in having]
     rows: list[dict[str, Any]] = []
-    for metric in list_metrics(model):
-        definition = METRICS[metric]
-        better = {True: "higher", False: "lower", None: ""}[definition.higher_is_better]
+    for metric, fields in described:
+        better = {True: "higher", False: "lower", None: ""}[metric.higher_is_better]
         rows.append(
             {
-                "name": metric,
-                "unit": definition.unit,
+                "name": metric.name,
+                "unit": metric.unit.format_map(Placeholders(fields)),
                 "better": better,
-                "needs": ", ".join(definition.needs),
-                "protocol": re.sub(r"{(\w+)}", r"<\1>", definition.protocol),
-                "reference": definition.reference,
+                "needs": ", ".join(metric.needs),
+                "protocol": metric.protocol.format_map(Placeholders(fields)),
+                "reference": metric.reference,
             }
         )
     if as_json:
@@ -185,6 +194,11 @@ def metrics(name: str | None, as_json: bool) -> None:
     columns = ("name", "better", "needs", "unit")
     print_table(columns, [[row[c] for c in columns] for row in rows], numeric=())
     click.echo("\n`--json` says how each is measured.")
+    if name is None:
+        several = [d.name for d, _ in described if d.has_samplers]
+        click.echo(
+            f"Of fitted samplers, too: {', '.join(several)}, as in {several[0]}/gmm."
+        )
 
 
 @main.command(epilog=NAMES)

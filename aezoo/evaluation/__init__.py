@@ -23,5 +23,4 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'aezoo.evaluation' has no attribute {name!r}")
-    import_module("aezoo.evaluation.metrics")  # defines them
     return getattr(import_module(f"aezoo.evaluation.{_MODULE_OF[name]}"), name)

@@ -10,14 +10,15 @@ import numpy as np
 from keras import ops
 
 from aezoo.evaluation.context import Evaluation
-from aezoo.evaluation.definition import MetricDefinition
+from aezoo.evaluation.definition import is_possible
+from aezoo.metrics import MetricDefinition
 from aezoo.modalities import Image, Modality
 from aezoo.models.ae import AE
 from aezoo.models.families import create
 from aezoo.networks import Latent, Network
 
-# Modules of `aezoo.evaluation` whose metrics mean something for PCA.
-PCA_GROUPS = ("reconstruction", "representation", "disentanglement")
+# Kinds of metrics that mean something for PCA.
+PCA_KINDS = ("reconstruction", "representation", "disentanglement")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +28,16 @@ class Baseline:
     Attributes:
         name: Its row's name, e.g. `"pca_z16"`.
         model: It, fitted.
-        groups: Modules of `aezoo.evaluation` whose metrics mean something for it.
+        kinds: Kinds of metrics that mean something for it.
     """
 
     name: str
     model: Any
-    groups: tuple[str, ...]
+    kinds: tuple[str, ...]
 
     def has_metric(self, definition: MetricDefinition) -> bool:
         """Whether the metric means something for this baseline."""
-        group = definition.compute.__module__.rpartition(".")[2]
-        return group in self.groups and definition.is_possible(self.model)
+        return definition.kind in self.kinds and is_possible(definition, self.model)
 
 
 def fit(evaluation: Evaluation) -> Iterator[Baseline]:
@@ -58,7 +58,7 @@ def pca(input_shape: Sequence[int], units: int, images: Any) -> Baseline:
     """
     model = create("linear_ae", input_shape=input_shape, latent_dim=units)
     model.fit_closed_form(images)
-    return Baseline(f"pca_z{units}", model, PCA_GROUPS)
+    return Baseline(f"pca_z{units}", model, PCA_KINDS)
 
 
 def pixels(input_shape: Sequence[int]) -> Baseline:

@@ -9,16 +9,19 @@ from typing import Any, TypeVar
 import numpy as np
 
 from aezoo.data.datasets import Dataset, DatasetError, open_dataset
+from aezoo.evaluation.views import views_of
+from aezoo.metrics import PRIOR, MetricDefinition
+from aezoo.metrics.definition import plural, words
+from aezoo.modalities import Modality
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.distributions import IndexedNoise, Posterior
 from aezoo.utils.progress import with_progress
 
 _Value = TypeVar("_Value")
-# Images per step; no result depends on it.
+# Examples per step; no result depends on it.
 CHUNK = 1000
 # Added to the seed, so that noise of different use is independent.
-BINARISATION_STREAM = 1_000_003
-DEQUANTISATION_STREAM = 2_000_003
+VIEW_STREAMS = {"binarised": 1_000_003, "dequantised": 2_000_003}
 KL_STREAM = 3_000_017
 
 
@@ -28,12 +31,12 @@ class Settings:
 
     Attributes:
         seed: Seed of sampled codes, noise and subsets.
-        importance_samples: Codes per image in `iwae_nll` and `bits_per_dim`.
-        num_samples: Generated images in the metrics of samples; None takes as many
-            as there are images.
+        importance_samples: Codes per example in `iwae_nll` and `bits_per_dim`.
+        num_samples: Generated examples in the metrics of samples; None takes as many
+            as are measured on.
         data_dir: Where named datasets are, as in `aezoo.datasets.load_dataset`.
         train: Training data for probes, if it is not the dataset's split `train`.
-        limit: Only so many images, and so many training images; None takes all.
+        limit: Only so many examples, and so many to train on; None takes all.
     """
 
     seed: int = 0
@@ -49,9 +52,9 @@ class Evaluation:
 
     Args:
         model: The model.
-        data: The images to measure on, checked and limited.
+        data: The examples to measure on, checked and limited.
         settings: Seed and sizes.
-        total: Images in the dataset before any limit.
+        total: Examples in the dataset before any limit.
         source: What the user named the dataset by.
     """
 
@@ -64,21 +67,22 @@ class Evaluation:
         source: Any = None,
     ) -> None:
         self.model = model
+        self.modality = model.modality
         self.data = data
         self.settings = settings
         self.total = total
         self.source = source
         self.seed = settings.seed
-        self._computed: dict[Any, Any] = {}
+        self._cache: dict[Any, Any] = {}
 
     def __len__(self) -> int:
-        return len(self.data.images)
+        return len(self.examples)
 
-    def once(self, key: Any, compute: Callable[[], _Value]) -> _Value:
+    def cached(self, key: Any, compute: Callable[[], _Value]) -> _Value:
         """What `compute` returns, computed at the first call with this key."""
-        if key not in self._computed:
-            self._computed[key] = compute()
-        value: _Value = self._computed[key]
+        if key not in self._cache:
+            self._cache[key] = compute()
+        value: _Value = self._cache[key]
         return value
 
     def with_model(self, model: Autoencoder) -> "Evaluation":
@@ -89,44 +93,53 @@ class Evaluation:
         return other
 
     @property
-    def num_samples(self) -> int:
-        """Generated images in the metrics of samples."""
-        return self.settings.num_samples or len(self)
+    def examples(self) -> np.ndarray:
+        """What is measured on, as users have it: `(n, *shape)`."""
+        return self.data.images
 
     @property
-    def stated(self) -> dict[str, Any]:
-        """What protocols can mention."""
+    def num_samples(self) -> int:
+        """Generated examples in the metrics of samples."""
+        return self.settings.num_samples or len(self)
+
+    def protocol_fields(
+        self, definition: MetricDefinition, variant: str | None
+    ) -> dict[str, Any]:
+        """What units and protocols can mention of this measurement."""
         return {
+            **words_of(self.model, definition.view, self.seed),
             "seed": self.seed,
             "importance_samples": self.settings.importance_samples,
             "num_samples": f"{self.num_samples:,}",
-            "samples": self.model.SAMPLES,
-            "samplers": self.model.samplers,
-            "kl": self._kl_protocol,
+            "samples": self._samples_in_words(definition.arguments.get("sampler")),
+            "kl": self._kl_in_words,
+            "variant": variant,
         }
 
+    def _samples_in_words(self, sampler: str | None) -> str:
+        if sampler in (None, PRIOR):
+            return self.model.SAMPLES
+        description = self.model.samplers[sampler].description
+        return f"decoded codes from the sampler {sampler!r}, a {description}"
+
     @property
-    def _kl_protocol(self) -> str:
+    def _kl_in_words(self) -> str:
         draws = self.model.KL_DRAWS
         if not draws:
             return "in closed form"
         return (
             f"as the mean of {self.model.KL_ESTIMATE} over {draws} codes z ~ q(z|x) "
-            f"per image, seed {self.seed},"
+            f"per {self.modality.noun}, seed {self.seed},"
         )
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
-        """Parameters of the posteriors of all images, by name; first axis images."""
-        images = self.data.images
-        parameters: dict[str, np.ndarray] = self.model.run(
-            "encode_parameters", images, 256
-        )
-        return parameters
+        """Parameters of the posteriors, by name; first axis examples."""
+        return posterior_parameters(self.model, self.examples)
 
     @cached_property
     def posterior(self) -> Posterior:
-        """The posteriors of all images."""
+        """The posteriors of all examples."""
         return self.model.make_posterior(self.parameters)
 
     @cached_property
@@ -136,17 +149,21 @@ class Evaluation:
 
     @cached_property
     def sampled_codes(self) -> np.ndarray:
-        """One code per image from its posterior: float32, `(n, *latent_shape)`."""
+        """One code per example from its posterior: float32, `(n, *latent_shape)`."""
         return np.asarray(self.posterior.sample(IndexedNoise(self.seed, 0)))
 
     def chunks(self, description: str) -> Iterator["Chunk"]:
-        """All images, in pieces."""
+        """All examples, in pieces."""
         for start in with_progress(range(0, len(self), CHUNK), description, "chunk"):
             yield Chunk(self, start, min(start + CHUNK, len(self)))
 
     @property
+    def _nouns(self) -> str:
+        return plural(self.modality.noun)
+
+    @property
     def labels(self) -> np.ndarray:
-        """Labels of the images, `(n,)`.
+        """Labels of the examples, `(n,)`.
 
         Raises:
             DatasetError: If the dataset has none.
@@ -155,7 +172,7 @@ class Evaluation:
 
     @property
     def factors(self) -> np.ndarray:
-        """Classes of the images' generative factors, `(n, num_factors)`.
+        """Classes of the examples' generative factors, `(n, num_factors)`.
 
         Raises:
             DatasetError: If the dataset has none.
@@ -186,17 +203,17 @@ class Evaluation:
         data = open_dataset(
             source, "train", self.settings.data_dir, self.model.input_shape
         ).take(self.settings.limit)
-        images = self.model.modality.check(data.images, "train.images")
-        return dataclasses.replace(data, images=images)
+        return checked(data, self.modality, f"train.{self._nouns}")
 
     @cached_property
     def train_codes(self) -> np.ndarray:
-        """Modes of the posteriors of the training images: float32, `(n, units)`."""
-        return self.model.encode(self.train.images).reshape(len(self.train.images), -1)
+        """Modes of the posteriors of the training data: float32, `(n, units)`."""
+        examples = self.train.images
+        return self.model.encode(examples).reshape(len(examples), -1)
 
     @property
     def train_labels(self) -> np.ndarray:
-        """Labels of the training images, `(n,)`.
+        """Labels of the training data, `(n,)`.
 
         Raises:
             DatasetError: If they have none.
@@ -210,9 +227,41 @@ class Evaluation:
         )
         total = len(data.images)
         data = data.take(self.settings.limit)
-        images = self.model.modality.check(data.images, f"images of {name!r}")
-        data = dataclasses.replace(data, images=images)
+        data = checked(data, self.modality, f"{self._nouns} of {name!r}")
         return Evaluation(self.model, data, self.settings, total, name)
+
+
+def words_of(model: Autoencoder, view: str | None, seed: Any) -> dict[str, Any]:
+    """The fields of templates that a model's modality has words for.
+
+    Args:
+        model: The model.
+        view: Of the examples, as in `MetricDefinition`.
+        seed: What the words say of the seed.
+    """
+    modality, views = model.modality, views_of(model.modality)
+    seen = views.words(view).format(seed=seed)
+    return {
+        **words(modality.noun, modality.element),
+        **views.protocol_words(model.likelihood_name),
+        "as_they_are": f" with {seen}" if seen else "",
+        "view": f"; {seen}" if seen else "",
+    }
+
+
+def checked(data: Dataset, modality: Modality, name: str) -> Dataset:
+    """A dataset with examples that models of a modality can take.
+
+    Raises:
+        ValueError: If they are none; calls them `name`.
+    """
+    return dataclasses.replace(data, images=modality.check(data.images, name))
+
+
+def posterior_parameters(model: Autoencoder, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Parameters of the posteriors of examples by name, as NumPy arrays."""
+    parameters = model.posterior(x).parameters()
+    return {name: np.asarray(value) for name, value in parameters.items()}
 
 
 def _names_a_train_split(source: Any) -> bool:
@@ -231,13 +280,13 @@ def _labels_of(data: Dataset) -> np.ndarray:
 
 
 class Chunk:
-    """A piece of the images, and what the model makes of it; each thing once.
+    """A piece of the examples, and what the model makes of it; each thing once.
 
     Args:
         evaluation: The evaluation.
-        start: Position of the first image among all.
+        start: Position of the first example among all.
         stop: Position after the last one.
-        x: In place of the images themselves, `(n, height, width, channels)`.
+        x: In place of the examples themselves, `(n, *tensor_shape)`.
     """
 
     def __init__(
@@ -245,39 +294,38 @@ class Chunk:
     ) -> None:
         self.evaluation = evaluation
         self.model = evaluation.model
+        self.modality = evaluation.modality
         self.start, self.stop = start, stop
         if x is not None:
             self.x = x
-        self._is_replaced = x is not None
-        self._computed: dict[str, np.ndarray] = {}
+        self._is_view = x is not None
+        self._cache: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def once(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    def cached(self, key: str, compute: Callable[[], _Value]) -> _Value:
         """What `compute` returns, computed at the first call with this key."""
-        if key not in self._computed:
-            self._computed[key] = compute()
-        return self._computed[key]
+        if key not in self._cache:
+            self._cache[key] = compute()
+        value: _Value = self._cache[key]
+        return value
 
     def noise(self, stream: int = 0) -> IndexedNoise:
-        """Noise that depends on the seed and each image's position alone."""
+        """Noise that depends on the seed and each example's position alone."""
         return IndexedNoise((self.evaluation.seed + stream) % 2**31, self.start)
 
     @cached_property
     def x(self) -> np.ndarray:
-        """The images, float32 in [0, 1]."""
-        images = self.evaluation.data.images[self.start : self.stop]
-        return np.asarray(self.model.modality.to_model(images))
+        """The examples as the model sees them."""
+        examples = self.evaluation.examples[self.start : self.stop]
+        return np.asarray(self.modality.to_model(examples))
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
         """Parameters of the posteriors, by name."""
-        if self._is_replaced:
-            parameters: dict[str, np.ndarray] = self.model.run(
-                "encode_parameters", self.x, 256
-            )
-            return parameters
+        if self._is_view:
+            return posterior_parameters(self.model, self.x)
         everything = self.evaluation.parameters
         return {k: v[self.start : self.stop] for k, v in everything.items()}
 
@@ -288,17 +336,15 @@ class Chunk:
 
     @cached_property
     def x_hat(self) -> np.ndarray:
-        """Reconstructions from the mode, float32 in [0, 1]."""
+        """Reconstructions from the mode, as `x`."""
         return self.model.decode(np.asarray(self.posterior.mode()))
 
     @cached_property
     def reconstruction_nll(self) -> np.ndarray:
-        """-log p(x|z) for one sampled code per image; nats, float64, `(n,)`."""
+        """-log p(x|z) for one sampled code per example; nats, float64, `(n,)`."""
         z = np.asarray(self.posterior.sample(self.noise()))
-        observation = self.model.make_likelihood(
-            self.model.run("decode_parameters", z, 256)
-        )
-        return -np.asarray(observation.log_prob(self.x), "float64")
+        likelihood = self.model.likelihood_of(z)
+        return -np.asarray(likelihood.log_prob(self.x), "float64")
 
     @cached_property
     def kl(self) -> np.ndarray:
@@ -308,18 +354,12 @@ class Chunk:
         posterior: Any = self.posterior
         return np.asarray(posterior.estimate_kl(self.noise(KL_STREAM)), "float64")
 
-    @cached_property
-    def binarised(self) -> "Chunk":
-        """The same images, each pixel drawn as 0 or 1 with its grey value."""
-        draws = np.asarray(self.noise(BINARISATION_STREAM).uniform(self.x.shape))
-        return self._with_x((draws < self.x).astype("float32"))
+    def view(self, name: str) -> "Chunk":
+        """What the modality makes of the same examples, e.g. `"binarised"`."""
 
-    @cached_property
-    def dequantised(self) -> "Chunk":
-        """The same images as `(256 levels + uniform noise) / 256`."""
-        draws = np.asarray(self.noise(DEQUANTISATION_STREAM).uniform(self.x.shape))
-        levels = np.round(self.x * 255.0)
-        return self._with_x(((levels + draws) / 256.0).astype("float32"))
+        def compute() -> Chunk:
+            noise = self.noise(VIEW_STREAMS[name])
+            x = views_of(self.modality).view(name, self.x, noise)
+            return Chunk(self.evaluation, self.start, self.stop, x)
 
-    def _with_x(self, x: np.ndarray) -> "Chunk":
-        return Chunk(self.evaluation, self.start, self.stop, x)
+        return self.cached(f"view {name}", compute)

@@ -14,70 +14,14 @@ from typing import Any
 
 from aezoo import manifest
 from aezoo.manifest import Metric
-from aezoo.utils.text import did_you_mean
-
-# Shown unless metrics are named, as far as any row has them: so shapes show scores of
-# disentanglement and codebooks their perplexity.
-DEFAULT_METRICS = (
-    *("mse", "psnr", "ssim", "iwae_nll", "iwae_nll/binarised", "kl", "kl/binarised"),
-    *("active_units", "codebook_usage", "codebook_perplexity"),
-    *("frechet", "frechet/gmm", "frechet/autoregressive"),
-    *("linear_probe", "linear_probe/100", "classification_accuracy"),
-    *("mig", "dci_disentanglement", "factor_vae_score"),
+from aezoo.metrics import (
+    METRICS,
+    definition_of,
+    format_figure,
+    heading,
+    higher_is_better,
 )
-# Others are named by their words: `kernel_distance` is "kernel distance".
-_HEADINGS = {
-    "mse": "MSE",
-    "mae": "MAE",
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "ms_ssim": "MS-SSIM",
-    "denoising_mse": "MSE denoising",
-    "elbo": "ELBO",
-    "elbo/binarised": "ELBO binarised",
-    "reconstruction_nll": "-log p(x|z)",
-    "reconstruction_nll/binarised": "-log p(x|z) binarised",
-    "kl": "KL",
-    "kl/binarised": "KL binarised",
-    "iwae_nll": "NLL (IWAE)",
-    "iwae_nll/binarised": "NLL binarised",
-    "log_likelihood": "log p(x)",
-    "bits_per_dim": "bits per pixel",
-    "bits_per_dim/binarised": "bits per pixel binarised",
-    "active_code_fraction": "active code",
-    "frechet": "Frechet",
-    "linear_probe": "probe",
-    "linear_probe/10": "probe, 10 labels",
-    "linear_probe/100": "probe, 100 labels",
-    "linear_probe/1000": "probe, 1000 labels",
-    "knn_accuracy": "k-NN",
-    "knn_accuracy/10": "k-NN, 10 labels",
-    "knn_accuracy/100": "k-NN, 100 labels",
-    "knn_accuracy/1000": "k-NN, 1000 labels",
-    "classification_accuracy": "accuracy",
-    "mig": "MIG",
-    "dci_disentanglement": "DCI disentanglement",
-    "dci_completeness": "DCI completeness",
-    "dci_informativeness": "DCI informativeness",
-    "sap": "SAP",
-    "factor_vae_score": "FactorVAE score",
-    "beta_vae_score": "beta-VAE score",
-}
-# How figures are written, by the part of a metric's name before "/"; else `.4g`.
-_FORMATS = {
-    **dict.fromkeys(("mse", "mae"), ".5f"),
-    **dict.fromkeys(("denoising_mse", "ssim", "ms_ssim"), ".4f"),
-    **dict.fromkeys(("psnr", "elbo", "iwae_nll", "reconstruction_nll"), ".2f"),
-    **dict.fromkeys(("kl", "frechet"), ".2f"),
-    **dict.fromkeys(("log_likelihood", "codebook_perplexity"), ".1f"),
-    "active_units": ".0f",
-    **dict.fromkeys(("linear_probe", "knn_accuracy", "classification_accuracy"), ".2%"),
-    **dict.fromkeys(("active_code_fraction", "codebook_usage"), ".1%"),
-    **dict.fromkeys(("mig", "sap", "modularity", "bits_per_dim"), ".3f"),
-    **dict.fromkeys(("dci_disentanglement", "dci_completeness"), ".3f"),
-    **dict.fromkeys(("dci_informativeness", "beta_vae_score"), ".3f"),
-    "factor_vae_score": ".3f",
-}
+from aezoo.utils.text import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +111,7 @@ class Leaderboard:
         comparable = [row for row in self.rows if row.has(metric, unit)]
         best = None
         models = [row for row in comparable if not row.is_baseline]
-        if models and manifest.higher_is_better(metric) is not None:
+        if models and higher_is_better(metric) is not None:
             best = min(models, key=lambda row: _rank(row, metric, unit))
         cells = []
         for row in self.rows:
@@ -242,7 +186,7 @@ def leaderboard(
     rows = [row for row in rows if row.is_baseline or row.name in shown]
     known = list(dict.fromkeys(metric for row in rows for metric in row.metrics))
     if metrics is None:
-        wanted = [name for default in DEFAULT_METRICS for name in _of(default, known)]
+        wanted = _headlines(known)
     elif isinstance(metrics, str) or not metrics:
         raise ValueError(
             "`metrics` must be a sequence of at least one metric's name. "
@@ -264,22 +208,6 @@ def leaderboard(
         key=lambda row: (_rank(row, sort, unit), row.is_baseline, _natural(row.name))
     )
     return Leaderboard(dataset, split, sort, tuple(dict.fromkeys(wanted)), tuple(rows))
-
-
-def format_figure(metric: str, value: float) -> str:
-    """A metric's value as tables show it."""
-    return format(value, _FORMATS.get(metric.partition("/")[0], ".4g"))
-
-
-def heading(metric: str) -> str:
-    """A metric's name as the heading of a column."""
-    if metric in _HEADINGS:
-        return _HEADINGS[metric]
-    base, _, variant = metric.rpartition("/")
-    if not base:
-        return metric.replace("_", " ")
-    name, *sampler = base.split("/")
-    return f"{' '.join([heading(name), *sampler])} ({variant})"
 
 
 def measured_datasets(
@@ -343,6 +271,17 @@ def _rows(key: str, with_baselines: bool) -> list[Row]:
     return rows
 
 
+def _headlines(known: Iterable[str]) -> list[str]:
+    """Those of the known figures that tell most, those of the prior before others'."""
+    order = {d.name: place for place, d in enumerate(METRICS.values()) if d.is_headline}
+    ranks = {
+        (order[definition.name], name.count("/"), name)
+        for name in known
+        if (definition := definition_of(name)) is not None and definition.name in order
+    }
+    return [name for *_, name in sorted(ranks)]
+
+
 def _of(metric: str, known: Iterable[str]) -> list[str]:
     """The metric itself if it is known, else all its variants."""
     if metric in known:
@@ -376,4 +315,4 @@ def _rank(row: Row, metric: str | None, unit: str | None) -> float:
     if metric is None or not row.has(metric, unit):
         return math.inf
     value = row.metrics[metric].value
-    return -value if manifest.higher_is_better(metric) else value
+    return -value if higher_is_better(metric) else value

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from aezoo.evaluation.definition import ALIASES
 from aezoo.manifest import Metric
+from aezoo.metrics import canonical_name
 from aezoo.utils.extras import require
 
 
@@ -22,18 +22,19 @@ class Report(Mapping[str, Metric]):
         model: Name of the model.
         dataset: Name of the dataset.
         split: Its split.
-        num_images: Images measured on.
+        num_examples: Examples measured on.
         seed: Seed of everything drawn.
         metrics: Records by metric.
         baselines: Reports of the baselines that were asked for, by their names.
-        left_out: Where all metrics were asked for, the reason by metric why it could
-            not be measured.
+        left_out: The reason by metric why it was not measured: because the data leave
+            its figure without a meaning or, where all metrics were asked for, because
+            it could not be.
     """
 
     model: str
     dataset: str
     split: str
-    num_images: int
+    num_examples: int
     seed: int
     metrics: Mapping[str, Metric]
     baselines: Mapping[str, "Report"] = dataclasses.field(
@@ -46,7 +47,9 @@ class Report(Mapping[str, Metric]):
     def __getitem__(self, name: str) -> Metric:
         if name in self.metrics:
             return self.metrics[name]
-        wanted = ALIASES.get(name, name)
+        wanted = canonical_name(name)
+        if wanted in self.left_out:
+            raise KeyError(f"{name!r} was left out. {self.left_out[wanted]}")
         found = [key for key in self.metrics if key.rpartition("/")[0] == wanted]
         if len(found) == 1:
             return self.metrics[found[0]]
@@ -64,7 +67,7 @@ class Report(Mapping[str, Metric]):
             "model": self.model,
             "dataset": self.dataset,
             "split": self.split,
-            "num_images": self.num_images,
+            "num_examples": self.num_examples,
             "seed": self.seed,
             "metrics": {name: record.to_dict() for name, record in self.items()},
         }
@@ -107,7 +110,8 @@ class Report(Mapping[str, Metric]):
     def __repr__(self) -> str:
         """A readable block of lines."""
         lines = [
-            f"{self.model} on {self.dataset}/{self.split}, {self.num_images:,} images"
+            f"{self.model} on {self.dataset}/{self.split}, "
+            f"{self.num_examples:,} examples"
         ]
         for name, record in self.items():
             error = record.standard_error

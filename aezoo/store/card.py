@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo.manifest import higher_is_better
+from aezoo.metrics import higher_is_better
 from aezoo.modalities.image.tiling import tile
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from aezoo.evaluation.context import Evaluation
-from aezoo.evaluation.definition import metric
 from aezoo.utils.extras import require
 
 # Share of a factor's entropy that a unit must tell to count as informative.
@@ -480,114 +479,50 @@ def _draw_groups(
     return by_value[starts[values] + picks]
 
 
-# --- Metrics of models -----------------------------------------------------------
-
-_CODES = "codes are modes of the posterior"
-_FIELDS: dict[str, Any] = {
-    "unit": "score, 1 is best",
-    "higher_is_better": True,
-    "needs": ("factors",),
-    "package": "sklearn",
-}
+# --- Of a model ----------------------------------------------------------------------
 
 
-@metric(
-    "mig",
-    protocol="mean over factors of the mutual information of the best unit minus that "
-    f"of the second best, over the factor's entropy; 20 bins per unit; {_CODES}",
-    reference="https://arxiv.org/abs/1802.04942",
-    **_FIELDS,
-)
-def _mig(evaluation: Evaluation) -> float:
+def mig(evaluation: Evaluation) -> float:
+    """Mutual information gap."""
     return mutual_information_gap(evaluation.codes, evaluation.factors)
 
 
-@metric(
-    "modularity",
-    protocol="mean over informative units of 1 - (squared mutual information with "
-    "other factors) / (that with the best one x their number); 20 bins per unit; "
-    f"{_CODES}",
-    reference="https://arxiv.org/abs/1802.05312",
-    **_FIELDS,
-)
-def _modularity(evaluation: Evaluation) -> float:
+def modularity_of_codes(evaluation: Evaluation) -> float:
+    """Modularity."""
     return modularity(evaluation.codes, evaluation.factors)
 
 
-_DCI = (
-    "importances of random forests of 20 trees, fitted to 80 % of the images, seed "
-    f"{{seed}}; {_CODES}"
-)
-_DCI_PAPER = "https://openreview.net/forum?id=By-7dz-AZ"
-
-
-@metric(
-    "dci_disentanglement",
-    protocol=f"1 - entropy over factors of each unit's importance, weighted; {_DCI}",
-    reference=_DCI_PAPER,
-    **_FIELDS,
-)
-def _disentanglement(evaluation: Evaluation) -> float:
+def dci_disentanglement(evaluation: Evaluation) -> float:
+    """Disentanglement of DCI."""
     return _dci_of(evaluation).disentanglement
 
 
-@metric(
-    "dci_completeness",
-    protocol=f"1 - entropy over units of each factor's importance, weighted; {_DCI}",
-    reference=_DCI_PAPER,
-    **_FIELDS,
-)
-def _completeness(evaluation: Evaluation) -> float:
+def dci_completeness(evaluation: Evaluation) -> float:
+    """Completeness of DCI."""
     return _dci_of(evaluation).completeness
 
 
-@metric(
-    "dci_informativeness",
-    protocol=f"accuracy on the other 20 % of the images, mean over factors; {_DCI}",
-    reference=_DCI_PAPER,
-    **_FIELDS,
-)
-def _informativeness(evaluation: Evaluation) -> float:
+def dci_informativeness(evaluation: Evaluation) -> float:
+    """Informativeness of DCI."""
     return _dci_of(evaluation).informativeness
 
 
 def _dci_of(evaluation: Evaluation) -> DCI:
-    return evaluation.once(
+    return evaluation.cached(
         "dci", lambda: dci(evaluation.codes, evaluation.factors, evaluation.seed)
     )
 
 
-@metric(
-    "sap",
-    protocol="mean over factors of the balanced accuracy of thresholds on the best "
-    "unit minus that on the second best; fitted to 80 % of the images, scored on the "
-    f"others, seed {{seed}}; {_CODES}",
-    reference="https://arxiv.org/abs/1711.00848",
-    **_FIELDS,
-)
-def _sap(evaluation: Evaluation) -> float:
+def sap(evaluation: Evaluation) -> float:
+    """SAP score."""
     return sap_score(evaluation.codes, evaluation.factors, evaluation.seed)
 
 
-@metric(
-    "factor_vae_score",
-    protocol="accuracy of the majority vote of the unit that varies least among 64 "
-    "images that share a factor; 10,000 votes to fit, 5,000 to test, from disjoint "
-    f"halves of the images, seed {{seed}}; {_CODES}",
-    reference="https://arxiv.org/abs/1802.05983",
-    **_FIELDS,
-)
-def _factor_vae_score(evaluation: Evaluation) -> float:
+def factor_vae(evaluation: Evaluation) -> float:
+    """FactorVAE score."""
     return factor_vae_score(evaluation.codes, evaluation.factors, evaluation.seed)
 
 
-@metric(
-    "beta_vae_score",
-    protocol="accuracy of logistic regression on the mean absolute difference of 64 "
-    "pairs that share a factor; 10,000 means to fit, 5,000 to test, from disjoint "
-    f"halves of the images, seed {{seed}}; {_CODES}",
-    reference="https://openreview.net/forum?id=Sy2fzU9gl",
-    **_FIELDS,
-)
-def _beta_vae_score(evaluation: Evaluation) -> float:
+def beta_vae(evaluation: Evaluation) -> float:
+    """Beta-VAE score."""
     return beta_vae_score(evaluation.codes, evaluation.factors, evaluation.seed)

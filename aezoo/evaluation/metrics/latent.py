@@ -1,55 +1,32 @@
 """How a model uses its code: units, moments, information, codebooks."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
+from aezoo.evaluation.abilities import can
 from aezoo.evaluation.context import Evaluation
-from aezoo.evaluation.definition import (
-    Result,
-    has_prior,
-    mean_with_error,
-    metric,
-)
-from aezoo.models._discrete import QuantizedAE
-from aezoo.models.autoencoder import Autoencoder
+from aezoo.evaluation.definition import MeaninglessFigureError, Result, mean_with_error
+from aezoo.metrics.latent import ACTIVE_VARIANCE, SATURATION_MARGIN
 from aezoo.nn import losses
 from aezoo.utils.progress import with_progress
 
-# A unit is active whose posterior mean varies more than this (Burda et al., 2016).
-ACTIVE_VARIANCE = 0.01
-_BURDA = "https://arxiv.org/abs/1509.00519"
-_CHEN = "https://arxiv.org/abs/1802.04942"
 
-
-@metric(
-    "active_units",
-    unit="units",
-    protocol="number of code units whose posterior mean has a variance over images "
-    "above 0.01; the prior's is 1",
-    higher_is_better=None,
-    is_possible=has_prior,
-    reference=_BURDA,
-)
 def active_units(evaluation: Evaluation) -> Result:
-    """Units whose posterior mean varies over images (Burda et al., 2016)."""
+    """Units whose posterior mean varies over examples (Burda et al., 2016)."""
     variance = _continuous_codes(evaluation).astype("float64").var(axis=0)
-    protocol = None
-    if not has_known_moments(evaluation.model):
+    protocol, model = None, evaluation.model
+    if not (can(model, "known moments") and can(model, "standard prior")):
         protocol = (
             "number of code units whose code (the posterior's mode) has a variance "
-            "over images above 0.01"
+            f"over {{examples}} above {ACTIVE_VARIANCE:g}"
         )
     return Result(float(np.sum(variance > ACTIVE_VARIANCE)), protocol=protocol)
 
 
-@metric(
-    "active_code_fraction",
-    unit="fraction of code units",
-    protocol="mean over images of the fraction of code units with |z| above 1 % of the "
-    "unit's largest |z| over all images",
-    higher_is_better=None,
-)
 def active_code_fraction(evaluation: Evaluation) -> Result:
-    """Share of units that are on for an image."""
+    """Share of units that are on for an example."""
     codes = np.abs(_continuous_codes(evaluation))
     share = np.mean(codes > 0.01 * codes.max(axis=0), axis=1)
     return mean_with_error(share)
@@ -62,34 +39,6 @@ def _continuous_codes(evaluation: Evaluation) -> np.ndarray:
     return evaluation.codes[:, :units]
 
 
-def is_diagonal(model: Autoencoder) -> bool:
-    """Models whose posterior is a Gaussian with independent units."""
-    return model.has_diagonal_posterior
-
-
-def has_standard_prior(model: Autoencoder) -> bool:
-    """Models whose prior, if any, is the standard normal."""
-    return model.has_standard_prior
-
-
-def is_standard(model: Autoencoder) -> bool:
-    """Models with a standard-normal prior, and a posterior of independent units."""
-    return is_diagonal(model) and has_standard_prior(model)
-
-
-def has_known_moments(model: Autoencoder) -> bool:
-    """Models whose codes are compared with a standard normal, moment by moment."""
-    return model.code_head in ("z", "z_mean") and has_standard_prior(model)
-
-
-@metric(
-    "kl_per_dim",
-    unit="nats per image and unit",
-    protocol="mean over images and code units of KL(q(z_j|x)||p(z_j)) in closed form; "
-    "the values are the means over images of each unit",
-    higher_is_better=None,
-    is_possible=is_standard,
-)
 def kl_per_dim(evaluation: Evaluation) -> Result:
     """KL divergence of each unit."""
     mean = evaluation.parameters["z_mean"]
@@ -100,30 +49,12 @@ def kl_per_dim(evaluation: Evaluation) -> Result:
     return Result(float(values.mean()), values=_tuple(values))
 
 
-@metric(
-    "aggregate_mean",
-    unit="code units",
-    protocol="root mean square over code units of the mean over images of z ~ q(z|x), "
-    "in closed form; the values are the means; 0 where the aggregate posterior is "
-    "the prior",
-    higher_is_better=None,
-    is_possible=has_known_moments,
-)
 def aggregate_mean(evaluation: Evaluation) -> Result:
     """Mean of the aggregate posterior, by unit."""
     values = evaluation.codes.mean(axis=0, dtype="float64")
     return Result(float(np.sqrt(np.mean(values**2))), values=_tuple(values))
 
 
-@metric(
-    "aggregate_variance",
-    unit="squared code units",
-    protocol="mean over code units of the variance over images of z ~ q(z|x), in "
-    "closed form: that of the posterior means plus the mean posterior variance; the "
-    "values are the variances; 1 where the aggregate posterior is the prior",
-    higher_is_better=None,
-    is_possible=has_known_moments,
-)
 def aggregate_variance(evaluation: Evaluation) -> Result:
     """Variance of the aggregate posterior, by unit."""
     values = evaluation.codes.var(axis=0, dtype="float64")
@@ -137,7 +68,7 @@ def aggregate_variance(evaluation: Evaluation) -> Result:
 
 
 def _mean_variance(z_log_var: np.ndarray) -> np.ndarray:
-    """Of each unit of codes of any shape, over images; float64, `(units,)`."""
+    """Of each unit of codes of any shape, over examples; float64, `(units,)`."""
     flat = z_log_var.reshape(len(z_log_var), -1)
     return np.asarray(np.exp(flat).mean(axis=0, dtype="float64"))
 
@@ -145,44 +76,35 @@ def _mean_variance(z_log_var: np.ndarray) -> np.ndarray:
 # --- Information ---------------------------------------------------------------------
 
 
-@metric(
-    "mutual_information",
-    unit="nats",
-    protocol="E[log q(z|x) - log q(z)], q(z) the mean of the posteriors of all images, "
-    "one z ~ q(z|x) per image, seed {seed}; at most log(number of images)",
-    higher_is_better=None,
-    is_possible=is_diagonal,
-    reference="https://arxiv.org/abs/1606.03657",
-)
 def mutual_information(evaluation: Evaluation) -> float:
-    """Mutual information of image and code under the encoder."""
+    """Mutual information of example and code under the encoder."""
     log_q = aggregate_log_densities(evaluation)
     return float(np.mean(log_q["conditional"] - log_q["joint"]))
 
 
-@metric(
-    "total_correlation",
-    unit="nats",
-    protocol="E[log q(z) - sum_j log q(z_j)], q(z) and q(z_j) means over the "
-    "posteriors of all images, one z ~ q(z|x) per image, seed {seed}; biased "
-    "upwards where few posteriors overlap",
-    is_possible=is_diagonal,
-    reference=_CHEN,
-)
 def total_correlation(evaluation: Evaluation) -> float:
-    """KL divergence of the aggregate posterior from the product of its marginals."""
+    """KL divergence of the aggregate posterior from the product of its marginals.
+
+    Raises:
+        MeaninglessFigureError: If mutual information is within `SATURATION_MARGIN` of
+            its bound, the log of the number of examples. Then few posteriors overlap,
+            log q(z) is little else than log q(z|x) less that bound, and the estimate
+            is mostly bias: about the nats that independent units know beyond it.
+    """
+    information = mutual_information(evaluation)
+    bound = math.log(len(evaluation))
+    if information > bound - SATURATION_MARGIN:
+        raise MeaninglessFigureError(
+            f"Mutual information, {information:.2f} nats, is within "
+            f"{SATURATION_MARGIN:g} of log({len(evaluation):,}) = {bound:.2f}, the "
+            "most that so many examples can show: few posteriors overlap, and "
+            "independent units would have a total correlation far above 0, too. "
+            "`total_correlation/gaussian` has no such bias."
+        )
     log_q = aggregate_log_densities(evaluation)
     return float(np.mean(log_q["joint"] - log_q["marginals"]))
 
 
-@metric(
-    "total_correlation/gaussian",
-    unit="nats",
-    protocol="(sum_j log C_jj - log det C) / 2, C the covariance of the aggregate "
-    "posterior in closed form: the total correlation of the Gaussian with its moments",
-    is_possible=is_diagonal,
-    reference="https://arxiv.org/abs/1811.12359",
-)
 def total_correlation_gaussian(evaluation: Evaluation) -> float:
     """Total correlation of a Gaussian with the aggregate posterior's moments."""
     centred = evaluation.codes - evaluation.codes.mean(axis=0, dtype="float64")
@@ -193,16 +115,16 @@ def total_correlation_gaussian(evaluation: Evaluation) -> float:
 
 
 def aggregate_log_densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
-    """Log densities of one sampled code per image, under mixtures of all posteriors.
+    """Log densities of one sampled code per example, in mixtures of all posteriors.
 
-    The mixture over all images is exact, not estimated from a batch. Memory is a
-    block of codes times all images.
+    The mixture over all examples is exact, not estimated from a batch. Memory is a
+    block of codes times all examples.
 
     Returns:
         `"conditional"` log q(z|x), `"joint"` log q(z) and `"marginals"`
         sum_j log q(z_j); nats, float64, `(n,)` each.
     """
-    return evaluation.once("aggregate", lambda: _aggregate(evaluation))
+    return evaluation.cached("aggregate", lambda: _aggregate(evaluation))
 
 
 def _aggregate(evaluation: Evaluation) -> dict[str, np.ndarray]:
@@ -245,37 +167,30 @@ def _log_mean_exp(values: np.ndarray) -> np.ndarray:
 # --- Discrete codes ------------------------------------------------------------------
 
 
-def has_codebook(model: Autoencoder) -> bool:
-    """Models whose codes are indices into a codebook."""
-    return isinstance(model, QuantizedAE)
+def usage_of_codebooks(evaluation: Evaluation) -> Result:
+    """Share of entries in use, the mean over the codebooks of a model."""
+    return _over_codebooks(evaluation, codebook_usage)
 
 
-@metric(
-    "codebook_usage",
-    unit="fraction of the codebook",
-    protocol="share of the codebook's entries that occur in the codes of the images",
-    higher_is_better=True,
-    is_possible=has_codebook,
-)
-def _codebook_usage(evaluation: Evaluation) -> float:
-    indices = np.asarray(evaluation.posterior.indices)  # type: ignore[attr-defined]
-    return codebook_usage(indices, _num_codes(evaluation))
+def perplexity_of_codebooks(evaluation: Evaluation) -> Result:
+    """Effective number of entries in use, the mean over the codebooks of a model."""
+    return _over_codebooks(evaluation, codebook_perplexity)
 
 
-@metric(
-    "codebook_perplexity",
-    unit="entries",
-    protocol="exp of the entropy of the codebook's entries over images and positions",
-    higher_is_better=True,
-    is_possible=has_codebook,
-)
-def _codebook_perplexity(evaluation: Evaluation) -> float:
-    indices = np.asarray(evaluation.posterior.indices)  # type: ignore[attr-defined]
-    return codebook_perplexity(indices, _num_codes(evaluation))
-
-
-def _num_codes(evaluation: Evaluation) -> int:
-    return int(evaluation.model.quantizer.num_codes)
+def _over_codebooks(
+    evaluation: Evaluation, figure: Callable[[np.ndarray, int], float]
+) -> Result:
+    model, posterior = evaluation.model, evaluation.posterior
+    indices = np.asarray(posterior.indices)  # type: ignore[attr-defined]
+    flat = indices.reshape(len(indices), -1)  # (n, positions)
+    values = tuple(
+        figure(flat[:, book.positions] - book.first_index, book.num_codes)
+        for book in model.codebooks
+    )
+    if len(values) == 1:
+        return Result(values[0])
+    note = f"; mean over {len(values)} codebooks, whose figures are the values"
+    return Result(float(np.mean(values)), values=values, note=note)
 
 
 def codebook_usage(indices: np.ndarray, num_codes: int) -> float:

@@ -1,4 +1,4 @@
-"""What codes are good for: labels from few examples, clusters, unfamiliar images.
+"""What codes are good for: labels from few examples, clusters, unfamiliar examples.
 
 The functions on arrays take codes of shape `(n, units)` and integer labels of shape
 `(n,)`. Nothing here fits the model: probes see the mode of the posterior.
@@ -7,35 +7,22 @@ The functions on arrays take codes of shape `(n, units)` and integer labels of s
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from aezoo.data.datasets import DatasetError
 from aezoo.evaluation.context import Chunk, Evaluation
-from aezoo.evaluation.definition import (
-    Result,
-    can_reconstruct,
-    has_likelihood,
-    mean_with_error,
-    metric,
-    per_image_metric,
-)
+from aezoo.evaluation.definition import Result, mean_with_error
 from aezoo.evaluation.metrics.likelihood import elbo
 from aezoo.evaluation.metrics.reconstruction import mse
+from aezoo.metrics.representation import (
+    MAX_ITERATIONS,
+    NEIGHBOURS,
+    NUM_SUBSETS,
+    STARTS,
+    TOLERANCE,
+)
 from aezoo.utils.extras import require
-
-# Training labels of the metrics with few labels, and random subsets of each size.
-LABEL_COUNTS = (10, 100, 1000)
-NUM_SUBSETS = 5
-NEIGHBOURS = 5
-# Bounds of L-BFGS: largest gradient of the mean loss, and iterations.
-TOLERANCE, MAX_ITERATIONS = 1e-4, 1000
-# Starts of k-means, of which the best is taken.
-STARTS = 10
-_CODES = "codes (modes of the posteriors)"
-_ACCURACY = "fraction of images"
-
 
 # --- On arrays of codes --------------------------------------------------------------
 
@@ -70,7 +57,7 @@ def balanced_subset(labels: np.ndarray, num_labels: int, seed: int = 0) -> np.nd
         raise ValueError(
             f"{num_labels} labels of {len(classes)} classes need {per_class} training "
             f"examples of each class. Received: {counts.min()} of class "
-            f"{classes[counts.argmin()]}. Pass more training images or ask for fewer "
+            f"{classes[counts.argmin()]}. Pass more training data or ask for fewer "
             "labels."
         )
     generator = np.random.default_rng((seed, num_labels))
@@ -82,88 +69,6 @@ def balanced_subset(labels: np.ndarray, num_labels: int, seed: int = 0) -> np.nd
     return np.stack(chosen, axis=1).reshape(-1)[:num_labels]
 
 
-def _at_label_counts(name: str, protocol: str, reference: str) -> Callable[..., Any]:
-    """Define an accuracy as a metric at all training labels, and at few of them."""
-    fields: dict[str, Any] = {
-        "unit": _ACCURACY,
-        "higher_is_better": True,
-        "needs": ("labels",),
-        "package": "sklearn",
-        "reference": reference,
-    }
-
-    def register(accuracy: Callable[..., float]) -> Callable[..., float]:
-        stated = f"{protocol}; fitted on all training images"
-
-        @metric(name, protocol=stated, **fields)
-        def at_all(evaluation: Evaluation) -> Result:
-            everything = np.arange(len(evaluation.train_labels))
-            (value,), note = _accuracies(accuracy, evaluation, [everything])
-            error = np.sqrt(value * (1.0 - value) / len(evaluation))
-            return Result(value, float(error), protocol=stated + note)
-
-        for count in LABEL_COUNTS:
-            _at_few_labels(name, count, protocol, accuracy, fields)
-        return accuracy
-
-    return register
-
-
-def _at_few_labels(
-    name: str,
-    count: int,
-    protocol: str,
-    accuracy: Callable[..., float],
-    fields: dict[str, Any],
-) -> None:
-    stated = (
-        f"{protocol}; mean and its standard error over {NUM_SUBSETS} random subsets of "
-        f"{count:,} labels, equally many of each class, seeds {{seed}} and the next "
-        f"{NUM_SUBSETS - 1}, out of all training images"
-    )
-
-    @metric(f"{name}/{count}", protocol=stated, **fields)
-    def at_few(evaluation: Evaluation) -> Result:
-        subsets = [
-            balanced_subset(evaluation.train_labels, count, evaluation.seed + i)
-            for i in range(NUM_SUBSETS)
-        ]
-        values, note = _accuracies(accuracy, evaluation, subsets)
-        return dataclasses.replace(
-            mean_with_error(values), values=tuple(values), protocol=stated + note
-        )
-
-
-def _accuracies(
-    accuracy: Callable[..., float], evaluation: Evaluation, subsets: list[np.ndarray]
-) -> tuple[list[float], str]:
-    """Accuracy by subset of the training images, and what the protocol must add."""
-    exceptions = require("sklearn.exceptions", "evaluation", "A probe")
-    labels = evaluation.train_labels
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", exceptions.ConvergenceWarning)
-        values = [
-            accuracy(
-                evaluation.train_codes[subset],
-                labels[subset],
-                evaluation.codes,
-                evaluation.labels,
-            )
-            for subset in subsets
-        ]
-    note = f": {len(labels):,}"
-    if caught:
-        note += f"; {len(caught)} of {len(subsets)} fits ended short of the tolerance"
-    return values, note
-
-
-@_at_label_counts(
-    "linear_probe",
-    protocol=f"accuracy of logistic regression on {_CODES}, each unit standardised by "
-    "the training examples of the fit (scikit-learn, L-BFGS, L2 penalty with C = 1, "
-    f"tolerance {TOLERANCE:g}, at most {MAX_ITERATIONS:,} iterations)",
-    reference="https://arxiv.org/abs/1610.01644",
-)
 def linear_probe_accuracy(
     train_codes: np.ndarray,
     train_labels: np.ndarray,
@@ -200,13 +105,6 @@ def linear_probe_accuracy(
     return float(probe.score(scaler.transform(codes), labels))
 
 
-@_at_label_counts(
-    "knn_accuracy",
-    protocol=f"accuracy of the majority of the k nearest training {_CODES}, Euclidean "
-    f"distance of codes as they are, k = {NEIGHBOURS} (1 where a class has fewer than "
-    f"{NEIGHBOURS} labels), a tie goes to the smaller label",
-    reference="https://doi.org/10.1109/TIT.1967.1053964",
-)
 def knn_accuracy(
     train_codes: np.ndarray,
     train_labels: np.ndarray,
@@ -326,7 +224,7 @@ def _check_task(
         raise ValueError(
             f"`train_labels` must hold every class of `labels`. Received: none of "
             f"class {', '.join(map(str, missing))} among {len(train_labels):,} "
-            "training examples. Pass more training images."
+            "training examples. Pass more training data."
         )
 
 
@@ -362,19 +260,66 @@ def _check_labelled(
 
 # --- Of a model ----------------------------------------------------------------------
 
+# What examples a model of one dataset is usually shown as unfamiliar ones.
+UNFAMILIAR = {"mnist": "fashion_mnist", "fashion_mnist": "mnist"}
 
-@per_image_metric(
-    "classification_accuracy",
-    unit=_ACCURACY,
-    protocol="accuracy of the most probable class by the model's own q(y|x), of images "
-    "with grey values as they are; a tie goes to the smaller label",
-    is_possible=lambda model: model.is_classifier,
-    higher_is_better=True,
-    needs=("labels",),
-    reference="https://arxiv.org/abs/1406.5298",
-)
+
+def linear_probe(evaluation: Evaluation, num_labels: int | None = None) -> Result:
+    """Accuracy of a linear probe fitted on all training labels, or on so many."""
+    return _from_labels(linear_probe_accuracy, evaluation, num_labels)
+
+
+def nearest_neighbours(evaluation: Evaluation, num_labels: int | None = None) -> Result:
+    """Accuracy of nearest neighbours among all training codes, or among so many."""
+    return _from_labels(knn_accuracy, evaluation, num_labels)
+
+
+def _from_labels(
+    accuracy: Callable[..., float], evaluation: Evaluation, num_labels: int | None
+) -> Result:
+    """The accuracy on all labels, or its mean over random subsets of so many."""
+    labels = evaluation.train_labels
+    if num_labels is None:
+        subsets = [np.arange(len(labels))]
+    else:
+        subsets = [
+            balanced_subset(labels, num_labels, evaluation.seed + i)
+            for i in range(NUM_SUBSETS)
+        ]
+    values, note = _accuracies(accuracy, evaluation, subsets)
+    if num_labels is not None:
+        result = mean_with_error(values)
+        return dataclasses.replace(result, values=tuple(values), note=note)
+    (value,) = values
+    error = np.sqrt(value * (1.0 - value) / len(evaluation))
+    return Result(value, float(error), note=note)
+
+
+def _accuracies(
+    accuracy: Callable[..., float], evaluation: Evaluation, subsets: list[np.ndarray]
+) -> tuple[list[float], str]:
+    """Accuracy by subset of the training data, and what the protocol must add."""
+    exceptions = require("sklearn.exceptions", "evaluation", "A probe")
+    labels = evaluation.train_labels
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", exceptions.ConvergenceWarning)
+        values = [
+            accuracy(
+                evaluation.train_codes[subset],
+                labels[subset],
+                evaluation.codes,
+                evaluation.labels,
+            )
+            for subset in subsets
+        ]
+    note = f": {len(labels):,}"
+    if caught:
+        note += f"; {len(caught)} of {len(subsets)} fits ended short of the tolerance"
+    return values, note
+
+
 def classification_accuracy(chunk: Chunk) -> np.ndarray:
-    """Whether a model that classifies is right about each image: 0 or 1, `(n,)`.
+    """Whether a model that classifies is right about each example: 0 or 1, `(n,)`.
 
     Raises:
         DatasetError: If a label is none of the model's classes.
@@ -390,8 +335,18 @@ def classification_accuracy(chunk: Chunk) -> np.ndarray:
     return (np.argmax(probabilities, axis=1) == labels).astype("float64")
 
 
+def kmeans_ari(evaluation: Evaluation) -> float:
+    """Adjusted Rand index of k-means and the labels."""
+    return _agreement(evaluation)[0]
+
+
+def kmeans_nmi(evaluation: Evaluation) -> float:
+    """Normalised mutual information of k-means and the labels."""
+    return _agreement(evaluation)[1]
+
+
 def _agreement(evaluation: Evaluation) -> tuple[float, float]:
-    return evaluation.once(
+    return evaluation.cached(
         "cluster_agreement",
         lambda: cluster_agreement(
             evaluation.codes, evaluation.labels, seed=evaluation.seed
@@ -399,90 +354,34 @@ def _agreement(evaluation: Evaluation) -> tuple[float, float]:
     )
 
 
-_K_MEANS = (
-    f"of the labels and k-means of the images' {_CODES} as they are, as many clusters "
-    f"as classes, best of {STARTS} k-means++ starts, seed {{seed}} (scikit-learn)"
-)
-
-
-@metric(
-    "kmeans_ari",
-    unit="adjusted Rand index, 1 for the same partition, 0 for chance",
-    protocol=f"adjusted Rand index {_K_MEANS}",
-    higher_is_better=True,
-    needs=("labels",),
-    package="sklearn",
-    reference="https://doi.org/10.1007/BF01908075",
-)
-def _kmeans_ari(evaluation: Evaluation) -> float:
-    return _agreement(evaluation)[0]
-
-
-@metric(
-    "kmeans_nmi",
-    unit="normalised mutual information, 1 for the same partition",
-    protocol=f"mutual information over the mean of the entropies {_K_MEANS}",
-    higher_is_better=True,
-    needs=("labels",),
-    package="sklearn",
-    reference="https://www.jmlr.org/papers/v11/vinh10a.html",
-)
-def _kmeans_nmi(evaluation: Evaluation) -> float:
-    return _agreement(evaluation)[1]
-
-
-# What images a model of one dataset is usually shown as unfamiliar ones.
-_UNFAMILIAR = {"mnist": "fashion_mnist", "fashion_mnist": "mnist"}
-_AUROC = "AUROC, 0.5 for chance"
-_OUTSIDE = "probability that an image of {variant} (same split and limit) has a "
-_TIES = "than one of these images, a tie counting half"
-_HENDRYCKS = "https://arxiv.org/abs/1610.02136"
-
-
-def _unfamiliar(evaluation: Evaluation) -> str:
-    name = evaluation.data.name
-    if name not in _UNFAMILIAR:
-        raise DatasetError(
-            f"There is no usual out-of-distribution dataset for {name!r}. Name one of "
-            "the same image size, as in 'ood_auroc_mse/mnist'."
-        )
-    return _UNFAMILIAR[name]
-
-
-@metric(
-    "ood_auroc_mse",
-    unit=_AUROC,
-    protocol=f"{_OUTSIDE}larger squared error per pixel {_TIES}; reconstructions from "
-    "the mode of the posterior",
-    is_possible=can_reconstruct,
-    higher_is_better=True,
-    variant=_unfamiliar,
-    package="sklearn",
-    reference=_HENDRYCKS,
-)
-def _ood_auroc_mse(evaluation: Evaluation, dataset: str) -> float:
+def ood_auroc_mse(evaluation: Evaluation, dataset: str) -> float:
+    """AUROC of telling examples of another dataset by their error."""
     inside = _scores(evaluation, mse)
     return auroc(inside, _scores(_other(evaluation, dataset), mse))
 
 
-@metric(
-    "ood_auroc_elbo",
-    unit=_AUROC,
-    protocol=f"{_OUTSIDE}lower ELBO {_TIES}; one z ~ q(z|x) per image, seed {{seed}}, "
-    "KL {kl} with weight 1",
-    is_possible=has_likelihood,
-    higher_is_better=True,
-    variant=_unfamiliar,
-    package="sklearn",
-    reference="https://arxiv.org/abs/1810.09136",
-)
-def _ood_auroc_elbo(evaluation: Evaluation, dataset: str) -> float:
+def ood_auroc_elbo(evaluation: Evaluation, dataset: str) -> float:
+    """AUROC of telling examples of another dataset by their bound."""
     inside = _scores(evaluation, elbo)
     return auroc(-inside, -_scores(_other(evaluation, dataset), elbo))
 
 
+def default_unfamiliar(dataset: str) -> str:
+    """The dataset whose examples are usually shown as unfamiliar ones.
+
+    Raises:
+        DatasetError: If there is none.
+    """
+    if dataset not in UNFAMILIAR:
+        raise DatasetError(
+            f"There is no usual out-of-distribution dataset for {dataset!r}. Name one "
+            "of the same shape, as in 'ood_auroc_mse/mnist'."
+        )
+    return UNFAMILIAR[dataset]
+
+
 def _other(evaluation: Evaluation, dataset: str) -> Evaluation:
-    """The model on the out-of-distribution images, once for all scores."""
+    """The model on the out-of-distribution examples, once for all scores."""
 
     def compute() -> Evaluation:
         try:
@@ -493,16 +392,12 @@ def _other(evaluation: Evaluation, dataset: str) -> Evaluation:
                 f"{evaluation.data.key!r}: {error}"
             ) from error
 
-    return evaluation.once(("other", dataset), compute)
+    return evaluation.cached(("other", dataset), compute)
 
 
-def _scores(
-    evaluation: Evaluation, per_image: Callable[[Chunk], np.ndarray]
-) -> np.ndarray:
-    """A metric of each image, once."""
-    return evaluation.once(
-        ("scores", per_image),
-        lambda: np.concatenate(
-            [per_image(chunk) for chunk in evaluation.chunks("scoring")]
-        ),
+def _scores(evaluation: Evaluation, score: Callable[[Chunk], np.ndarray]) -> np.ndarray:
+    """A metric of each example, once."""
+    return evaluation.cached(
+        ("scores", score),
+        lambda: np.concatenate([score(c) for c in evaluation.chunks("scoring")]),
     )

@@ -16,31 +16,15 @@ from typing import Any
 import numpy as np
 
 from aezoo.evaluation.context import Evaluation
-from aezoo.evaluation.definition import (
-    Result,
-    can_reconstruct,
-    has_prior,
-    has_sampler,
-    mean_with_error,
-    metric,
-)
-from aezoo.features.classifiers import default_extractor, load_extractor
-from aezoo.samplers import KINDS
+from aezoo.evaluation.definition import Result, mean_with_error
+from aezoo.features.classifiers import load_extractor
+from aezoo.metrics.image import DENSITY_K, NUM_SUBSETS, PRECISION_K, SUBSET_SIZE
+from aezoo.modalities.image.tiling import to_uint8
 from aezoo.utils.extras import require
 from aezoo.utils.validation import check_positive_int
 
-PRECISION_K = 3
-DENSITY_K = 5
-NUM_SUBSETS = 100
-SUBSET_SIZE = 1000
 # Megabytes of distances that are held at once; no result depends on it.
 DISTANCES_MB = 64
-_HEUSEL = "https://arxiv.org/abs/1706.08500"
-_KYNKAANNIEMI = "https://arxiv.org/abs/1904.06991"
-_NAEEM = "https://arxiv.org/abs/2002.09797"
-PRIOR = "prior"
-_SAMPLES = "{num_samples} samples ({samples}, seed {seed}, rounded to 8 bits)"
-_FEATURES = ", in features of {variant}"
 _NEIGHBOURS = "A metric of nearest neighbours"
 
 
@@ -269,8 +253,67 @@ def _check_features(**arrays: tuple[Any, int]) -> list[np.ndarray]:
 # --- Of a model ----------------------------------------------------------------------
 
 
-def _default_extractor(evaluation: Evaluation) -> str:
-    return default_extractor(evaluation.data.name)
+def frechet(evaluation: Evaluation, sampler: str, extractor: str) -> float:
+    """Frechet distance of samples from the images."""
+    return frechet_distance(*_pair(evaluation, sampler, extractor))
+
+
+def reconstruction_frechet(evaluation: Evaluation, extractor: str) -> float:
+    """Frechet distance of reconstructions from the images."""
+    real = _features(evaluation, extractor, _real)
+    return frechet_distance(real, _features(evaluation, extractor, _reconstructed))
+
+
+def kernel(evaluation: Evaluation, sampler: str, extractor: str) -> Result:
+    """Kernel distance of samples from the images."""
+    real, generated = _pair(evaluation, sampler, extractor)
+    return kernel_distance(real, generated, seed=evaluation.seed)
+
+
+def precision(evaluation: Evaluation, sampler: str, extractor: str) -> float:
+    """Share of samples among the images."""
+    return _precision_recall(evaluation, sampler, extractor)[0]
+
+
+def recall(evaluation: Evaluation, sampler: str, extractor: str) -> float:
+    """Share of images among the samples."""
+    return _precision_recall(evaluation, sampler, extractor)[1]
+
+
+def density(evaluation: Evaluation, sampler: str, extractor: str) -> float:
+    """How many samples lie around each image."""
+    return _density_coverage(evaluation, sampler, extractor)[0]
+
+
+def coverage(evaluation: Evaluation, sampler: str, extractor: str) -> float:
+    """Share of images that have a sample around them."""
+    return _density_coverage(evaluation, sampler, extractor)[1]
+
+
+def _precision_recall(
+    evaluation: Evaluation, sampler: str, extractor: str
+) -> tuple[float, float]:
+    return evaluation.cached(
+        ("precision_recall", extractor, sampler),
+        lambda: precision_recall(*_pair(evaluation, sampler, extractor)),
+    )
+
+
+def _density_coverage(
+    evaluation: Evaluation, sampler: str, extractor: str
+) -> tuple[float, float]:
+    return evaluation.cached(
+        ("density_coverage", extractor, sampler),
+        lambda: density_coverage(*_pair(evaluation, sampler, extractor)),
+    )
+
+
+def _pair(
+    evaluation: Evaluation, sampler: str, extractor: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of the images and of samples."""
+    real = _features(evaluation, extractor, _real)
+    return real, _features(evaluation, extractor, _generated(sampler))
 
 
 def _features(
@@ -279,187 +322,31 @@ def _features(
     """Features of the images that a function takes from an evaluation, once."""
 
     def compute() -> np.ndarray:
-        network = evaluation.once(
+        network = evaluation.cached(
             ("extractor", extractor), lambda: load_extractor(extractor)
         )
         return network.features(images(evaluation))
 
-    return evaluation.once((images, extractor), compute)
+    return evaluation.cached((images, extractor), compute)
 
 
 def _real(evaluation: Evaluation) -> np.ndarray:
-    return evaluation.data.images
+    return evaluation.examples
 
 
 @functools.cache  # one function per sampler, by which features are remembered
 def _generated(sampler: str) -> Callable[[Evaluation], np.ndarray]:
     def generate(evaluation: Evaluation) -> np.ndarray:
-        samples = evaluation.model.sample(
-            evaluation.num_samples, seed=evaluation.seed, sampler=sampler
+        return to_uint8(
+            evaluation.model.sample(
+                evaluation.num_samples, seed=evaluation.seed, sampler=sampler
+            )
         )
-        return _to_8_bits(samples)
 
     return generate
 
 
 def _reconstructed(evaluation: Evaluation) -> np.ndarray:
     return np.concatenate(
-        [_to_8_bits(chunk.x_hat) for chunk in evaluation.chunks("reconstructing")]
+        [to_uint8(chunk.x_hat) for chunk in evaluation.chunks("reconstructing")]
     )
-
-
-def _to_8_bits(images: np.ndarray) -> np.ndarray:
-    return np.round(255.0 * images).astype("uint8")
-
-
-def _pair(
-    evaluation: Evaluation, extractor: str, sampler: str
-) -> tuple[np.ndarray, np.ndarray]:
-    real = _features(evaluation, extractor, _real)
-    return real, _features(evaluation, extractor, _generated(sampler))
-
-
-def _metric_of_samples(
-    name: str, protocol: str, **fields: Any
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Define a metric of samples from the prior, and one of each kind of sampler.
-
-    The function takes an evaluation, an extractor and a sampler.
-    """
-
-    def register(compute: Callable[..., Any]) -> Callable[..., Any]:
-        for sampler in (PRIOR, *KINDS):
-
-            def measure(
-                evaluation: Evaluation, extractor: str, sampler: str = sampler
-            ) -> Any:
-                return compute(evaluation, extractor, sampler)
-
-            own, of_samples, is_possible = name, protocol, has_prior
-            if sampler != PRIOR:
-                own = f"{name}/{sampler}"
-                codes = f"{{samplers[{sampler}].description}}"
-                codes = f"decoded codes from the sampler {sampler!r}, a {codes}"
-                of_samples = protocol.replace("{samples}", codes)
-                is_possible = functools.partial(has_sampler, kind=sampler)
-            metric(
-                own,
-                protocol=of_samples,
-                is_possible=is_possible,
-                variant=_default_extractor,
-                **fields,
-            )(measure)
-        return compute
-
-    return register
-
-
-@_metric_of_samples(
-    "frechet",
-    unit="squared feature distance",
-    protocol="squared Frechet distance of Gaussians with the moments of the images and "
-    "of " + _SAMPLES + _FEATURES,
-    reference=_HEUSEL,
-)
-def _frechet(evaluation: Evaluation, extractor: str, sampler: str) -> float:
-    return frechet_distance(*_pair(evaluation, extractor, sampler))
-
-
-@metric(
-    "reconstruction_frechet",
-    unit="squared feature distance",
-    protocol="squared Frechet distance of Gaussians with the moments of the images and "
-    "of their reconstructions (from the mode of the posterior, rounded to 8 bits)"
-    + _FEATURES,
-    is_possible=can_reconstruct,
-    variant=_default_extractor,
-    reference=_HEUSEL,
-)
-def _reconstruction_frechet(evaluation: Evaluation, extractor: str) -> float:
-    real = _features(evaluation, extractor, _real)
-    return frechet_distance(real, _features(evaluation, extractor, _reconstructed))
-
-
-@_metric_of_samples(
-    "kernel_distance",
-    unit="squared maximum mean discrepancy",
-    protocol="unbiased estimate with the kernel (x.y / dim + 1)^3 between the images "
-    "and " + _SAMPLES + _FEATURES + f"; mean over {NUM_SUBSETS} random subsets of "
-    f"{SUBSET_SIZE:,} (of all if fewer; one estimate if both sets are no larger), "
-    "seed {seed}, standard error over subsets",
-    reference="https://arxiv.org/abs/1801.01401",
-)
-def _kernel_distance(evaluation: Evaluation, extractor: str, sampler: str) -> Result:
-    real, generated = _pair(evaluation, extractor, sampler)
-    return kernel_distance(real, generated, seed=evaluation.seed)
-
-
-def _precision_recall(
-    evaluation: Evaluation, extractor: str, sampler: str
-) -> tuple[float, float]:
-    return evaluation.once(
-        ("precision_recall", extractor, sampler),
-        lambda: precision_recall(*_pair(evaluation, extractor, sampler)),
-    )
-
-
-def _density_coverage(
-    evaluation: Evaluation, extractor: str, sampler: str
-) -> tuple[float, float]:
-    return evaluation.once(
-        ("density_coverage", extractor, sampler),
-        lambda: density_coverage(*_pair(evaluation, extractor, sampler)),
-    )
-
-
-@_metric_of_samples(
-    "precision",
-    unit="fraction of samples",
-    protocol="share of " + _SAMPLES + " within the distance of an image to its "
-    f"k-th nearest other image, k = {PRECISION_K}" + _FEATURES,
-    higher_is_better=True,
-    package="sklearn",
-    reference=_KYNKAANNIEMI,
-)
-def _precision(evaluation: Evaluation, extractor: str, sampler: str) -> float:
-    return _precision_recall(evaluation, extractor, sampler)[0]
-
-
-@_metric_of_samples(
-    "recall",
-    unit="fraction of images",
-    protocol="share of the images within the distance of a sample to its "
-    "k-th nearest other sample, among " + _SAMPLES + f", k = {PRECISION_K}" + _FEATURES,
-    higher_is_better=True,
-    package="sklearn",
-    reference=_KYNKAANNIEMI,
-)
-def _recall(evaluation: Evaluation, extractor: str, sampler: str) -> float:
-    return _precision_recall(evaluation, extractor, sampler)[1]
-
-
-@_metric_of_samples(
-    "density",
-    unit="ratio, about 1 for equal distributions",
-    protocol="mean over " + _SAMPLES + " of the number of images that have the sample "
-    f"nearer than their k-th nearest other image, divided by k = {DENSITY_K}"
-    + _FEATURES,
-    higher_is_better=True,
-    package="sklearn",
-    reference=_NAEEM,
-)
-def _density(evaluation: Evaluation, extractor: str, sampler: str) -> float:
-    return _density_coverage(evaluation, extractor, sampler)[0]
-
-
-@_metric_of_samples(
-    "coverage",
-    unit="fraction of images",
-    protocol="share of the images that have one of " + _SAMPLES + " nearer than their "
-    f"k-th nearest other image, k = {DENSITY_K}" + _FEATURES,
-    higher_is_better=True,
-    package="sklearn",
-    reference=_NAEEM,
-)
-def _coverage(evaluation: Evaluation, extractor: str, sampler: str) -> float:
-    return _density_coverage(evaluation, extractor, sampler)[1]

@@ -1,0 +1,50 @@
+"""Every published protocol is what the declarations say, word by word."""
+
+import json
+import re
+
+import aezoo
+from aezoo import manifest
+from aezoo.evaluation.context import words_of
+from aezoo.evaluation.definition import find_metric
+from aezoo.metrics.definition import Placeholders
+
+# What the measurement adds to a protocol by itself.
+_NOTES = (
+    r"(: [\d,]+)?(; \d of \d fits ended short of the tolerance)?"
+    r"(; mean over \d codebooks, whose figures are the values)?"
+)
+
+
+def stated() -> list[tuple[str, str, str]]:
+    """Name, unit and protocol of every published figure, without the images."""
+    document = json.loads(manifest.manifest_path().read_text())
+    entries = [entry["metrics"] for entry in document["models"].values()]
+    entries += [
+        {key: figures}
+        for key, rows in document["baselines"].items()
+        for figures in rows.values()
+    ]
+    found = {
+        (name, figure["unit"], figure["protocol"].partition("; ")[2])
+        for entry in entries
+        for figures in entry.values()
+        for name, figure in figures.items()
+    }
+    return sorted(found)
+
+
+def test_published_protocols_are_those_of_the_declarations() -> None:
+    assert len(stated()) > 100
+    vae = aezoo.create("dense_vae", latent_dim=2)
+    for name, unit, protocol in stated():
+        definition, _ = find_metric(name)
+        fields = Placeholders(words_of(vae, definition.view, "<seed>"))
+        template = definition.protocol.format_map(fields)
+        pattern = re.sub(r"<\w+>", "(.+?)", re.escape(template)) + _NOTES
+        if name == "active_units":  # without a prior, of codes
+            pattern += "|number of code units whose code .* images above 0.01"
+        assert re.fullmatch(pattern, protocol), (name, protocol, pattern)
+        assert unit.removesuffix(", density") == definition.unit.format_map(
+            fields
+        ).removesuffix(", density")
