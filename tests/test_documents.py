@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aezoo.models._networks import ConvMapNetwork
 
 from aezoo import manifest
-from aezoo.registry import family_class
+from aezoo.models.families import new_model
 from training import documents, seeds, sweeps
 from training.grid import (
     BUDGET,
@@ -197,7 +196,7 @@ def test_recipes_of_the_grid_share_network_and_budget() -> None:
         assert recipe.dataset == "mnist"
         assert {key: getattr(recipe, key) for key in BUDGET} == BUDGET, name
         assert recipe.beta_1 == Recipe.beta_1, name
-        is_map = issubclass(family_class(recipe.family), ConvMapNetwork)
+        is_map = new_model(recipe.family, **recipe.config).latent.is_map
         for argument, value in (MAP_NETWORK if is_map else CONVOLUTIONS).items():
             assert tuple(recipe.config[argument]) == tuple(value), name
         assert recipe.config.get("latent_dim", 16) == NETWORK["latent_dim"], name

@@ -6,11 +6,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from aezoo.models.dense_vae import DenseVAE
 
 import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.store import load as hub
 from training.half import halve_file, is_half, round_weights
 from training.halve import halve
@@ -18,9 +18,8 @@ from training.halve import halve
 CONFIG = {"input_shape": (8, 8, 1), "hidden_units": (16,), "latent_dim": 3}
 
 
-def make_model(seed: int = 0) -> DenseVAE:
-    model = DenseVAE(**CONFIG)
-    model.ensure_built()
+def make_model(seed: int = 0) -> Autoencoder:
+    model = aezoo.create("dense_vae", **CONFIG)
     random = np.random.default_rng(seed)
     model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
     return model

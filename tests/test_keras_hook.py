@@ -9,7 +9,7 @@ import pytest
 from aezoo.manifest import entries
 
 KNOWN = (
-    "import keras; print(keras.saving.get_registered_object('aezoo>ConvVAE'), "
+    "import keras; print(keras.saving.get_registered_object('aezoo>VAE'), "
     "keras.saving.get_registered_object('aezoo>FeatureExtractor'))"
 )
 
@@ -45,7 +45,7 @@ def test_families_are_registered_with_keras(imports: str) -> None:
     if imports.endswith("aezoo.nn.backend, aezoo"):
         imports += "; aezoo.create"  # a module of aezoo alone registers nothing
     result = run(f"{imports}\n{KNOWN}")
-    assert "aezoo.models.conv_vae.ConvVAE" in result.stdout, result.stderr
+    assert "aezoo.models.vae.VAE" in result.stdout, result.stderr
     assert "aezoo.features.extractor.FeatureExtractor" in result.stdout
 
 

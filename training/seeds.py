@@ -192,7 +192,7 @@ def wanted(model: Autoencoder, dataset: str) -> dict[str, int | None]:
     found: dict[str, int | None] = {m: None for m in chosen if m in possible}
     if getattr(model, "binarize", False):
         found |= {NLL: NLL_IMAGES} if NLL in possible else {}
-        found |= {GIVEN_LABELS: None} if model.LEARNS_FROM_LABELS else {}
+        found |= {GIVEN_LABELS: None} if "labels" in model.given else {}
     return found
 
 

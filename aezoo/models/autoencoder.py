@@ -310,7 +310,7 @@ class Autoencoder(EntryPoints, Training, keras.Model):
             )
         if self.is_built:
             return
-        self._share_dtype_policy()
+        self.share_dtype_policy()
         self.build_layers()
         self.is_built = True
         self.built = True
@@ -332,7 +332,7 @@ class Autoencoder(EntryPoints, Training, keras.Model):
         if not self.is_built:
             self.build((None, *self.input_shape))
 
-    def _share_dtype_policy(self) -> None:
+    def share_dtype_policy(self) -> None:
         """Give all layers the model's `dtype`; Keras gives them its global one."""
         for layer in self._flatten_layers(include_self=False):
             if not layer.built:
