@@ -226,9 +226,9 @@ def test_infos_of_an_address_fetch_no_weights(own_zoo, tmp_path) -> None:
 def test_infos_for_another_size(resnet) -> None:
     infos = aezoo.feature_info(resnet, input_shape=(20, 24, 3))
     assert [(i.name, i.shape) for i in infos] == [
-        ("stage1", (10, 12, resnet.filters[0])),
-        ("stage2", (5, 6, resnet.filters[1])),
-        ("pool", (resnet.filters[1],)),
+        ("stage1", (10, 12, resnet.network.filters[0])),
+        ("stage2", (5, 6, resnet.network.filters[1])),
+        ("pool", (resnet.network.filters[1],)),
     ]
     assert len(aezoo.feature_info(resnet, input_shape=(8, 8, 3))) > len(infos)
 
@@ -338,8 +338,8 @@ def test_convolutions_take_other_sizes(resnet, rng) -> None:
         resnet, layer=["stage1", "pool"], input_shape=(24, 32, 3)
     )
     features = extractor(large)
-    assert features["stage1"].shape == (1, 12, 16, resnet.filters[0])
-    assert features["pool"].shape == (1, resnet.filters[1])
+    assert features["stage1"].shape == (1, 12, 16, resnet.network.filters[0])
+    assert features["pool"].shape == (1, resnet.network.filters[1])
     own = resnet.encoder.convs[0](large)
     np.testing.assert_allclose(
         features["stage1"], resnet.encoder.blocks[0][0](own), atol=1e-5
@@ -349,7 +349,7 @@ def test_convolutions_take_other_sizes(resnet, rng) -> None:
 
 
 def test_transformers_take_other_sizes(transformer, rng) -> None:
-    size = transformer.patch_size
+    size = transformer.network.patch_size
     shape = (3 * size, 5 * size, transformer.input_shape[-1])
     extractor = aezoo.feature_extractor(transformer, input_shape=shape)
     images = rng.random((2, *shape), "float32")

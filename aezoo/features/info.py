@@ -82,7 +82,7 @@ def infos_of(model: Autoencoder) -> tuple[FeatureInfo, ...]:
     """Every named layer of a model's encoder, which need not be built."""
     encoder: Any = model.encoder
     infos: list[FeatureInfo] = []
-    shape: tuple[Any, ...] = (None, *model.input_shape)
+    shape: tuple[Any, ...] = (None, *model.modality.tensor_shape)
     stride: int | None = 1
     takes_any_size = True
     for stage in encoder.stages():
