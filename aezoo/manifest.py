@@ -1,41 +1,68 @@
-"""`weights_manifest.json` as frozen, typed entries. Imports no TensorFlow.
+"""Records of models, and `weights_manifest.json` that holds them. No TensorFlow.
 
 The manifest is found beside this file (in a wheel) or in the repository's root (in a
-checkout or an editable install).
+checkout or an editable install). It names each protocol once; figures refer to it.
 """
 
 import dataclasses
 import fnmatch
 import functools
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
 
 from aezoo.errors import ManifestError, UnknownModelError
+from aezoo.utils.records import (
+    Count,
+    Document,
+    Natural,
+    Record,
+    Sha256,
+    Shape,
+    Text,
+    decode,
+    encode,
+    frozen,
+    matching,
+    recast,
+)
 from aezoo.utils.text import did_you_mean
 
-SCHEMA_VERSION = 1
 PACKAGE = Path(__file__).parent
 MANIFEST_NAME = "weights_manifest.json"
-# By the part of a metric's name before "/"; of all other metrics, lower is better.
-_Record = TypeVar("_Record")
+# Of a model that has no fitted sampler.
+NO_FILES: Mapping[str, Any] = MappingProxyType({})
+
+ModelName = Annotated[str, matching("[a-z][a-z0-9]*(_[a-z0-9]+)+")]
+ExtractorName = Annotated[str, matching("[a-z][a-z0-9]*(_[a-z0-9]+)*_v[1-9][0-9]*")]
+FamilyName = Annotated[str, matching("[a-z][a-z0-9_]*")]
+Task = Annotated[str, matching("reconstruction|features|sampling")]
+Backend = Annotated[str, matching("tensorflow|jax")]
+Url = Annotated[str, matching("https://.+")]
 
 
-@dataclasses.dataclass(frozen=True)
-class DataInfo:
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+# --- Records -------------------------------------------------------------------------
+
+
+class DataInfo(Record, frozen=True):
     """The training data: TFDS name and version, split, licence."""
 
-    name: str
-    version: str
-    split: str
-    license: str
+    name: Text
+    version: Text
+    split: Text
+    license: Text
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingInfo:
+class TrainingInfo(Record, frozen=True):
     """How the weights were made.
 
     Attributes:
@@ -47,50 +74,14 @@ class TrainingInfo:
             anew.
     """
 
-    hardware: str
-    seconds: float
-    backend: str
-    versions: Mapping[str, str]
-    start_from: str | None = None
+    hardware: Text
+    seconds: Annotated[float, Meta(gt=0)]
+    backend: Backend
+    versions: Annotated[Mapping[Text, Text], Meta(min_length=1)]
+    start_from: ModelName | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class HubLocation:
-    """Where the weights are published; both None until they are."""
-
-    repo_id: str | None
-    revision: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightsFile:
-    """The weights: file name in the weights folder, size, hash, place on the Hub.
-
-    `dtype` is `"float16"` where the file holds numbers in half precision, None where
-    in float32; the model computes in its own `dtype`.
-    """
-
-    file: str
-    bytes: int
-    sha256: str
-    hub: HubLocation
-    dtype: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class GoldenFile:
-    """Inputs and outputs that the weights must reproduce, and the file's hash."""
-
-    file: str
-    sha256: str
-
-
-# Of a model that has no fitted sampler.
-NO_FILES: Mapping[str, "BundledFile"] = MappingProxyType({})
-
-
-@dataclasses.dataclass(frozen=True)
-class Metric:
+class Metric(Record, frozen=True):
     """One measured figure.
 
     Attributes:
@@ -103,82 +94,96 @@ class Metric:
     """
 
     value: float
-    unit: str
-    protocol: str
-    standard_error: float | None = None
-    values: tuple[float, ...] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields that are not None, as JSON values."""
-        fields: dict[str, Any] = _plain(self)
-        return fields
+    unit: Text
+    protocol: Text
+    standard_error: Annotated[float, Meta(ge=0)] | None = None
+    values: Annotated[tuple[float, ...], Meta(min_length=1)] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class BundledFile:
-    """A file without a place of its own on the Hub: name, size, hash."""
-
-    file: str
-    bytes: int
-    sha256: str
+# By `dataset/split`, then by name.
+Metrics = Mapping[Text, Mapping[Text, Metric]]
 
 
-@dataclasses.dataclass(frozen=True)
-class ExtractorEntry:
-    """Everything the manifest knows about one feature extractor.
+class BundledFile(Record, frozen=True):
+    """A file beside an entry: name, size, hash."""
 
-    Attributes:
-        name: Name, as in the metric `frechet/<name>`.
-        config: Arguments of `aezoo.features.classifiers.Classifier`.
-        input_shape: Image shape `(height, width, channels)`.
-        num_classes: Classes that it was trained to tell apart.
-        feature_dim: Number of features.
-        num_params: Number of weights.
-        accuracy: Share of the test split that it classifies rightly.
-        data: Training data.
-        license: Licence of the weights.
-        seed: Seed of the training.
-        training: Hardware, time and versions.
-        weights: Weights file.
-        golden: Images and the features that the weights must reproduce.
+    file: Text
+    bytes: Count
+    sha256: Sha256
+
+
+class GoldenFile(Record, frozen=True):
+    """Inputs and outputs that the weights must reproduce, and the file's hash."""
+
+    file: Text
+    sha256: Sha256
+
+
+class HubLocation(Record, frozen=True):
+    """Where weights are published: a repository, and the commit that holds them."""
+
+    repo_id: Annotated[str, matching("[^/]+/[^/]+")]
+    revision: Annotated[str, matching("[0-9a-f]{40}")]
+
+
+class ZooFile(BundledFile, frozen=True):
+    """A file in the weights folder of a zoo."""
+
+    file: Annotated[str, matching(r"[a-z0-9_]+(\.[a-z0-9]+)+")]
+
+
+class ZooGolden(GoldenFile, frozen=True):
+    """A golden file in the weights folder of a zoo."""
+
+    file: Annotated[str, matching(r"[a-z0-9_]+\.golden\.npz")]
+
+
+class WeightsFile(ZooFile, frozen=True):
+    """The weights: file name in the weights folder, size, hash, place on the Hub.
+
+    `dtype` is `"float16"` where the file holds numbers in half precision, None where
+    in float32; the model computes in its own `dtype`. `hub` is None until they are
+    published.
     """
 
-    name: str
-    config: Mapping[str, Any]
-    input_shape: tuple[int, int, int]
-    num_classes: int
-    feature_dim: int
-    num_params: int
-    accuracy: Metric
-    data: DataInfo
-    license: str
-    seed: int
-    training: TrainingInfo
-    weights: BundledFile
-    golden: GoldenFile
-
-    def to_dict(self) -> dict[str, Any]:
-        """The entry as it stands in the manifest."""
-        values: dict[str, Any] = _plain(self)
-        del values["name"]
-        return values
+    file: Annotated[str, matching(r"[a-z0-9_]+\.weights\.h5")]
+    dtype: Annotated[str, matching("float16")] | None = None
+    hub: HubLocation | None = None
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class WeightsEntry:
-    """Everything the manifest knows about one set of weights.
+class ModelRecord(Record, frozen=True, kw_only=True):
+    """What is known of any model, of the zoo or in a folder.
 
     Attributes:
-        name: Name to pass to `aezoo.load`.
         family: Family, as in `aezoo.create(family)`.
         config: The family's arguments.
-        description: One sentence.
-        paper: URL of the paper behind the family.
-        input_shape: Image shape `(height, width, channels)`.
+        input_shape: Shape of an image, `(height, width, channels)`.
         value_range: Range of float images; uint8 is scaled to it inside the model.
         latent_shape: Shape of one code.
         num_params: Number of weights.
         tasks: What the model can do: `reconstruction`, `features`, `sampling`.
+    """
+
+    family: FamilyName
+    config: Mapping[str, Any]
+    input_shape: Shape
+    value_range: tuple[float, float]
+    latent_shape: Shape
+    num_params: Count
+    tasks: Annotated[tuple[Task, ...], Meta(min_length=1)]
+
+    @property
+    def latent_dim(self) -> int:
+        """Number of code units."""
+        return math.prod(self.latent_shape)
+
+
+class ZooModel(ModelRecord, frozen=True, kw_only=True):
+    """What the manifest knows of a model, but for its name and metrics.
+
+    Attributes:
+        description: One sentence.
+        paper: URL of the paper behind the family.
         data: Training data.
         license: Licence of the weights.
         seed: Seed of the training.
@@ -186,36 +191,31 @@ class WeightsEntry:
         training: Hardware, time and versions.
         weights: Weights file.
         golden: Golden tensors.
-        metrics: Metrics by `dataset/split`, then by name.
         samplers: Files of fitted samplers, by kind.
     """
 
-    name: str
-    family: str
-    config: Mapping[str, Any]
-    description: str
-    paper: str
-    input_shape: tuple[int, int, int]
-    value_range: tuple[float, float]
-    latent_shape: tuple[int, ...]
-    num_params: int
-    tasks: tuple[str, ...]
+    description: Text
+    paper: Url
     data: DataInfo
-    license: str
-    seed: int
-    recipe: str
+    license: Text
+    seed: Natural
+    recipe: Annotated[str, matching(r"training/recipes/[a-z0-9_]+\.py")]
     training: TrainingInfo
     weights: WeightsFile
-    golden: GoldenFile
-    metrics: Mapping[str, Mapping[str, Metric]]
-    samplers: Mapping[str, BundledFile] = dataclasses.field(
-        default_factory=lambda: NO_FILES
-    )
+    golden: ZooGolden
+    samplers: Mapping[Text, ZooFile] = msgspec.field(default_factory=lambda: NO_FILES)
 
-    @property
-    def latent_dim(self) -> int:
-        """Number of code units."""
-        return math.prod(self.latent_shape)
+
+class WeightsEntry(ZooModel, frozen=True, kw_only=True):
+    """Everything the manifest knows about one set of weights.
+
+    Attributes:
+        name: Name to pass to `aezoo.load`.
+        metrics: Metrics by `dataset/split`, then by name.
+    """
+
+    name: ModelName
+    metrics: Metrics
 
     def metric(self, name: str, dataset: str | None = None) -> Metric | None:
         """The metric of that name, from `dataset/split` or the first that has it."""
@@ -258,12 +258,138 @@ class WeightsEntry:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The entry as it stands in the manifest."""
-        values = _plain(self)
-        del values["name"]
-        if not self.samplers:
-            del values["samplers"]
-        return values
+        """All but the name, as JSON values."""
+        fields = super().to_dict()
+        del fields["name"]
+        return fields
+
+
+class Share(Metric, frozen=True):
+    """A figure between 0 and 1."""
+
+    value: Annotated[float, Meta(ge=0, le=1)]
+
+
+class Extractor(Record, frozen=True, kw_only=True):
+    """A feature extractor, as the manifest holds it under its name.
+
+    Attributes:
+        config: Arguments of `aezoo.features.classifiers.Classifier`.
+        input_shape: Image shape `(height, width, channels)`.
+        num_classes: Classes that it was trained to tell apart.
+        feature_dim: Number of features.
+        num_params: Number of weights.
+        accuracy: Share of the test split that it classifies rightly.
+        data: Training data.
+        license: Licence of the weights.
+        seed: Seed of the training.
+        training: Hardware, time and versions.
+        weights: Weights file.
+        golden: Images and the features that the weights must reproduce.
+    """
+
+    config: Mapping[str, Any]
+    input_shape: tuple[Count, Count, Count]
+    num_classes: Annotated[int, Meta(ge=2)]
+    feature_dim: Count
+    num_params: Count
+    accuracy: Share
+    data: DataInfo
+    license: Text
+    seed: Natural
+    training: TrainingInfo
+    weights: ZooFile
+    golden: ZooGolden
+
+
+class ExtractorEntry(Extractor, frozen=True, kw_only=True):
+    """Everything the manifest knows about one feature extractor.
+
+    Attributes:
+        name: Name, as in the metric `frechet/<name>`.
+    """
+
+    name: ExtractorName
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as it stands in the manifest, with its protocol in words."""
+        fields = super().to_dict()
+        del fields["name"]
+        return fields
+
+
+# --- The file ------------------------------------------------------------------------
+
+
+class Protocol(Record, frozen=True):
+    """How figures are measured, in words, and their unit unless they state another."""
+
+    words: Text
+    unit: Text
+
+
+class Figure(Record, frozen=True, array_like=True):
+    """A metric as the file holds it, a list; nulls at its end are left out.
+
+    Attributes:
+        value: As in `Metric`.
+        standard_error: As in `Metric`.
+        protocol: Which of the protocols of its dataset and name; None for the first.
+        unit: As in `Metric`; None for the protocol's.
+        values: As in `Metric`, with `PART_DIGITS` digits.
+    """
+
+    value: float
+    standard_error: Annotated[float, Meta(ge=0)] | None = None
+    protocol: Natural | None = None
+    unit: Text | None = None
+    values: Annotated[tuple[float, ...], Meta(min_length=1)] | None = None
+
+
+# Digits of a figure's parts, more than their standard errors give.
+PART_DIGITS = 6
+Figures = Annotated[Mapping[Text, Figure], Meta(min_length=1)]
+
+
+class ModelInFile(ZooModel, frozen=True, kw_only=True):
+    """A model with its figures by `dataset/split`, then by name."""
+
+    metrics: Annotated[Mapping[Text, Figures], Meta(min_length=1)]
+
+
+class ManifestFile(Document, frozen=True, kw_only=True):
+    """What `weights_manifest.json` holds.
+
+    Attributes:
+        protocols: Those of each metric: by `dataset/split`, then by name. Each stands
+            here once; figures refer to it.
+        models: Models of the zoo, by name.
+        extractors: Feature extractors, by name.
+        baselines: Figures of what models must beat, e.g. PCA: by `dataset/split`, then
+            by the baseline's name, then by their own.
+    """
+
+    VERSION: ClassVar[int] = 2
+
+    schema_version: Literal[2]
+    protocols: Mapping[Text, Mapping[Text, tuple[Protocol, ...]]]
+    models: Mapping[ModelName, ModelInFile]
+    extractors: Mapping[ExtractorName, Extractor] = msgspec.field(default_factory=dict)
+    baselines: Mapping[Text, Mapping[Text, Figures]] = msgspec.field(
+        default_factory=dict
+    )
+
+
+Baselines = dict[str, dict[str, Mapping[str, Metric]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """A manifest in memory: its sections by name, each figure with its own protocol."""
+
+    models: dict[str, WeightsEntry] = dataclasses.field(default_factory=dict)
+    extractors: dict[str, ExtractorEntry] = dataclasses.field(default_factory=dict)
+    baselines: Baselines = dataclasses.field(default_factory=dict)
 
 
 def manifest_path() -> Path:
@@ -280,208 +406,153 @@ def manifest_path() -> Path:
     )
 
 
-def read_manifest(path: Path) -> dict[str, WeightsEntry]:
-    """Parse a manifest file.
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest file.
 
     Args:
         path: A JSON file as `weights_manifest.schema.json` describes it.
 
     Returns:
-        Entries by name, in the file's order.
+        What it holds, in the file's order.
 
     Raises:
-        ManifestError: If it is not JSON, has another schema version, or an entry
-            lacks a field or has an unknown one.
+        ManifestError: If it is not JSON, has another schema version, or a field is
+            missing, unknown, or not what its record demands.
     """
-    models = _read_document(path)["models"]
-    return {name: parse_entry(name, fields) for name, fields in models.items()}
-
-
-def read_extractors(path: Path) -> dict[str, ExtractorEntry]:
-    """Parse the extractors of a manifest file, an optional section.
-
-    Args:
-        path: As in `read_manifest`.
-
-    Returns:
-        Entries by name, in the file's order.
-
-    Raises:
-        ManifestError: As in `read_manifest`.
-    """
-    section = _read_document(path).get("extractors", {})
-    extractors = _mapping(section, f"section `extractors` of {path}")
-    return {n: parse_extractor(n, fields) for n, fields in extractors.items()}
-
-
-def read_baselines(path: Path) -> Mapping[str, Mapping[str, Mapping[str, Metric]]]:
-    """Figures of what models must beat, e.g. PCA; an optional section of a manifest.
-
-    Args:
-        path: As in `read_manifest`.
-
-    Returns:
-        Metrics by `dataset/split`, then by the baseline's name, then by their own.
-
-    Raises:
-        ManifestError: As in `read_manifest`.
-    """
-    where = f"section `baselines` of {path}"
-    section = _mapping(_read_document(path).get("baselines", {}), where)
-    rows = {key: _metrics(metrics, where) for key, metrics in section.items()}
-    return MappingProxyType({key: _frozen(row) for key, row in rows.items()})
-
-
-def _read_document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise ManifestError(f"Cannot read the manifest {path}: {error}") from error
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION or not isinstance(document.get("models"), dict):
-        raise ManifestError(
-            f"The manifest {path} must be an object with `schema_version` "
-            f"{SCHEMA_VERSION} and `models`. Received: schema_version={version!r}. "
-            "Upgrade aezoo if the manifest is newer."
-        )
-    return dict(document)
+    return parse_manifest(content, path)
 
 
-def parse_entry(name: str, fields: Mapping[str, Any]) -> WeightsEntry:
-    """One entry from its JSON object.
+def parse_manifest(content: bytes, path: Path) -> Manifest:
+    """A manifest from the content of its file; see `read_manifest`."""
+    file = decode(content, ManifestFile, f"The manifest {path}")
 
-    Raises:
-        ManifestError: If a field is missing, unknown or of the wrong type.
-    """
-    where = f"manifest entry {name!r}"
-    values = _fields(WeightsEntry, {**_mapping(fields, where), "name": name}, where)
-    weights = _mapping(values["weights"], f"{where}, `weights`")
-    values["weights"] = _record(
-        WeightsFile,
-        {
-            **weights,
-            "hub": _record(HubLocation, weights.get("hub"), f"{where}, `weights.hub`"),
+    def metric(dataset: str, name: str, figure: Figure) -> Metric:
+        known, index = file.protocols.get(dataset, {}).get(name, ()), figure.protocol
+        if (index or 0) >= len(known):
+            raise ManifestError(
+                f"The manifest {path} is not valid: its `protocols` lack number "
+                f"{index or 0} of {name!r} on {dataset!r}, which a figure refers to."
+            )
+        protocol = known[index or 0]
+        unit = figure.unit or protocol.unit
+        return recast(figure, Metric, protocol=protocol.words, unit=unit)
+
+    def metrics(dataset: str, figures: Mapping[str, Figure]) -> dict[str, Metric]:
+        return {name: metric(dataset, name, f) for name, f in figures.items()}
+
+    models = {}
+    for name, model in file.models.items():
+        stated = {key: metrics(key, figures) for key, figures in model.metrics.items()}
+        models[name] = recast(model, WeightsEntry, name=name, metrics=stated)
+    return Manifest(
+        models=models,
+        extractors={
+            name: recast(extractor, ExtractorEntry, name=name)
+            for name, extractor in file.extractors.items()
         },
-        f"{where}, `weights`",
+        baselines={
+            key: {name: metrics(key, figures) for name, figures in rows.items()}
+            for key, rows in file.baselines.items()
+        },
     )
-    for field, cls in (
-        ("data", DataInfo),
-        ("training", TrainingInfo),
-        ("golden", GoldenFile),
-    ):
-        values[field] = _record(cls, values[field], f"{where}, `{field}`")
-    values["metrics"] = _metrics(values["metrics"], where)
-    samplers = _mapping(values.get("samplers", {}), f"{where}, `samplers`")
-    values["samplers"] = {
-        kind: _record(BundledFile, file, f"{where}, sampler {kind!r}")
-        for kind, file in samplers.items()
-    }
-    return WeightsEntry(**{key: _frozen(value) for key, value in values.items()})
 
 
-def _metrics(groups: Any, where: str) -> dict[str, dict[str, Metric]]:
-    return {
-        key: {
-            metric: _record(Metric, record, f"{where}, metric {metric!r}")
-            for metric, record in _mapping(metrics, f"{where}, `metrics`").items()
-        }
-        for key, metrics in _mapping(groups, f"{where}, `metrics`").items()
-    }
-
-
-def parse_extractor(name: str, fields: Mapping[str, Any]) -> ExtractorEntry:
-    """One extractor's entry from its JSON object.
+def manifest_text(manifest: Manifest) -> str:
+    """A manifest as it stands in its file: models by name, each protocol once.
 
     Raises:
-        ManifestError: If a field is missing, unknown or of the wrong type.
+        ManifestError: If an entry breaks a rule of its record; says which.
     """
-    where = f"manifest's extractor {name!r}"
-    values = _fields(ExtractorEntry, {**_mapping(fields, where), "name": name}, where)
-    for field, cls in (
-        ("accuracy", Metric),
-        ("data", DataInfo),
-        ("training", TrainingInfo),
-        ("weights", BundledFile),
-        ("golden", GoldenFile),
-    ):
-        values[field] = _record(cls, values[field], f"{where}, `{field}`")
-    return ExtractorEntry(**{key: _frozen(value) for key, value in values.items()})
+    protocols: dict[str, dict[str, list[Protocol]]] = {}
 
-
-def _record(cls: type[_Record], fields: Any, where: str) -> _Record:
-    values = _fields(cls, _mapping(fields, where), where)
-    return cls(**{key: _frozen(value) for key, value in values.items()})
-
-
-def _fields(cls: Any, fields: Mapping[str, Any], where: str) -> dict[str, Any]:
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(fields) - set(known))
-    missing = sorted(
-        name
-        for name, field in known.items()
-        if name not in fields
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    )
-    if unknown or missing:
-        raise ManifestError(
-            f"The {where} has unknown or missing fields. "
-            f"Received: unknown={unknown}, missing={missing}."
+    def figure(dataset: str, name: str, metric: Metric) -> Figure:
+        known = protocols.setdefault(dataset, {}).setdefault(name, [])
+        words = [protocol.words for protocol in known]
+        if metric.protocol not in words:
+            words.append(metric.protocol)
+            known.append(Protocol(metric.protocol, metric.unit))
+        index = words.index(metric.protocol)
+        is_usual = metric.unit == known[index].unit
+        parts = metric.values and [float(f"{v:.{PART_DIGITS}g}") for v in metric.values]
+        return recast(
+            metric,
+            Figure,
+            protocol=index or None,
+            unit=None if is_usual else metric.unit,
+            values=parts,
         )
-    return dict(fields)
+
+    def figures(dataset: str, metrics: Mapping[str, Metric]) -> dict[str, Figure]:
+        return {name: figure(dataset, name, m) for name, m in metrics.items()}
+
+    models = {
+        name: recast(
+            entry,
+            ModelInFile,
+            metrics={key: figures(key, group) for key, group in entry.metrics.items()},
+        )
+        for name, entry in sorted(manifest.models.items())
+    }
+    extractors = {
+        name: recast(entry, Extractor) for name, entry in manifest.extractors.items()
+    }
+    baselines = {
+        key: {name: figures(key, group) for name, group in rows.items()}
+        for key, rows in manifest.baselines.items()
+    }
+    text = encode(
+        ManifestFile(
+            schema_version=2,
+            protocols={
+                dataset: {name: tuple(known) for name, known in by_name.items()}
+                for dataset, by_name in protocols.items()
+            },
+            models=models,
+            extractors=extractors,
+            baselines=baselines,
+        )
+    )
+    decode(text.encode(), ManifestFile, "The manifest")
+    return text
 
 
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ManifestError(f"The {where} must be an object. Received: {value!r}.")
-    return value
+def manifest_schema() -> dict[str, Any]:
+    """JSON schema of a manifest's file, made from the records."""
+    schema = msgspec.json.schema(ManifestFile)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "aezoo weights manifest",
+        **schema,
+    }
 
 
-def _frozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return MappingProxyType({key: _frozen(v) for key, v in value.items()})
-    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        fields = {
-            f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)
-        }
-        if isinstance(value, Metric | TrainingInfo | WeightsFile):
-            return {key: part for key, part in fields.items() if part is not None}
-        return fields
-    if isinstance(value, Mapping):
-        return {key: _plain(v) for key, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
-
-
-# --- Public look-ups -----------------------------------------------------------
+# --- Public look-ups -----------------------------------------------------------------
 
 
 @functools.cache
+def installed() -> Manifest:
+    """The installed manifest."""
+    return read_manifest(manifest_path())
+
+
 def entries() -> Mapping[str, WeightsEntry]:
-    """All entries of the installed manifest, by name."""
-    return MappingProxyType(read_manifest(manifest_path()))
+    """All models of the installed manifest, by name."""
+    return MappingProxyType(installed().models)
 
 
 def extractors() -> Mapping[str, ExtractorEntry]:
     """All feature extractors of the installed manifest, by name."""
-    return _extractors_of(manifest_path())
-
-
-@functools.cache
-def _extractors_of(path: Path) -> Mapping[str, ExtractorEntry]:
-    return MappingProxyType(read_extractors(path))
+    return MappingProxyType(installed().extractors)
 
 
 def baselines() -> Mapping[str, Mapping[str, Mapping[str, Metric]]]:
-    """Figures of the installed manifest's baselines, as `read_baselines` returns."""
-    return read_baselines(manifest_path())
+    """Figures of what models must beat: by `dataset/split`, baseline, metric."""
+    rows: Mapping[str, Any] = frozen(installed().baselines)
+    return rows
 
 
 def describe(name: str) -> WeightsEntry:

@@ -24,7 +24,13 @@ import pytest
 from keras import ops
 
 from aezoo.errors import ManifestError, UnsupportedOperationError
-from aezoo.manifest import WeightsEntry, parse_entry
+from aezoo.manifest import (
+    DataInfo,
+    TrainingInfo,
+    WeightsEntry,
+    WeightsFile,
+    ZooGolden,
+)
 from aezoo.models import arguments
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import compose
@@ -468,7 +474,7 @@ def check_mismatched_loads(family: Family, config: Config, folder: Path) -> None
     for changes, message in (
         ({"num_params": model.count_params() + 1}, "does not fit its entry"),
         ({"config": wider}, "does not fit its configuration"),
-        ({"latent_shape": [99]}, "does not fit its configuration"),
+        ({"latent_shape": (99,)}, "does not fit its configuration"),
         ({"config": {f"{size}_": 3}}, f"Did you mean '{size}'"),
         ({"config": {size: 0}}, "does not describe a valid"),
     ):
@@ -502,30 +508,28 @@ def _flatten_arrays(group: h5py.Group) -> None:
 def entry_of(model: Autoencoder, path: Path, **changes: Any) -> WeightsEntry:
     """A manifest entry for a weights file; `changes` make it wrong."""
     fields = {
-        "family": model.family,
         "config": model.config,
-        "description": "A test.",
-        "paper": "https://example.org",
-        "input_shape": list(model.input_shape),
-        "value_range": [0.0, 1.0],
-        "latent_shape": list(model.latent_shape),
+        "latent_shape": model.latent_shape,
         "num_params": model.count_params(),
-        "tasks": list(model.TASKS),
-        "data": {"name": "t", "version": "1", "split": "train", "license": "CC0"},
-        "license": "Apache-2.0",
-        "seed": 0,
-        "recipe": "none",
-        "training": {"hardware": "", "seconds": 0, "backend": BACKEND, "versions": {}},
-        "weights": {
-            "file": path.name,
-            "bytes": path.stat().st_size,
-            "sha256": sha256_of(path),
-            "hub": {"repo_id": None, "revision": None},
-        },
-        "golden": {"file": "none", "sha256": "0"},
-        "metrics": {},
     }
-    return parse_entry("test_model", {**fields, **changes})
+    return WeightsEntry(
+        name="test_model",
+        family=model.family,
+        description="A test.",
+        paper="https://example.org",
+        input_shape=model.input_shape,
+        value_range=(0.0, 1.0),
+        tasks=model.TASKS,
+        data=DataInfo("t", "1", "train", "CC0"),
+        license="Apache-2.0",
+        seed=0,
+        recipe="none",
+        training=TrainingInfo("", 0.0, BACKEND, {}),
+        weights=WeightsFile(path.name, path.stat().st_size, sha256_of(path)),
+        golden=ZooGolden("none", "0"),
+        metrics={},
+        **{**fields, **changes},
+    )
 
 
 # --- The public API ------------------------------------------------------------

@@ -51,12 +51,13 @@ def observed() -> dict[str, Any]:
 
 def figures_by_subject() -> Iterator[tuple[str, Mapping[str, Metric]]]:
     """All figures of the manifest, e.g. of `model conv_vae_mnist on mnist/test`."""
-    for name, entry in manifest.read_manifest(MANIFEST).items():
+    document = manifest.read_manifest(MANIFEST)
+    for name, entry in document.models.items():
         for dataset, metrics in entry.metrics.items():
             yield f"model {name} on {dataset}", metrics
-    for name, extractor in manifest.read_extractors(MANIFEST).items():
+    for name, extractor in document.extractors.items():
         yield f"extractor {name}", {"accuracy": extractor.accuracy}
-    for dataset, rows in manifest.read_baselines(MANIFEST).items():
+    for dataset, rows in document.baselines.items():
         for name, metrics in rows.items():
             yield f"baseline {name} on {dataset}", metrics
 

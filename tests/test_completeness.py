@@ -17,7 +17,8 @@ from training.recipe import load_recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "aezoo" / "weights"
-ENTRIES = manifest.read_manifest(ROOT / "weights_manifest.json")
+DOCUMENT = manifest.read_manifest(ROOT / "weights_manifest.json")
+ENTRIES = DOCUMENT.models
 FIRST_WEIGHTS = {
     "linear_ae_mnist_z32", "ppca_mnist_z32", "dense_ae_mnist_z2", "dense_ae_mnist_z32",
     "conv_ae_mnist_z32", "sparse_conv_ae_mnist_z64", "denoising_conv_ae_mnist_z32",
@@ -74,9 +75,9 @@ def test_every_figure_is_of_a_whole_test_split() -> None:
 
 
 def test_documents_say_what_the_manifest_says() -> None:
-    """README and recipe headers, as `python -m training.documents` writes them."""
+    """README, recipe headers, schema: as `python -m training.documents` writes them."""
     texts = dict(documents())
-    assert len(texts) == 1 + len(ENTRIES)
+    assert len(texts) == 2 + len(ENTRIES), "README, recipes, and the schema"
     for path, text in texts.items():
         assert path.read_text(encoding="utf-8") == text, path.name
 
@@ -90,8 +91,7 @@ def test_recipe_headers_state_time_and_a_score() -> None:
 
 
 def test_the_weights_folder_holds_the_manifests_files_and_no_others() -> None:
-    extractors = manifest.read_extractors(ROOT / "weights_manifest.json")
-    entries = [*ENTRIES.values(), *extractors.values()]
+    entries = [*ENTRIES.values(), *DOCUMENT.extractors.values()]
     expected = {e.weights.file for e in entries} | {e.golden.file for e in entries}
     for entry in ENTRIES.values():
         expected |= {file.file for file in entry.samplers.values()}
@@ -100,8 +100,7 @@ def test_the_weights_folder_holds_the_manifests_files_and_no_others() -> None:
 
 def test_files_have_the_stated_size_and_hash_and_are_small() -> None:
     total = 0
-    extractors = manifest.read_extractors(ROOT / "weights_manifest.json")
-    for entry in (*ENTRIES.values(), *extractors.values()):
+    for entry in (*ENTRIES.values(), *DOCUMENT.extractors.values()):
         path = WEIGHTS / entry.weights.file
         assert path.stat().st_size == entry.weights.bytes <= 8_000_000
         assert sha256_of(path) == entry.weights.sha256
@@ -140,7 +139,7 @@ def test_the_readme_names_every_model_and_baseline() -> None:
     text = README.read_text(encoding="utf-8")
     for name in ENTRIES:
         assert f"| `{name}` " in text, name
-    for rows in manifest.read_baselines(ROOT / "weights_manifest.json").values():
+    for rows in DOCUMENT.baselines.values():
         for name in rows:
             assert f"\n| {name} (baseline)" in text, name
 

@@ -1,14 +1,14 @@
 """What `python -m training.documents` writes into README and recipes."""
 
-import copy
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from aezoo import manifest
+from aezoo.manifest import Manifest, Metric, WeightsEntry
 from aezoo.models.families import new_model
 from training import documents, seeds, sweeps
 from training.grid import (
@@ -23,21 +23,25 @@ from training.lessons import lesson_text, read_records
 from training.recipe import Recipe, load_recipe, recipe_names
 from training.sweeps import Point, Results
 
-SOURCE = json.loads((documents.ROOT / "weights_manifest.json").read_text())["models"]
+SOURCE = manifest.read_manifest(documents.ROOT / "weights_manifest.json").models
 
 
-def record(value: float, unit: str = "u") -> dict:
-    return {"value": value, "unit": unit, "protocol": "invented"}
+def record(value: float, unit: str = "u") -> Metric:
+    return Metric(value, unit, "invented")
 
 
-def model(source: str, dataset: str, seconds: float = 60.0, **figures: float) -> dict:
+def model(
+    source: str, dataset: str, seconds: float = 60.0, **figures: float
+) -> WeightsEntry:
     """An entry of the manifest with other figures."""
-    entry = copy.deepcopy(SOURCE[source])
-    entry["training"]["seconds"] = seconds
-    entry["data"]["name"] = dataset
+    entry = SOURCE[source]
     values = {name.replace("__", "/"): record(v) for name, v in figures.items()}
-    entry["metrics"] = {f"{dataset}/test": values}
-    return entry
+    return replace(
+        entry,
+        data=replace(entry.data, name=dataset),
+        training=replace(entry.training, seconds=seconds),
+        metrics={f"{dataset}/test": values},
+    )
 
 
 AE, VAE = "conv_ae_mnist_z32", "conv_vae_mnist_z16"
@@ -62,7 +66,8 @@ MODELS = {
     "beta_vae_shapes_b4": model(VAE, "shapes", mse=0.01, kl=9.0, mig=0.25),
     "conv_vae_frey_faces": model(VAE, "frey_faces", mse=0.02, elbo=700.0),
 }
-MODELS["conv_vae_mnist"]["config"]["binarize"] = True
+_VAE = MODELS["conv_vae_mnist"]
+MODELS["conv_vae_mnist"] = replace(_VAE, config={**_VAE.config, "binarize": True})
 
 
 @pytest.fixture
@@ -70,13 +75,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A manifest with these models and a baseline."""
     path = tmp_path / "weights_manifest.json"
     rows = {"mnist/test": {"pca_z16": {"mse": record(0.025)}}}
-    document = {"schema_version": 1, "models": MODELS, "baselines": rows}
-    path.write_text(json.dumps(document))
+    document = Manifest(MODELS, baselines=rows)
+    path.write_text(manifest.manifest_text(document))
     monkeypatch.setattr(manifest, "manifest_path", lambda: path)
     monkeypatch.setattr(seeds, "RESULTS", tmp_path / "seeds.csv")
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
     yield
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
 
 
 def cells(line: str) -> list[str]:

@@ -1,11 +1,10 @@
 """Feature extractors: verified bytes, golden features, names that say what they are."""
 
-import dataclasses
 import json
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from aezoo.features.classifiers import (
     load_classifier,
     load_extractor,
 )
+from aezoo.manifest import Manifest
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.backend import BACKEND
 from aezoo.store import load as hub
@@ -64,27 +64,28 @@ def lenet() -> extractors.Extractor:
 
 
 @pytest.fixture
-def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with one extractor, which a test may damage."""
     weights = tmp_path / "weights"
     weights.mkdir()
     for suffix in ("weights.h5", "golden.npz"):
         shutil.copy(hub.WEIGHTS_FOLDER / f"{NAME}.{suffix}", weights)
-    fields = manifest.extractors()[NAME].to_dict()
-    document = {"schema_version": 1, "models": {}, "extractors": {NAME: fields}}
+    document = Manifest(extractors={NAME: manifest.extractors()[NAME]})
     path = tmp_path / "weights_manifest.json"
-    path.write_text(json.dumps(document))
+    path.write_text(manifest.manifest_text(document))
     monkeypatch.setattr(manifest, "manifest_path", lambda: path)
     monkeypatch.setattr(hub, "WEIGHTS_FOLDER", weights)
-    return tmp_path
+    manifest.installed.cache_clear()
+    yield tmp_path
+    manifest.installed.cache_clear()
 
 
 def change_entry(zoo: Path, change: Callable[[dict], None]) -> None:
-    """Before the first look at the manifest."""
     path = zoo / "weights_manifest.json"
     document = json.loads(path.read_text())
     change(document["extractors"][NAME])
     path.write_text(json.dumps(document))
+    manifest.installed.cache_clear()
 
 
 # --- The bundled ones ----------------------------------------------------------------
@@ -214,6 +215,7 @@ def test_the_newest_extractor_of_a_dataset_is_its_default(zoo: Path) -> None:
     document = json.loads(path.read_text())
     document["extractors"]["lenet_mnist_v2"] = document["extractors"][NAME]
     path.write_text(json.dumps(document))
+    manifest.installed.cache_clear()
     assert default_extractor("mnist") == "lenet_mnist_v2"
 
 
@@ -274,9 +276,9 @@ SCHEMA = json.loads((manifest.PACKAGE / "weights_manifest.schema.json").read_tex
 @pytest.mark.parametrize("name", NAMES)
 def test_an_entry_is_frozen_and_survives_a_round_trip(name: str) -> None:
     document = json.loads(manifest.manifest_path().read_text())
-    entry = manifest.parse_extractor(name, document["extractors"][name])
+    entry = manifest.extractors()[name]
     assert entry.to_dict() == document["extractors"][name]
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         entry.seed = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
         entry.config["filters"] = ()  # type: ignore[index]
@@ -284,20 +286,28 @@ def test_an_entry_is_frozen_and_survives_a_round_trip(name: str) -> None:
 
 def test_a_manifest_without_extractors_has_none(tmp_path: Path) -> None:
     path = tmp_path / "weights_manifest.json"
-    path.write_text('{"schema_version": 1, "models": {}}')
-    assert manifest.read_extractors(path) == {}
-    path.write_text('{"schema_version": 1, "models": {}, "extractors": []}')
-    with pytest.raises(ManifestError, match=r"section `extractors` .* an object"):
-        manifest.read_extractors(path)
+    head = '{"schema_version": 2, "protocols": {}, "models": {}'
+    path.write_text(head + "}")
+    assert manifest.read_manifest(path).extractors == {}
+    path.write_text(head + ', "extractors": []}')
+    with pytest.raises(ManifestError, match=r"`extractors` must be `object`. Received"):
+        manifest.read_manifest(path)
 
 
-def test_a_malformed_entry_names_entry_and_field() -> None:
-    fields = manifest.extractors()[NAME].to_dict()
-    with pytest.raises(ManifestError, match=r"extractor 'x' has .*missing=\['seed'\]"):
-        manifest.parse_extractor("x", {k: v for k, v in fields.items() if k != "seed"})
-    weights = {**fields["weights"], "hub": None}
-    with pytest.raises(ManifestError, match=r"'x', `weights` has .*unknown=\['hub'\]"):
-        manifest.parse_extractor("x", {**fields, "weights": weights})
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: e.pop("seed"), rf"`extractors\.{NAME}\.seed` is missing"),
+        (lambda e: e["weights"].update(hub=None), r"_v1\.weights\.hub` is unknown"),
+        (lambda e: e.update(feature_dim=0), r"_v1\.feature_dim` must be `int` >= 1"),
+    ],
+)
+def test_a_malformed_entry_names_entry_and_field(
+    zoo: Path, change: Callable[[dict], None], message: str
+) -> None:
+    change_entry(zoo, change)
+    with pytest.raises(ManifestError, match=message):
+        manifest.extractors()
 
 
 @pytest.mark.parametrize(
@@ -311,7 +321,9 @@ def test_a_malformed_entry_names_entry_and_field() -> None:
 )
 def test_the_schema_rejects_a_wrong_entry(name: str, change: dict[str, Any]) -> None:
     fields = {**manifest.extractors()[NAME].to_dict(), **change}
-    document = {"schema_version": 1, "models": {}, "extractors": {name: fields}}
+    document = {"schema_version": 2, "protocols": {}, "models": {}}
+    jsonschema.validate(document, SCHEMA)
+    document["extractors"] = {name: fields}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, SCHEMA)
 
@@ -339,8 +351,9 @@ def test_exporting_a_model_keeps_the_extractors(zoo: Path) -> None:
         zoo / "weights",
         path,
     )
-    assert list(manifest.read_manifest(path)) == ["tiny_ae"]
-    assert list(manifest.read_extractors(path)) == [NAME]
+    document = manifest.read_manifest(path)
+    assert list(document.models) == ["tiny_ae"]
+    assert list(document.extractors) == [NAME]
 
 
 # --- Training ------------------------------------------------------------------------

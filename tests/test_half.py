@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import aezoo
 from aezoo import manifest
@@ -81,19 +82,19 @@ def test_numbers_beyond_half_precision_are_refused(value: float) -> None:
 def test_bundled_weights_are_stored_anew_and_all_else_stays(own_zoo: Path) -> None:
     name, path = "dense_vae_mnist_z2", own_zoo / "weights_manifest.json"
     arguments = (name, own_zoo / "weights", path)
-    before = json.loads(path.read_text())["models"]
+    before = manifest.read_manifest(path).models
     weights = aezoo.load(name).get_weights()
     assert halve(*arguments) == (
-        before[name]["weights"]["bytes"],
+        before[name].weights.bytes,
         (own_zoo / "weights" / f"{name}.weights.h5").stat().st_size,
     )
-    after = json.loads(path.read_text())["models"]
-    assert after[name]["weights"]["dtype"] == "float16"
-    assert after[name]["weights"]["bytes"] < 0.7 * before[name]["weights"]["bytes"]
-    for models in (before, after):
-        del models[name]["weights"], models[name]["golden"]
+    after = manifest.read_manifest(path).models
+    halved, whole = after[name], before[name]
+    assert halved.weights.dtype == "float16"
+    assert halved.weights.bytes < 0.7 * whole.weights.bytes
+    after[name] = replace(halved, weights=whole.weights, golden=whole.golden)
     assert after == before
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
     for old, new in zip(weights, aezoo.load(name).get_weights(), strict=True):
         np.testing.assert_allclose(new, old, rtol=2.0**-11, atol=2.0**-25)
     assert aezoo.verify(name).ok  # golden tensors are the rounded model's

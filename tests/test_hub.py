@@ -1,6 +1,5 @@
 """Loading: verified bytes, a model that fits its entry, or a named error."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,7 +104,7 @@ def test_a_missing_file_is_a_checksum_error(zoo: Path) -> None:
 
 def test_a_path_out_of_the_weights_folder_is_refused(zoo: Path) -> None:
     change_entry(zoo, lambda e: e["weights"].update(file="../weights_manifest.json"))
-    with pytest.raises(aezoo.errors.UnsafeFileError, match=r"must stay inside"):
+    with pytest.raises(ManifestError, match=r"weights\.file` must .*: '\.\./"):
         aezoo.load(NAME)
 
 
@@ -175,5 +174,5 @@ def test_create_names_families_when_nothing_matches() -> None:
 
 
 def test_entries_are_frozen_records(zoo: Path) -> None:  # noqa: ARG001
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         aezoo.describe(NAME).weights.sha256 = "0"  # type: ignore[misc]

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 import aezoo
 from aezoo import manifest
 from aezoo.cli import main
 from aezoo.errors import ManifestError
 from aezoo.evaluation.leaderboard import measured_datasets
+from aezoo.manifest import Manifest, Metric
 from aezoo.metrics import METRICS, definition_of, heading, higher_is_better
 from tests.zoo_fixtures import _tiny_zoo_folder  # noqa: F401
 
@@ -30,11 +32,8 @@ BASELINES = {
 }
 
 
-def records(figures: dict[str, float]) -> dict:
-    return {
-        name: {"value": value, "unit": "u", "protocol": "invented"}
-        for name, value in figures.items()
-    }
+def records(figures: dict[str, float]) -> dict[str, Metric]:
+    return {name: Metric(value, "u", "invented") for name, value in figures.items()}
 
 
 @pytest.fixture
@@ -46,23 +45,22 @@ def install(
     """Installs a manifest with these figures on `mnist/test`, and these baselines."""
 
     def write(figures: dict, baselines: dict) -> None:
-        source = _tiny_zoo_folder / "weights_manifest.json"
-        document = json.loads(source.read_text())
+        document = manifest.read_manifest(_tiny_zoo_folder / "weights_manifest.json")
         for name, values in figures.items():
-            document["models"][name]["metrics"] = {"mnist/test": records(values)}
-        document["models"]["conv_ae_mnist_z32"]["metrics"]["other/test"] = records(
-            {"mse": 0.5}
-        )
+            measured = {"mnist/test": records(values)}
+            if name == "conv_ae_mnist_z32":
+                measured["other/test"] = records({"mse": 0.5})
+            document.models[name] = replace(document.models[name], metrics=measured)
         rows = {name: records(values) for name, values in baselines.items()}
-        document["baselines"] = {"mnist/test": rows}
+        document.baselines["mnist/test"] = rows
         path = tmp_path / "weights_manifest.json"
-        path.write_text(json.dumps(document))
+        path.write_text(manifest.manifest_text(document))
         monkeypatch.setattr(manifest, "manifest_path", lambda: path)
-        manifest.entries.cache_clear()
+        manifest.installed.cache_clear()
 
     write(FIGURES, BASELINES)
     yield write
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
 
 
 def names(table: aezoo.evaluation.leaderboard.Leaderboard) -> list[str]:
@@ -152,11 +150,13 @@ class TestMarkdown:
 
     def test_figures_in_another_unit_are_marked_and_never_best(self) -> None:
         path = manifest.manifest_path()
-        document = json.loads(path.read_text())
-        metrics = document["models"]["conv_ae_mnist_z32"]["metrics"]["mnist/test"]
-        metrics["elbo"] = {"value": 400.0, "unit": "u, density", "protocol": "p"}
-        path.write_text(json.dumps(document))
-        manifest.entries.cache_clear()
+        document = manifest.read_manifest(path)
+        entry = document.models["conv_ae_mnist_z32"]
+        density = {"elbo": Metric(400.0, "u, density", "p")}
+        figures = {"mnist/test": {**entry.metrics["mnist/test"], **density}}
+        document.models[entry.name] = replace(entry, metrics=figures)
+        path.write_text(manifest.manifest_text(document))
+        manifest.installed.cache_clear()
         table = aezoo.leaderboard(sort="elbo")
         column = {name: row["ELBO"] for name, row in cells(table.to_markdown()).items()}
         assert column["`conv_ae_mnist_z32`"] == "400.00†"
@@ -198,7 +198,7 @@ class TestMetrics:
             "is_baseline": False,
             "code_units": 32,
             "num_params": aezoo.describe("conv_ae_mnist_z32").num_params,
-            "metrics": records({"mse": 0.01}),
+            "metrics": {"mse": records({"mse": 0.01})["mse"].to_dict()},
         }
         assert table["rows"][-1]["metrics"] == {}
 
@@ -298,8 +298,8 @@ def test_the_function_is_not_hidden_by_a_module() -> None:
 
 def test_a_manifest_without_baselines_has_none(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps({"schema_version": 1, "models": {}}))
-    assert manifest.read_baselines(path) == {}
+    path.write_text(manifest.manifest_text(Manifest()))
+    assert manifest.read_manifest(path).baselines == {}
 
 
 def test_baselines_are_typed_and_frozen(install: Callable) -> None:  # noqa: ARG001
@@ -312,10 +312,10 @@ def test_baselines_are_typed_and_frozen(install: Callable) -> None:  # noqa: ARG
 @pytest.mark.parametrize("section", [[], {"mnist/test": 3}, {"mnist/test": {"x": 3}}])
 def test_malformed_baselines_are_refused(tmp_path: Path, section: object) -> None:
     path = tmp_path / "manifest.json"
-    document = {"schema_version": 1, "models": {}, "baselines": section}
-    path.write_text(json.dumps(document))
-    with pytest.raises(ManifestError, match=r"section `baselines` .* must be an objec"):
-        manifest.read_baselines(path)
+    head = {"schema_version": 2, "protocols": {}, "models": {}}
+    path.write_text(json.dumps({**head, "baselines": section}))
+    with pytest.raises(ManifestError, match=r"`baselines[^`]*` must be `object`"):
+        manifest.read_manifest(path)
 
 
 @pytest.mark.parametrize(

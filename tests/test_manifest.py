@@ -1,31 +1,29 @@
-"""The manifest: parsed strictly, filtered, frozen, valid against its schema."""
+"""The manifest: read strictly, filtered, frozen, valid against its schema."""
 
-import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError, UnknownModelError
+from aezoo.manifest import Manifest, Metric, manifest_text, read_manifest
 
-SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
+SCHEMA = json.loads((manifest.PACKAGE / "weights_manifest.schema.json").read_text())
+NAME = "conv_vae_mnist_z16"
 
 
 @pytest.fixture
 def document(tiny_zoo: Path) -> dict:
     return json.loads((tiny_zoo / "weights_manifest.json").read_text())
-
-
-@pytest.fixture
-def fields(document: dict) -> dict:
-    return document["models"]["conv_vae_mnist_z16"]
 
 
 def write(tmp_path: Path, content: object) -> Path:
@@ -36,65 +34,163 @@ def write(tmp_path: Path, content: object) -> Path:
 
 def test_the_bundled_manifest_is_valid_against_its_schema() -> None:
     document = json.loads(manifest.manifest_path().read_text())
-    jsonschema.Draft202012Validator.check_schema(json.loads(SCHEMA.read_text()))
-    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(document, SCHEMA)
 
 
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        (("weights", "sha256"), "abc"),
-        (("weights", "file"), "../outside.weights.h5"),
-        (("weights", "bytes"), 0),
-        (("metrics",), {}),
-        (("tasks",), ["flying"]),
-        (("paper",), "some paper"),
-        (("surprise",), 1),
-    ],
-)
-def test_the_schema_rejects_a_wrong_field(
-    fields: dict, path: tuple[str, ...], value: object
+def test_the_bundled_manifest_is_small_and_names_each_protocol_once() -> None:
+    text = manifest.manifest_path().read_text(encoding="utf-8")
+    assert len(text.encode()) <= 400_000
+    figures = [
+        figure
+        for entry in manifest.entries().values()
+        for figures in entry.metrics.values()
+        for figure in figures.values()
+    ]
+    assert len(figures) > 2000
+    for protocol in {figure.protocol for figure in figures}:
+        assert text.count(json.dumps(protocol, ensure_ascii=False)) == 1, protocol
+
+
+def test_the_bundled_manifest_is_as_it_would_be_written() -> None:
+    """Whatever wrote it; so the next command that does changes only what it means."""
+    path = manifest.manifest_path()
+    assert manifest_text(read_manifest(path)) == path.read_text(encoding="utf-8")
+
+
+WRONG = [
+    (("weights", "sha256"), "abc", "[0-9a-f]{64}"),
+    (("weights", "sha256"), "0" * 64 + "\n", "[0-9a-f]{64}"),
+    (("weights", "file"), "../outside.weights.h5", "weights"),
+    (("weights", "bytes"), 0, "`int` >= 1"),
+    (("weights", "bytes"), True, "`int`"),
+    (("weights", "bytes"), 10**400, "`int` <= 9223372036854775807"),
+    (("weights", "hub"), {"repo_id": None, "revision": None}, "`str`"),
+    (("metrics",), {}, "`object` of length >= 1"),
+    (("metrics", "mnist/test"), {}, "`object` of length >= 1"),
+    (("metrics", "mnist/test", "elbo"), {"value": 1}, "`array`"),
+    (("metrics", "mnist/test", "elbo"), ["1"], "`float`"),
+    (("metrics", "mnist/test", "elbo"), [1, -0.5], "`float` >= 0"),
+    (("tasks",), ["flying"], "reconstruction|features|sampling"),
+    (("tasks",), [], "`array` of length >= 1"),
+    (("paper",), "some paper", "https://"),
+    (("license",), ["MIT"], "`str`"),
+    (("license",), "", "`str` of length >= 1"),
+    (("seed",), -1, "`int` >= 0"),
+    (("latent_shape",), [0], "`int` >= 1"),
+    (("training", "seconds"), 0, "`float` > 0"),
+    (("golden",), "golden.npz", "`object`"),
+    (("samplers",), {"gmm": 3}, "`object`"),
+    (("weights",), None, "`object`"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "rule"), WRONG)
+def test_schema_and_reader_refuse_a_wrong_field_alike(
+    document: dict, tmp_path: Path, path: tuple[str, ...], value: Any, rule: str
 ) -> None:
-    place = fields
+    """The message names field and rule, and shows what was received."""
+    jsonschema.validate(document, SCHEMA)
+    place = document["models"][NAME]
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    document = {"schema_version": 1, "models": {"conv_vae_mnist_z16": fields}}
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+        jsonschema.validate(document, SCHEMA)
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(write(tmp_path, document))
+    message = str(caught.value)
+    assert f"`models.{NAME}.{'.'.join(path)}" in message
+    assert rule in message
+    assert "Received: " in message
+    assert len(message) < 600
 
 
-def test_an_entry_survives_a_round_trip(fields: dict) -> None:
-    assert manifest.parse_entry("a_b", fields).to_dict() == fields
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: e.update(familly="x"), r"`models\.conv\w+16\.familly` is unknown"),
+        (lambda e: e.pop("seed"), r"`models\.conv_vae_mnist_z16\.seed` is missing"),
+        (lambda e: e["data"].pop("split"), r"z16\.data\.split` is missing"),
+        (lambda e: e["golden"].update(c=1), r"z16\.golden\.c` is unknown"),
+    ],
+)
+def test_unknown_and_missing_fields_are_named(
+    document: dict, tmp_path: Path, change: Any, message: str
+) -> None:
+    change(document["models"][NAME])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, SCHEMA)
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(write(tmp_path, document))
+
+
+def test_names_that_are_none_are_refused(document: dict, tmp_path: Path) -> None:
+    document["models"]["No Name"] = document["models"][NAME]
+    with pytest.raises(ManifestError, match=r"each name in `models` .*: 'No Name'"):
+        read_manifest(write(tmp_path, document))
+
+
+@pytest.mark.parametrize("reference", [[1.0, None, 1], [1.0, None, 10**9]])
+def test_a_figure_without_its_protocol_is_refused(
+    document: dict, tmp_path: Path, reference: list
+) -> None:
+    document["models"][NAME]["metrics"]["mnist/test"]["elbo"] = reference
+    with pytest.raises(ManifestError, match=r"lack number 1\d* of 'elbo' on 'mnist/te"):
+        read_manifest(write(tmp_path, document))
+    document["models"][NAME]["metrics"] = {"mnist/test": {"unheard_of": [1.0]}}
+    with pytest.raises(ManifestError, match=r"lack number 0 of 'unheard_of'"):
+        read_manifest(write(tmp_path, document))
 
 
 @given(
     st.dictionaries(
         st.text("abc_", min_size=1),
-        st.floats(allow_nan=False, allow_infinity=False),
+        st.tuples(
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.sampled_from(["nats", "dB", "units"]),
+            st.sampled_from(["one way", "another", "a third, “in words”"]),
+            st.none() | st.floats(0, 1e9),
+            st.none() | st.just((0.5, -1.25)),
+        ),
         min_size=1,
     )
 )
-def test_any_metrics_survive_a_round_trip(values: dict[str, float]) -> None:
-    record = {
-        "mnist/test": {
-            name: {"value": value, "unit": "u", "protocol": "p", "standard_error": 0.5}
-            for name, value in values.items()
-        }
-    }
-    entry = next(iter(manifest.entries().values())).to_dict()
-    parsed = manifest.parse_entry("x", {**entry, "metrics": record})
-    assert parsed.to_dict()["metrics"] == record
+def test_any_metrics_survive_a_round_trip(values: dict[str, tuple]) -> None:
+    figures = {name: Metric(*value) for name, value in values.items()}
+    entry = replace(manifest.describe(NAME), metrics={"mnist/test": figures})
+    other = replace(entry, name="other_model", metrics={"a/b": figures})
+    document = Manifest(
+        {e.name: e for e in (entry, other)}, {}, {"a/b": {"x": figures}}
+    )
+    path = Path(manifest.manifest_path()).with_name("never written")
+    text = manifest_text(document)
+    again = manifest.parse_manifest(text.encode(), path)
+    assert again == document
+    assert manifest_text(again) == text
 
 
-def test_entries_cannot_be_changed(fields: dict) -> None:
-    entry = manifest.parse_entry("a_b", fields)
-    with pytest.raises(dataclasses.FrozenInstanceError):
+def test_parts_of_figures_keep_their_digits(tmp_path: Path) -> None:
+    metric = Metric(1 / 3, "nats", "some way", 1 / 7, (1 / 3, -2e-9 / 3, 12345678.0))
+    entry = replace(manifest.describe(NAME), metrics={"mnist/test": {"kl": metric}})
+    path = write(tmp_path, manifest_text(Manifest({NAME: entry})))
+    kept = read_manifest(path).models[NAME].metrics["mnist/test"]["kl"]
+    assert (kept.value, kept.standard_error) == (1 / 3, 1 / 7), "to the last bit"
+    assert kept.values == (0.333333, -6.66667e-10, 12345700.0)
+
+
+@pytest.mark.usefixtures("tiny_zoo")
+def test_entries_cannot_be_changed() -> None:
+    entry = manifest.describe(NAME)
+    with pytest.raises(AttributeError, match="immutable"):
         entry.seed = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
         entry.config["latent_dim"] = 3  # type: ignore[index]
     with pytest.raises(TypeError):
         entry.metrics["mnist/test"]["mse"] = None  # type: ignore[index]
+    with pytest.raises(TypeError):
+        manifest.entries()["x"] = entry  # type: ignore[index]
+    assert isinstance(entry.config["filters"], tuple)
 
 
 def test_repr_is_readable(tiny_zoo: Path) -> None:  # noqa: ARG001
@@ -104,41 +200,25 @@ def test_repr_is_readable(tiny_zoo: Path) -> None:  # noqa: ARG001
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"familly": "x"}, r"unknown=\['familly'\]"),
-        ({"weights": None}, "`weights` must be an object"),
-        ({"data": {"name": "mnist"}}, r"`data` has .* missing=\['license', 'split'"),
-        ({"golden": {"file": "a", "sha256": "b", "c": 1}}, r"unknown=\['c'\]"),
-    ],
-)
-def test_a_malformed_entry_names_entry_and_field(
-    fields: dict, change: dict, message: str
-) -> None:
-    with pytest.raises(ManifestError, match=message) as caught:
-        manifest.parse_entry("bad_entry", {**fields, **change})
-    assert "bad_entry" in str(caught.value)
-
-
-def test_a_missing_field_is_named(fields: dict) -> None:
-    del fields["seed"]
-    with pytest.raises(ManifestError, match=r"missing=\['seed'\]"):
-        manifest.parse_entry("a_b", fields)
-
-
-@pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{not json", "Cannot read the manifest"),
-        ({"schema_version": 2, "models": {}}, "schema_version=2.*Upgrade aezoo"),
-        ([], "must be an object"),
+        ("{not json", "is not JSON"),
+        ('{"schema_version": 2, "models": NaN}', "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ({"schema_version": 3, "models": {}}, "schema_version=3.*Upgrade aezoo"),
+        ({"schema_version": 1, "models": {}}, "`schema_version` 2.*schema_version=1"),
+        ({"schema_version": True}, "schema_version=True"),
+        ({"schema_version": 2, "protocols": {}}, "`models` is missing"),
+        ([], "must be `object`. Received: "),
     ],
 )
 def test_a_malformed_manifest_says_what_is_wrong(
     tmp_path: Path, content: object, message: str
 ) -> None:
     with pytest.raises(ManifestError, match=message):
-        manifest.read_manifest(write(tmp_path, content))
+        read_manifest(write(tmp_path, content))
+    with pytest.raises(ManifestError, match="Cannot read the manifest"):
+        read_manifest(tmp_path / "none.json")
 
 
 def test_an_unknown_name_offers_the_closest(tiny_zoo: Path) -> None:  # noqa: ARG001
@@ -189,16 +269,20 @@ class TestListModels:
 
 
 def test_log_likelihood_sorts_highest_first(
-    fields: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def changed(value: float) -> dict:
-        metric = {"value": value, "unit": "nats", "protocol": "p"}
-        return {**fields, "metrics": {"mnist/test": {"log_likelihood": metric}}}
-
-    models = {"a_1": changed(-5.0), "b_1": changed(7.0)}
-    path = write(tmp_path, {"schema_version": 1, "models": models})
+    entry = read_manifest(tiny_zoo / "weights_manifest.json").models[NAME]
+    models = {
+        name: replace(
+            entry,
+            name=name,
+            metrics={"mnist/test": {"log_likelihood": Metric(value, "nats", "p")}},
+        )
+        for name, value in (("a_1", -5.0), ("b_1", 7.0))
+    }
+    path = write(tmp_path, manifest_text(Manifest(models)))
     monkeypatch.setattr(manifest, "manifest_path", lambda: path)
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
     assert aezoo.list_models(sort="log_likelihood") == ["b_1", "a_1"]
 
 

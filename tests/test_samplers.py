@@ -823,7 +823,7 @@ def zoo(own_zoo: Path) -> Path:  # noqa: F811
     model = aezoo.load(NAME)
     x = np.random.default_rng(0).random((50, 28, 28, 1), dtype="float32")
     write_sampler(fit_sampler(model, x, "gmm", num_components=2), path)
-    fields = dataclasses.asdict(stated(path))
+    fields = stated(path).to_dict()
     change_entry(own_zoo, NAME, lambda entry: entry.update(samplers={"gmm": fields}))
     return own_zoo
 
@@ -853,14 +853,12 @@ def test_the_schema_and_the_manifest_take_samplers(zoo: Path) -> None:
         (Path(aezoo.__file__).parent / "weights_manifest.schema.json").read_text()
     )
     document = json.loads((zoo / "weights_manifest.json").read_text())
-    for entry in document["models"].values():
-        entry["training"]["seconds"] = 1.0
     jsonschema.validate(document, schema)
     document["models"][NAME]["samplers"]["other"] = {}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, schema)
     change_entry(zoo, NAME, lambda entry: entry.update(samplers={"gmm": {}}))
-    with pytest.raises(ManifestError, match=r"sampler 'gmm' has unknown or missing"):
+    with pytest.raises(ManifestError, match=r"z32\.samplers\.gmm\.file` is missing"):
         manifest.entries()
 
 
@@ -946,14 +944,13 @@ def test_the_script_fits_writes_and_repeats_itself(
     images, labels = draw_digits(60, seed=1)
     data = Dataset("mnist", "3.0.1", "train", images, labels)
     monkeypatch.setattr(script.datasets, "load_dataset", lambda *_: data)
-    monkeypatch.setattr("training.export.write_manifest", write_unchecked)
     place = (own_zoo / "weights", own_zoo / "weights_manifest.json")
     fitted = [
         script.fit(OTHER, "gmm", *place, options={"num_components": 2})
         for _ in range(2)
     ]
     np.testing.assert_array_equal(fitted[0].means, fitted[1].means)
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
     assert aezoo.describe(OTHER).samplers["gmm"].file == f"{OTHER}.gmm.npz"
     assert aezoo.verify(OTHER).ok
     assert aezoo.load(OTHER).sample(2, sampler="gmm").shape == (2, 28, 28, 1)
@@ -967,11 +964,6 @@ def test_the_script_takes_the_options_of_every_kind() -> None:
         assert set(inspect.signature(fitter).parameters) - given <= {
             *("model", "posterior", "labels"),
         }
-
-
-def write_unchecked(document: Any, path: Path) -> None:
-    """The tiny zoo's entries have fields that the schema does not allow."""
-    path.write_text(json.dumps(document))
 
 
 class PixelFeatures:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from aezoo import manifest
 from aezoo.manifest import Metric
 from aezoo.modalities.image.digits import draw_digits
 from training import seeds
@@ -65,13 +66,11 @@ def test_a_seed_is_trained_and_measured_once(
     assert by_metric["iwae_nll/binarised"].protocol.startswith(
         "mnist/test, the first 2 of 60 images; "
     )
-    exported = json.loads(
-        (runs / NAME / "1" / "export" / "weights_manifest.json").read_text()
-    )
-    assert exported["models"][NAME]["seed"] == 1
-    assert by_metric["mse"].value == pytest.approx(
-        exported["models"][NAME]["metrics"]["mnist/test"]["mse"]["value"]
-    )
+    export = runs / NAME / "1" / "export" / "weights_manifest.json"
+    exported = manifest.read_manifest(export).models[NAME]
+    assert exported.seed == 1
+    mse = exported.metrics["mnist/test"]["mse"]
+    assert by_metric["mse"].value == pytest.approx(mse.value)
     # what is there is never repeated, what is missing is measured without training
     monkeypatch.setattr(seeds, "train", refuse)
     assert run(*arguments) == []

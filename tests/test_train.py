@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from aezoo import manifest
 from aezoo.data.datasets import Dataset, DatasetError, load_dataset
 from aezoo.errors import ManifestError
+from aezoo.manifest import Manifest
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.store import load as hub
 from training.data import ShuffledImages
@@ -127,7 +129,7 @@ def test_a_run_exports_a_loadable_model_and_a_valid_manifest(
     entry = train("dense_vae_small", recipe, tmp_path / "run", data_dir, **precision)
     folder = tmp_path / "run" / "export"
     parsed = manifest.read_manifest(folder / "weights_manifest.json")
-    assert parsed == {"dense_vae_small": entry}
+    assert parsed.models == {"dense_vae_small": entry}
     model = hub.load_entry(entry, folder / entry.weights.file)
     images = load_dataset("mnist", "test", data_dir).images
     # The weights file alone reproduces the metric that the manifest states.
@@ -178,7 +180,7 @@ def test_a_run_starts_from_weights_and_has_short_epochs(
     assert entry.training.start_from == "conv_vae_source"
     assert "seed 0, from conv_vae_source" in repr(entry)
     parsed = manifest.read_manifest(tmp_path / "run/export/weights_manifest.json")
-    assert parsed == {"vamp_vae_small": entry}
+    assert parsed.models == {"vamp_vae_small": entry}
 
 
 def test_a_run_is_served_few_labels(
@@ -268,11 +270,10 @@ def test_published_weights_are_immutable(
     data_dir: Path, tmp_path: Path, recipe: Recipe
 ) -> None:
     entry = train("dense_vae_small", recipe, tmp_path / "run", data_dir)
-    published = entry.to_dict()
-    published["weights"]["hub"] = {"repo_id": "a/b", "revision": "0" * 40}
+    place = manifest.HubLocation("a/b", "0" * 40)
+    published = replace(entry, weights=replace(entry.weights, hub=place))
     path = tmp_path / "weights_manifest.json"
-    models = {"dense_vae_small": published}
-    write_manifest({"schema_version": 1, "models": models}, path)
+    write_manifest(Manifest({"dense_vae_small": published}), path)
     model = hub.create(recipe.family, **recipe.config)
     data = load_dataset("mnist", "train", data_dir)
     with pytest.raises(ManifestError, match=r"immutable.*dense_vae_small_v2"):
@@ -288,10 +289,21 @@ def test_weights_too_large_to_bundle_are_refused_before_training(
     assert not (tmp_path / "run" / "log.csv").exists()
 
 
-def test_a_manifest_that_breaks_the_schema_is_not_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, r"`models\.a_b\.seed` must be `int` >= 0\. Received: -1"),
+        ({"paper": "none"}, r"`models\.a_b\.paper` must be .*Received: 'none'"),
+        ({"value_range": (0.0, float("nan"))}, r"\.value_range\[1\]` must be finite"),
+    ],
+)
+def test_a_manifest_that_breaks_a_rule_is_not_written(
+    tmp_path: Path, changes: dict, message: str
+) -> None:
     path = tmp_path / "weights_manifest.json"
-    with pytest.raises(ManifestError, match=r"schema at \$.models.a_b"):
-        write_manifest({"schema_version": 1, "models": {"a_b": {}}}, path)
+    entry = replace(manifest.describe("conv_vae_mnist_z16"), **changes)
+    with pytest.raises(ManifestError, match=message):
+        write_manifest(Manifest({"a_b": entry}), path)
     assert not path.exists()
 
 
@@ -445,28 +457,29 @@ def test_manifest_edits_side_by_side_are_all_kept(tmp_path: Path) -> None:
     path = tmp_path / "weights_manifest.json"
     code = (
         "import sys, pathlib\n"
+        "from aezoo import manifest\n"
         "from training import export\n"
-        "export.write_manifest = lambda d, p: p.write_text(export.json.dumps(d))\n"
+        "entry = manifest.describe('conv_vae_mnist_z16')\n"
         "for i in range(40):\n"
         "    with export.edited_manifest(pathlib.Path(sys.argv[1])) as document:\n"
-        "        document['models'][f'{sys.argv[2]}_{i}'] = {}\n"
+        "        document.models[f'{sys.argv[2]}_{i}'] = entry\n"
     )
     jobs = [
         subprocess.Popen([sys.executable, "-c", code, str(path), who], cwd=ROOT)
         for who in ("a", "b")
     ]
     assert [job.wait(120) for job in jobs] == [0, 0]
-    assert len(json.loads(path.read_text())["models"]) == 80
+    assert len(manifest.read_manifest(path).models) == 80
 
 
 def test_an_edit_that_fails_leaves_the_manifest(tmp_path: Path) -> None:
     path = tmp_path / "weights_manifest.json"
-    write_manifest({"schema_version": 1, "models": {}}, path)
+    write_manifest(Manifest(), path)
     before = path.read_text()
 
     def fail() -> None:
         with edited_manifest(path) as document:
-            document["models"]["x"] = {}
+            document.models["a_b"] = manifest.describe("conv_vae_mnist_z16")
             raise KeyError("x")
 
     with pytest.raises(KeyError, match="x"):

@@ -44,7 +44,7 @@ class Zoo:
         document = json.loads(self.manifest.read_text())
         document["models"][NAME].update(changes)
         self.manifest.write_text(json.dumps(document))
-        manifest.entries.cache_clear()
+        manifest.installed.cache_clear()
 
     def edit_golden(self, **changes: np.ndarray) -> None:
         """Other golden tensors, with the right hash."""
@@ -64,7 +64,7 @@ def zoo(
     copy = Zoo(tiny_zoo, tmp_path / "zoo")
     monkeypatch.setattr(manifest, "manifest_path", lambda: copy.manifest)
     monkeypatch.setattr(hub, "WEIGHTS_FOLDER", copy.weights.parent)
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
     return copy
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import aezoo
 from aezoo import manifest
@@ -125,7 +126,7 @@ def test_a_sample_of_all_figures_is_measured_again(found) -> None:
 def test_a_wrong_figure_is_found(found) -> None:
     subject = of_name(found, "linear_ae_mnist_z32")
     stated = subject.stated["mse"]
-    wrong = dataclasses.replace(stated, value=1.01 * stated.value)
+    wrong = replace(stated, value=1.01 * stated.value)
     changed = dataclasses.replace(subject, stated={**subject.stated, "mse": wrong})
     (line,) = measured_again(changed, ["mse"])
     assert line.startswith("linear_ae_mnist_z32 mse: measured 0.0152")

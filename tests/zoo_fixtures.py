@@ -80,16 +80,13 @@ def _tiny_zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "file": path.name,
                 "bytes": path.stat().st_size,
                 "sha256": sha256_of(path),
-                "hub": {"repo_id": None, "revision": None},
             },
             "golden": {"file": golden.name, "sha256": sha256_of(golden)},
-            "metrics": {
-                "mnist/test": {
-                    metric: {"value": value, "unit": "none", "protocol": "invented"}
-                }
-            },
+            "metrics": {"mnist/test": {metric: [value]}},
         }
-    document = {"schema_version": 1, "models": models}
+    invented = [{"words": "invented", "unit": "none"}]
+    protocols = {"mnist/test": {"mse": invented, "elbo": invented}}
+    document = {"schema_version": 2, "protocols": protocols, "models": models}
     (folder / "weights_manifest.json").write_text(json.dumps(document))
     return folder
 
@@ -116,9 +113,9 @@ def installed(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     monkeypatch.setattr(manifest, "PACKAGE", zoo)
     monkeypatch.setattr(hub, "WEIGHTS_FOLDER", zoo / "weights")
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
     yield zoo
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
 
 
 def change_entry(zoo: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -129,17 +126,19 @@ def change_entry(zoo: Path, name: str, change: Callable[[dict[str, Any]], Any]) 
     document = json.loads(path.read_text())
     change(document["models"][name])
     path.write_text(json.dumps(document))
-    manifest.entries.cache_clear()
+    manifest.installed.cache_clear()
 
 
 def publish_zoo(zoo: Path, hub: "HubServer", names: Iterable[str] = NAMES) -> None:
     """Commit models of an own zoo to `zoo/<name>` and pin them in its manifest."""
-    models = json.loads((zoo / "weights_manifest.json").read_text())["models"]
+    from aezoo import manifest
+
+    models = manifest.read_manifest(zoo / "weights_manifest.json").models
     for name in names:
-        entry = models[name]
+        entry = models[name].to_dict()
         weights = (zoo / "weights" / entry["weights"]["file"]).read_bytes()
         golden = (zoo / "weights" / entry["golden"]["file"]).read_bytes()
-        del entry["weights"]["hub"]
+        entry["weights"].pop("hub", None)
         entry["weights"]["file"] = "model.weights.h5"
         entry["golden"]["file"] = "golden.npz"
         document = json.dumps({"schema_version": 1, "name": name, **entry})

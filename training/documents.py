@@ -1,4 +1,4 @@
-"""Write the figures of README and recipe headers from what was measured.
+"""Write the figures of README and recipe headers, and the schema of the manifest.
 
     python -m training.documents
 
@@ -7,6 +7,7 @@ a test fails while the documents and the measurements disagree.
 """
 
 import dataclasses
+import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from training.seeds import NLL_IMAGES
 from training.sweeps import SWEEPS, Results
 
 README = ROOT / "README.md"
+SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
 START = "<!-- {}: written by `python -m training.documents` -->"
 END = "<!-- /{} -->"
 GRID_DATASET = "mnist"
@@ -475,10 +477,12 @@ def recipe_text(entry: WeightsEntry) -> str:
 
 
 def documents() -> Iterator[tuple[Path, str]]:
-    """Every document with figures, and what it must say."""
+    """Every document with figures, the manifest's schema, and what each must say."""
     yield README, readme_text()
-    for entry in manifest.read_manifest(manifest.manifest_path()).values():
+    for entry in manifest.read_manifest(manifest.manifest_path()).models.values():
         yield ROOT / entry.recipe, recipe_text(entry)
+    schema = json.dumps(manifest.manifest_schema(), indent=1, ensure_ascii=False)
+    yield SCHEMA, schema + "\n"
 
 
 @click.command(help=__doc__)

@@ -19,12 +19,12 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import click
 import numpy as np
+from msgspec.structs import replace
 
 from aezoo import manifest
 from aezoo.data.datasets import Dataset, load_dataset
@@ -100,7 +100,7 @@ class Subject:
 
 def subjects(data_dir: Path | None = None) -> list[Subject]:
     """All models of the manifest, and the baselines of their datasets."""
-    entries = list(manifest.read_manifest(MANIFEST).values())
+    entries = list(manifest.read_manifest(MANIFEST).models.values())
     found = [_model(entry) for entry in entries]
     for dataset in sorted({entry.data.name for entry in entries}):
         of_dataset = [entry for entry in entries if entry.data.name == dataset]
@@ -146,7 +146,8 @@ def _baselines(
     }
     makers["pixels"] = functools.partial(baselines.pixels, shape)
     makers["training_images"] = _real_maker(dataset, data_dir)
-    rows = manifest.read_baselines(MANIFEST).get(f"{dataset}/{SPLIT}", {})
+    baselines_here = manifest.read_manifest(MANIFEST).baselines
+    rows = baselines_here.get(f"{dataset}/{SPLIT}", {})
     for name, make in makers.items():
         metrics = functools.partial(_published_of_baseline, name, shape, dataset)
         load, stated = _baseline_loader(make), rows.get(name, {})
@@ -266,22 +267,31 @@ def write(subject: Subject, measured: Mapping[str, Metric]) -> None:
     with edited_manifest(MANIFEST) as document:
         key = f"{subject.dataset}/{SPLIT}"
         if subject.is_baseline:
-            rows = document.setdefault("baselines", {}).setdefault(key, {})
-            place, name = rows, subject.name
+            rows = document.baselines.setdefault(key, {})
+            rows[subject.name] = _merged(subject, rows.get(subject.name, {}), measured)
         else:
-            place, name = document["models"][subject.name]["metrics"], key
-        new = {k: stored(metric) for k, metric in measured.items()}
-        known = {**place.get(name, {}), **new}
-        kept = [k for k in known if published_name(k) in subject.metrics]
-        kept.sort(key=lambda k: subject.metrics.index(published_name(k)))
-        place[name] = {k: known[k] for k in kept}
+            entry = document.models[subject.name]
+            merged = _merged(subject, entry.metrics.get(key, {}), measured)
+            document.models[subject.name] = replace(
+                entry, metrics={**entry.metrics, key: merged}
+            )
 
 
-def stored(metric: Metric) -> dict[str, Any]:
+def _merged(
+    subject: Subject, stated: Mapping[str, Metric], measured: Mapping[str, Metric]
+) -> dict[str, Metric]:
+    """What is stated and what is measured, of the subject's metrics in their order."""
+    known = {**stated, **{k: stored(metric) for k, metric in measured.items()}}
+    kept = [k for k in known if published_name(k) in subject.metrics]
+    kept.sort(key=lambda k: subject.metrics.index(published_name(k)))
+    return {k: known[k] for k in kept}
+
+
+def stored(metric: Metric) -> Metric:
     """A figure as the manifest states it: with its parts, unless they are too many."""
     if len(metric.values or ()) > MOST_PARTS:
-        metric = dataclasses.replace(metric, values=None)
-    return metric.to_dict()
+        return replace(metric, values=None)
+    return metric
 
 
 def published_name(stated: str) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import jsonschema
 import numpy as np
 
 from aezoo import manifest
 from aezoo.data.datasets import LICENSES, Dataset
 from aezoo.errors import ManifestError, UnknownModelError
-from aezoo.manifest import Metric
+from aezoo.manifest import (
+    DataInfo,
+    Manifest,
+    Metric,
+    TrainingInfo,
+    WeightsEntry,
+    WeightsFile,
+    ZooGolden,
+)
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
 from aezoo.store import load as hub
@@ -26,7 +32,6 @@ from aezoo.utils.text import did_you_mean
 from training.half import halve_file, is_half
 from training.recipe import Recipe
 
-SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
 ROOT = Path(__file__).parent.parent
 # A bundled weight is at most this large.
 MAX_BYTES = 8_000_000
@@ -41,7 +46,7 @@ def export(
     training: Mapping[str, Any],
     folder: Path,
     manifest_file: Path,
-) -> manifest.WeightsEntry:
+) -> WeightsEntry:
     """Write a trained model as a member of a zoo, and check that it loads.
 
     Args:
@@ -68,71 +73,65 @@ def export(
     # A fresh copy has no optimiser, whose moments would treble the file.
     copy = create(recipe.family, **{**model.config, "name": name})
     copy.set_weights(model.get_weights())
-    files = write_files(name, copy, folder)
-    entry = {
-        "family": recipe.family,
-        "config": copy.config,
-        "description": recipe.description,
-        "paper": recipe.paper,
-        "input_shape": list(copy.input_shape),
-        "value_range": [0.0, 1.0],
-        "latent_shape": list(copy.latent_shape),
-        "num_params": copy.count_params(),
-        "tasks": list(copy.TASKS),
-        "data": data_fields(data),
-        "license": recipe.license,
-        "seed": recipe.seed,
-        "recipe": f"training/recipes/{name}.py",
-        "training": dict(training),
-        **files,
-        "metrics": {
-            key: {metric: value.to_dict() for metric, value in values.items()}
-            for key, values in metrics.items()
-        },
-    }
+    weights, golden = write_files(name, copy, folder)
+    entry = WeightsEntry(
+        name=name,
+        family=recipe.family,
+        config=copy.config,
+        description=recipe.description,
+        paper=recipe.paper,
+        input_shape=copy.input_shape,
+        value_range=(0.0, 1.0),
+        latent_shape=copy.latent_shape,
+        num_params=copy.count_params(),
+        tasks=copy.TASKS,
+        data=data_info(data),
+        license=recipe.license,
+        seed=recipe.seed,
+        recipe=f"training/recipes/{name}.py",
+        training=TrainingInfo(**training),
+        weights=weights,
+        golden=golden,
+        metrics=metrics,
+    )
     with edited_manifest(manifest_file) as document:
-        document["models"][name] = entry
-        document["models"] = dict(sorted(document["models"].items()))
-    parsed = manifest.parse_entry(name, entry)
-    hub.load_entry(parsed, folder / parsed.weights.file)
-    return parsed
+        document.models[name] = entry
+    hub.load_entry(entry, folder / entry.weights.file)
+    return entry
 
 
-def write_files(name: str, model: Autoencoder, folder: Path) -> dict[str, Any]:
+def write_files(
+    name: str, model: Autoencoder, folder: Path
+) -> tuple[WeightsFile, ZooGolden]:
     """Write weights and golden tensors of a model that has no optimiser.
 
     Returns:
         The fields `weights` and `golden` of its entry.
     """
-    dtype = {"dtype": "float16"} if is_half(model) else {}
+    dtype = "float16" if is_half(model) else None
     weights = folder / f"{name}.weights.h5"
     with atomic_path(weights) as path:
         model.save_weights(path)
-        if dtype:
+        if dtype is not None:
             halve_file(path)
     golden = folder / f"{name}.golden.npz"
     tensors = golden_tensors(model, golden_inputs(model))
     with atomic_path(golden) as path, path.open("wb") as file:
         np.savez_compressed(file, **tensors)  # type: ignore[arg-type]
-    return {
-        "weights": {
-            "file": weights.name,
-            "bytes": weights.stat().st_size,
-            "sha256": sha256_of(weights),
-            "hub": {"repo_id": None, "revision": None},
-            **dtype,
-        },
-        "golden": {"file": golden.name, "sha256": sha256_of(golden)},
-    }
+    size = weights.stat().st_size
+    return (
+        WeightsFile(weights.name, size, sha256_of(weights), dtype),
+        ZooGolden(golden.name, sha256_of(golden)),
+    )
 
 
-def read_entry(name: str, manifest_file: Path) -> manifest.WeightsEntry:
+def read_entry(name: str, manifest_file: Path) -> WeightsEntry:
     """A model's entry in a manifest.
 
     Raises:
         UnknownModelError: If there is none; names the closest.
     """
-    entries = manifest.read_manifest(manifest_file)
+    entries = manifest.read_manifest(manifest_file).models
     if name not in entries:
         raise UnknownModelError(
             f"There is no model {name!r} in {manifest_file}."
@@ -143,35 +142,24 @@ def read_entry(name: str, manifest_file: Path) -> manifest.WeightsEntry:
 
 
 @contextlib.contextmanager
-def edited_manifest(manifest_file: Path) -> Iterator[dict[str, Any]]:
-    """A manifest to change, as JSON values; written where nothing was raised.
+def edited_manifest(manifest_file: Path) -> Iterator[Manifest]:
+    """A manifest to change, empty if there is none; written where nothing was raised.
 
     Trainings side by side so lose no entry: the others wait.
     """
     place = hashlib.sha256(str(manifest_file.resolve()).encode()).hexdigest()[:16]
     lock = Path(tempfile.gettempdir()) / f"aezoo-manifest-{place}.lock"
     with filelock.FileLock(lock):
-        document = read_document(manifest_file)
+        is_new = not manifest_file.is_file()
+        document = Manifest() if is_new else manifest.read_manifest(manifest_file)
         yield document
         write_manifest(document, manifest_file)
 
 
-def read_document(manifest_file: Path) -> dict[str, Any]:
-    """A manifest as JSON values, to be extended; an empty one if there is none."""
-    if manifest_file.is_file():
-        document: dict[str, Any] = json.loads(manifest_file.read_text(encoding="utf-8"))
-        return document
-    return {"schema_version": manifest.SCHEMA_VERSION, "models": {}}
-
-
-def data_fields(data: Dataset) -> dict[str, str]:
+def data_info(data: Dataset) -> DataInfo:
     """What the manifest says of training data."""
-    return {
-        "name": data.name,
-        "version": data.version,
-        "split": data.split,
-        "license": LICENSES.get(data.name, "unknown"),
-    }
+    license = LICENSES.get(data.name, "unknown")
+    return DataInfo(data.name, data.version, data.split, license)
 
 
 def refuse_published(name: str, manifest_file: Path) -> None:
@@ -183,8 +171,8 @@ def refuse_published(name: str, manifest_file: Path) -> None:
     """
     if not manifest_file.is_file():
         return
-    entry = manifest.read_manifest(manifest_file).get(name)
-    if entry is not None and entry.weights.hub.revision is not None:
+    entry = manifest.read_manifest(manifest_file).models.get(name)
+    if entry is not None and entry.weights.hub is not None:
         raise ManifestError(
             f"The weights {name!r} are published (revision "
             f"{entry.weights.hub.revision[:12]}…) and so immutable. Export under a "
@@ -207,22 +195,15 @@ def check_bundle_size(name: str, model: Autoencoder) -> None:
         )
 
 
-def write_manifest(document: Mapping[str, Any], path: Path) -> None:
-    """Validate a manifest against its schema, and replace the file in one step.
+def write_manifest(document: Manifest, path: Path) -> None:
+    """Check a manifest against its records, and replace the file in one step.
 
     Raises:
-        ManifestError: If it breaks the schema; says where.
+        ManifestError: If it breaks a rule; says which.
     """
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    try:
-        jsonschema.validate(document, schema)
-    except jsonschema.ValidationError as error:
-        raise ManifestError(
-            f"The manifest would break its schema at {error.json_path}: {error.message}"
-        ) from error
+    text = manifest.manifest_text(document)
     with atomic_path(path) as temporary:
-        text = json.dumps(document, indent=1, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def check_writable(folder: Path) -> None:

@@ -32,7 +32,13 @@ from aezoo.features.classifiers import (
     golden_features,
     load_classifier,
 )
-from aezoo.manifest import ExtractorEntry, Metric
+from aezoo.manifest import (
+    ExtractorEntry,
+    Share,
+    TrainingInfo,
+    ZooFile,
+    ZooGolden,
+)
 from aezoo.nn.backend import BACKEND
 from aezoo.store import load as hub
 from aezoo.utils.files import atomic_path, sha256_of
@@ -40,7 +46,7 @@ from training.data import ShuffledImages
 from training.export import (
     ROOT,
     check_writable,
-    data_fields,
+    data_info,
     edited_manifest,
 )
 from training.recipe import RecipeError
@@ -201,11 +207,11 @@ def fit(model: Classifier, recipe: ExtractorRecipe, data: Dataset) -> None:
     )
 
 
-def measure_accuracy(model: Classifier, data: Dataset) -> Metric:
+def measure_accuracy(model: Classifier, data: Dataset) -> Share:
     """Share of images whose largest logit is that of their label."""
     logits = model.predict(data.images, batch_size=1000, verbose=0)
     is_right = np.argmax(logits, axis=1) == labels_of(data)
-    return Metric(
+    return Share(
         value=float(np.mean(is_right)),
         unit="fraction of images",
         protocol=f"{data.key}, all {len(is_right):,} images; share whose largest "
@@ -219,7 +225,7 @@ def export(
     model: Classifier,
     recipe: ExtractorRecipe,
     data: Dataset,
-    accuracy: Metric,
+    accuracy: Share,
     training: Mapping[str, Any],
     folder: Path,
     manifest_file: Path,
@@ -252,29 +258,25 @@ def export(
     with atomic_path(golden) as path, path.open("wb") as file:
         np.savez_compressed(file, **golden_features(extractor))  # type: ignore[arg-type]
 
-    entry = {
-        "config": copy.config,
-        "input_shape": list(copy.input_shape),
-        "num_classes": copy.num_classes,
-        "feature_dim": copy.feature_dim,
-        "num_params": copy.count_params(),
-        "accuracy": accuracy.to_dict(),
-        "data": data_fields(data),
-        "license": recipe.license,
-        "seed": recipe.seed,
-        "training": dict(training),
-        "weights": {
-            "file": weights.name,
-            "bytes": weights.stat().st_size,
-            "sha256": sha256_of(weights),
-        },
-        "golden": {"file": golden.name, "sha256": sha256_of(golden)},
-    }
+    entry = ExtractorEntry(
+        name=name,
+        config=copy.config,
+        input_shape=copy.input_shape,
+        num_classes=copy.num_classes,
+        feature_dim=copy.feature_dim,
+        num_params=copy.count_params(),
+        accuracy=accuracy,
+        data=data_info(data),
+        license=recipe.license,
+        seed=recipe.seed,
+        training=TrainingInfo(**training),
+        weights=ZooFile(weights.name, weights.stat().st_size, sha256_of(weights)),
+        golden=ZooGolden(golden.name, sha256_of(golden)),
+    )
     with edited_manifest(manifest_file) as document:
-        document.setdefault("extractors", {})[name] = entry
-    parsed = manifest.parse_extractor(name, entry)
-    load_classifier(parsed, weights)
-    return parsed
+        document.extractors[name] = entry
+    load_classifier(entry, weights)
+    return entry
 
 
 def refuse_bundled(name: str, manifest_file: Path) -> None:
@@ -283,7 +285,7 @@ def refuse_bundled(name: str, manifest_file: Path) -> None:
     Raises:
         ManifestError: If the manifest has an extractor of that name.
     """
-    if name in manifest.read_extractors(manifest_file):
+    if name in manifest.read_manifest(manifest_file).extractors:
         raise ManifestError(
             f"The extractor {name!r} is in the manifest already, and figures are "
             "compared by its name. Bundle new weights under a new name, with the next "

@@ -13,6 +13,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import click
+from msgspec.structs import replace
 
 from aezoo import manifest
 from aezoo.errors import AezooError
@@ -54,10 +55,12 @@ def halve(name: str, folder: Path, manifest_file: Path) -> tuple[int, int]:
     verify_sha256(path, entry.weights.sha256, remedy)
     model = hub.load_entry(entry, path)
     round_weights(model)
-    fields = write_files(name, model, folder)
+    weights, golden = write_files(name, model, folder)
     with edited_manifest(manifest_file) as document:
-        document["models"][name].update(fields)
-    return entry.weights.bytes, fields["weights"]["bytes"]
+        document.models[name] = replace(
+            document.models[name], weights=weights, golden=golden
+        )
+    return entry.weights.bytes, weights.bytes
 
 
 @click.command(help=__doc__)

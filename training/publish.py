@@ -18,17 +18,19 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import click
+from msgspec.structs import replace
 from tabulate import tabulate
 
 from aezoo import __version__, manifest
 from aezoo.errors import AezooError, ManifestError
-from aezoo.manifest import SCHEMA_VERSION, HubLocation, WeightsEntry
+from aezoo.manifest import HubLocation, WeightsEntry
 from aezoo.store import load as hub
 from aezoo.store.folder import (
     ENTRY,
     GOLDEN,
     METADATA,
     SAMPLERS,
+    SCHEMA_VERSION,
     WEIGHTS,
     write_card,
     write_json,
@@ -100,11 +102,13 @@ def publish(
         done = push_folder(folder, target, f"Publish {name} with aezoo {__version__}")
         report(done, target)
         if done.pull_request is None:
-            pinned = entry.weights.hub.revision
-            if pinned is None or not holds(target, pinned, folder):
-                pinned = done.revision
-            pin(name, HubLocation(done.repo_id, pinned), manifest_file)
-            click.echo(f"Pinned: aezoo.load('{SCHEME}{done.repo_id}@{pinned}')")
+            pinned = entry.weights.hub
+            if pinned is None or not holds(target, pinned.revision, folder):
+                pinned = HubLocation(done.repo_id, done.revision)
+            pinned = replace(pinned, repo_id=done.repo_id)
+            pin(name, pinned, manifest_file)
+            address = f"{SCHEME}{pinned.repo_id}@{pinned.revision}"
+            click.echo(f"Pinned: aezoo.load({address!r})")
         return done
 
 
@@ -157,7 +161,7 @@ def check_immutable(entry: WeightsEntry, target: Target) -> None:
         HubError: As in `find_repository`.
     """
     place = entry.weights.hub
-    if place.repo_id not in (None, target.repo_id):
+    if place is not None and place.repo_id != target.repo_id:
         raise ManifestError(
             f"The model {entry.name!r} is published as {place.repo_id}@"
             f"{place.revision}. Received: repo_id={target.repo_id!r}. Pass that name, "
@@ -180,7 +184,10 @@ def pin(name: str, place: HubLocation, manifest_file: Path) -> None:
     if read_entry(name, manifest_file).weights.hub == place:
         return
     with edited_manifest(manifest_file) as document:
-        document["models"][name]["weights"]["hub"] = dataclasses.asdict(place)
+        entry = document.models[name]
+        document.models[name] = replace(
+            entry, weights=replace(entry.weights, hub=place)
+        )
 
 
 # --- What is said --------------------------------------------------------------------

@@ -17,11 +17,12 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import click
+from msgspec.structs import replace
 
 from aezoo import manifest
 from aezoo.data import datasets
 from aezoo.errors import AezooError
-from aezoo.manifest import BundledFile
+from aezoo.manifest import ZooFile
 from aezoo.samplers import KINDS, Sampler, fit_sampler, read_sampler, write_sampler
 from aezoo.store import load as hub
 from aezoo.store.folder import sampler_fields
@@ -70,10 +71,11 @@ def fit(
     path = weights_folder / f"{name}.{kind}.npz"
     with atomic_path(path) as temporary:
         write_sampler(sampler, temporary)
-    fields = sampler_fields(path)
+    file = ZooFile(**sampler_fields(path))
     with edited_manifest(manifest_file) as document:
-        document["models"][name].setdefault("samplers", {})[kind] = fields
-    file = BundledFile(**fields)
+        known = document.models[name]
+        samplers = {**known.samplers, kind: file}
+        document.models[name] = replace(known, samplers=samplers)
     return read_sampler(path, kind, entry.latent_shape, file, "Fit it again.")
 
 

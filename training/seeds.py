@@ -308,7 +308,7 @@ def _trained(
         train(training.name, recipe, out, data_dir, deadline=deadline)
         # What goes on needs it; what is finished does not, and it is the largest file.
         (out / "checkpoint.npz").unlink(missing_ok=True)
-    entry = manifest.read_manifest(exported)[training.name]
+    entry = manifest.read_manifest(exported).models[training.name]
     model = hub.load_entry(entry, exported.parent / entry.weights.file)
     for kind in set(manifest.entries()[training.name].samplers) & set(SAMPLERS):
         images = load_dataset(entry.data.name, entry.data.split, data_dir).images

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from aezoo import manifest
 from aezoo.errors import AezooError, HubError
-from aezoo.manifest import BundledFile, GoldenFile, WeightsEntry, WeightsFile
+from aezoo.manifest import (
+    BundledFile,
+    GoldenFile,
+    HubLocation,
+    WeightsEntry,
+    WeightsFile,
+)
 from aezoo.store import reference as sources
 from aezoo.store import remote
 from aezoo.store.remote import Place
@@ -322,19 +328,15 @@ def _bundled_path(name: str) -> Path:
 
 
 def _published() -> list[WeightsEntry]:
-    return [e for e in manifest.entries().values() if sources.is_published(e)]
+    return [e for e in manifest.entries().values() if e.weights.hub is not None]
 
 
 def _pinning(
     repo: "CachedRepoInfo", revision: "CachedRevisionInfo"
 ) -> list[WeightsEntry]:
     """The models of the zoo that the manifest pins to a commit."""
-    here = repo.repo_id, revision.commit_hash
-    return [
-        entry
-        for entry in _published()
-        if (entry.weights.hub.repo_id, entry.weights.hub.revision) == here
-    ]
+    here = HubLocation(repo.repo_id, revision.commit_hash)
+    return [entry for entry in _published() if entry.weights.hub == here]
 
 
 def _repo_id(folder: Path) -> str:
@@ -355,9 +357,9 @@ def _scan(folder: Path) -> "tuple[HFCacheInfo, dict[Path, str]]":
     except CacheNotFound:
         return HFCacheInfo(0, frozenset(), frozenset(), [], folder), {}
     ours = {path.parents[2] for path in folder.glob(f"models--*/snapshots/*/{ENTRY}")}
-    for entry in _published():
-        repo_id = str(entry.weights.hub.repo_id)
-        ours.add(folder / repo_folder_name(repo_id=repo_id, repo_type="model"))
+    for entry in manifest.entries().values():
+        if (hub := entry.weights.hub) is not None:
+            ours.add(folder / repo_folder_name(repo_id=hub.repo_id, repo_type="model"))
     repos = {repo.repo_path: repo for repo in scan.repos if repo.repo_path in ours}
     reasons = [str(warning) for warning in scan.warnings]
     unreadable = {

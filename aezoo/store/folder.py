@@ -25,7 +25,6 @@ import numpy as np
 from aezoo.errors import ChecksumError, ManifestError
 from aezoo.manifest import (
     NO_FILES,
-    SCHEMA_VERSION,
     BundledFile,
     DataInfo,
     GoldenFile,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from aezoo.evaluation.report import Report
 
 Metrics: TypeAlias = "Report | Mapping[str, Mapping[str, Metric]] | None"
+SCHEMA_VERSION = 1
 ENTRY, WEIGHTS, GOLDEN = "aezoo.json", "model.weights.h5", "golden.npz"
 CONFIG, METADATA, CARD = "config.json", "metadata.json", "README.md"
 REQUIRED = frozenset({ENTRY, WEIGHTS, GOLDEN, CONFIG, METADATA})
@@ -266,8 +266,8 @@ def _metrics_fields(metrics: Any) -> dict[str, dict[str, Any]]:
 def _data_fields(data: DataInfo | Mapping[str, str] | None) -> dict[str, str] | None:
     if data is None:
         return None
-    values = dataclasses.asdict(data) if isinstance(data, DataInfo) else dict(data)
-    names = [field.name for field in dataclasses.fields(DataInfo)]
+    values = data.to_dict() if isinstance(data, DataInfo) else dict(data)
+    names = DataInfo.__struct_fields__
     if set(values) != set(names) or not all(type(v) is str for v in values.values()):
         raise ValueError(
             f"`data` must have {', '.join(f'`{name}`' for name in names)} as text. "

@@ -36,7 +36,7 @@ def is_address(name: str | os.PathLike[str]) -> bool:
 
 def is_published(entry: WeightsEntry) -> bool:
     """Whether the manifest says where on the Hub a model is."""
-    return None not in (entry.weights.hub.repo_id, entry.weights.hub.revision)
+    return entry.weights.hub is not None
 
 
 def place_of(
@@ -53,7 +53,7 @@ def place_of(
         HubError: If the model is not on the Hub.
     """
     location = entry.weights.hub
-    if location.repo_id is None or location.revision is None:
+    if location is None:
         raise HubError(
             f"The model {entry.name!r} is not on the Hub: the manifest names no "
             "repository for it. Load the file of the package, with "
@@ -92,10 +92,11 @@ def fetch_weights(entry: WeightsEntry, place: Place) -> Path:
     try:
         return remote.fetch(place, WEIGHTS, entry.weights.sha256, entry.weights.bytes)
     except ChecksumError as error:
-        if place.revision == entry.weights.hub.revision:
+        pinned = entry.weights.hub
+        if pinned is None or place.revision == pinned.revision:
             raise
         raise ChecksumError(
             f"{error} The manifest promises the weights of revision "
-            f"{entry.weights.hub.revision}; to load what is at {place.revision!r} "
+            f"{pinned.revision}; to load what is at {place.revision!r} "
             f"instead, call `aezoo.load({place.address!r})`."
         ) from error
