@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from click.shell_completion import CompletionItem
 
+    from aezoo.manifest import WeightsEntry
+    from aezoo.modalities import Modality
     from aezoo.models.autoencoder import Autoencoder
     from aezoo.store.folder import FolderEntry
 
@@ -180,12 +182,17 @@ class Model:
 
     name: str
     family: str
-    input_shape: tuple[int, ...]
+    modality: "Modality"
     latent_dim: int
     tasks: Collection[str]
     dataset: str | None
     samplers: Collection[str]
     load: Callable[[], "Autoencoder"]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.modality.shape
 
 
 def find_model(name: str) -> Model:
@@ -195,7 +202,7 @@ def find_model(name: str) -> Model:
         return Model(
             name,
             entry.family,
-            entry.input_shape,
+            modality_of(entry),
             entry.latent_dim,
             entry.tasks,
             entry.data.name,
@@ -210,13 +217,23 @@ def find_model(name: str) -> Model:
     return Model(
         name,
         own.family,
-        own.input_shape,
+        modality_of(own),
         math.prod(own.latent_shape),
         find_family(own.family).objective.TASKS,
         None,
         tuple(own.samplers),
         lambda: hub.load_folder(path, root),
     )
+
+
+def modality_of(entry: "WeightsEntry | FolderEntry") -> "Modality":
+    """What an example of a model is, by its entry."""
+    from aezoo import modalities
+
+    described = entry.config.get("modality")
+    if described is None:
+        return modalities.Image(*entry.input_shape)
+    return modalities.from_config(dict(described))
 
 
 def is_own(name: str) -> bool:
@@ -236,16 +253,21 @@ def open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
     return entry or folder.read_entry(path, root), path, root
 
 
-def read_images(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarray":
-    """Images in the model's shape, uint8; prints what was converted."""
+def read_examples(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarray":
+    """Examples from files, as the model has them; prints what was converted."""
     import numpy as np
 
-    from aezoo.modalities.image.files import read_image
-
-    images, notes = [], {}
-    for path in with_progress(paths, "Reading", unit="image"):
-        pixels, note = read_image(path, model.input_shape, invert)
-        images.append(pixels)
+    modality = model.modality
+    options = {"invert": True} if invert else {}
+    for option in options:
+        if option not in modality.read_options:
+            raise click.UsageError(
+                f"--{option} is for images; {model.name} takes {modality.noun}s."
+            )
+    examples, notes = [], {}
+    for path in with_progress(paths, "Reading", unit=modality.noun):
+        example, note = modality.read(path, **options)
+        examples.append(example)
         if note:
             notes[path] = note
     if len(notes) <= MAX_NOTES:
@@ -253,7 +275,42 @@ def read_images(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarra
             click.echo(f"{path}: {note}")
     else:
         print_notes(Counter(notes.values()))
-    return np.stack(images)
+    return np.stack(examples)
+
+
+def check_shown(model: Model, output: Path | None) -> None:
+    """Refuse an output that examples of a model cannot be written to.
+
+    Raises:
+        UsageError: If there is none, and the examples cannot be printed.
+        ValueError: If its suffix is unknown, or its folder does not exist.
+    """
+    if model.modality.is_text:
+        return
+    from aezoo.modalities.image.files import check_output
+
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    check_output(output)
+
+
+def show(model: Model, x: Any, output: Path | None, columns: int | None = None) -> None:
+    """Write examples as a picture, or print them, and write them too where asked."""
+    from aezoo.modalities.image.files import write_image
+    from aezoo.utils.files import atomic_path
+
+    preview = model.modality.preview(x, columns)
+    if preview.picture is not None and output is not None:
+        write_image(output, preview.picture)
+        height, width = preview.picture.shape[:2]
+        report_file(output, f"{width} x {height} pixels")
+        return
+    for line in preview.lines:
+        click.echo(line)
+    if output is not None:
+        with atomic_path(output) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in preview.lines))
+        report_file(output, count_of(len(preview.lines), "line"))
 
 
 def print_notes(notes: Mapping[str, int]) -> None:

@@ -31,7 +31,7 @@ from aezoo.cli._common import (
     print_notes,
     print_table,
     quiet_loading,
-    read_images,
+    read_examples,
     report_file,
     seed_option,
     write_grid,
@@ -137,7 +137,7 @@ def _encode_images(
 ) -> None:
     from aezoo.utils.files import atomic_path
 
-    x = read_images(images, known, invert)
+    x = read_examples(images, known, invert)
     model = load_model(known)
 
     import numpy as np

@@ -11,6 +11,7 @@ from aezoo.cli._common import (
     READING,
     Model,
     Numbers,
+    check_shown,
     count_of,
     find_model,
     images_argument,
@@ -20,16 +21,17 @@ from aezoo.cli._common import (
     name_argument,
     output_option,
     quiet_loading,
-    read_images,
+    read_examples,
     report_file,
     seed_option,
+    show,
     write_grid,
 )
 from aezoo.errors import UnsupportedOperationError
 
 _MAX_TRAVERSED_UNITS = 12
 _PICTURE = "Picture (.png, .jpg, .webp, .bmp or .tif"
-_picture = output_option(f"{_PICTURE})", required=True)
+_picture = output_option(f"{_PICTURE}; not needed for text)")
 _seed = seed_option("Same seed, same picture.")
 
 
@@ -39,24 +41,23 @@ _seed = seed_option("Same seed, same picture.")
 @_picture
 @invert_option
 def reconstruct(
-    name: str, images: tuple[Path, ...], output: Path, invert: bool
+    name: str, images: tuple[Path, ...], output: Path | None, invert: bool
 ) -> None:
     """Draw IMAGES beside what model NAME makes of them."""
-    from aezoo.modalities.image.files import check_output
-
     known = find_model(name)
-    check_output(output)
-    x = read_images(images, known, invert)
+    check_shown(known, output)
+    x = read_examples(images, known, invert)
     x_hat = load_model(known).reconstruct(x)
 
     import numpy as np
 
-    error = np.mean(np.square((x.astype("float32") - x_hat) / 255.0))
-    pairs = np.concatenate([x, x_hat], axis=2)  # (n, height, 2 * width, channels)
-    write_grid(output, pairs)
+    modality = known.modality
+    error = np.mean(np.square(modality.unrounded(x) - modality.unrounded(x_hat)))
+    pairs = np.stack([x, x_hat], axis=1).reshape(-1, *modality.shape)
+    show(known, pairs, output, columns=2)
     click.echo(
-        f"{count_of(len(x), 'image')}, each beside its reconstruction; "
-        f"mean squared error per pixel {error:.4f} (levels from 0 to 1)."
+        f"{count_of(len(x), modality.noun)}, each beside its reconstruction; "
+        f"mean squared error per {modality.element} {error:.4f} (of values in [0, 1])."
     )
 
 
@@ -94,7 +95,7 @@ def reconstruct(
     "per image, or, in a .gif, one frame per step.",
 )
 @_seed
-@output_option(f"{_PICTURE}; .gif with --steps)", required=True)
+@output_option(f"{_PICTURE}; .gif with --steps; not needed for text)")
 def sample(
     name: str,
     number: int,
@@ -103,11 +104,9 @@ def sample(
     temperature: float | None,
     steps: bool,
     seed: int,
-    output: Path,
+    output: Path | None,
 ) -> None:
-    """Draw new images from model NAME."""
-    from aezoo.modalities.image.files import check_output
-
+    """Draw new examples from model NAME."""
     known = find_model(name)
     if sampler == "prior" and "sampling" not in known.tasks:
         fitted = "".join(f" Pass `--sampler {kind}`." for kind in known.samplers)
@@ -130,14 +129,14 @@ def sample(
         return
     if labels is not None:
         options["labels"] = [labels[i % len(labels)] for i in range(number)]
-    check_output(output)
+    check_shown(known, output)
     model = load_model(known)
     if not options.keys() <= signature(model.sample).parameters.keys():
         raise UnsupportedOperationError(
             f"Models of the family {known.family!r} cannot sample with "
             "`--temperature`: it is for those with a chain of latents, such as 'draw'."
         )
-    write_grid(output, model.sample(number, seed, sampler=sampler, **options))
+    show(known, model.sample(number, seed, sampler=sampler, **options), output)
     source = "prior" if sampler == "prior" else f"sampler {sampler}"
     click.echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
 
@@ -147,10 +146,12 @@ def draw_steps(
     number: int,
     sampler: str,
     seed: int,
-    output: Path,
+    output: Path | None,
     **options: float,
 ) -> None:
     """What `sample --steps` does."""
+    if output is None:
+        raise click.UsageError("--steps needs -o.")
     import numpy as np
 
     from aezoo.modalities.image import files as images
@@ -201,26 +202,24 @@ def interpolate(
     name: str,
     a: Path,
     b: Path,
-    output: Path,
+    output: Path | None,
     steps: int,
     method: str,
     invert: bool,
 ) -> None:
     """Draw the path from image A to image B in model NAME's code space."""
-    from aezoo.modalities.image.files import check_output
-
     known = find_model(name)
-    check_output(output)
-    x = read_images((a, b), known, invert)
+    check_shown(known, output)
+    x = read_examples((a, b), known, invert)
     path = load_model(known).interpolate(x[0], x[1], steps=steps, method=method)
 
     import numpy as np
 
     strip = np.concatenate([x[:1], path, x[1:]])
-    write_grid(output, strip, columns=len(strip) if len(strip) <= 24 else None)
+    show(known, strip, output, columns=len(strip) if len(strip) <= 24 else None)
     click.echo(
-        f"{a}, {count_of(steps, 'image')} on the {method} path, {b}; the path begins "
-        "and ends with the reconstructions."
+        f"{a}, {count_of(steps, known.modality.noun)} on the {method} path, {b}; the "
+        "path begins and ends with the reconstructions."
     )
 
 
@@ -246,14 +245,12 @@ def interpolate(
 def traverse(
     name: str,
     image: Path,
-    output: Path,
+    output: Path | None,
     dims: tuple[int, ...],
     values: list[float] | None,
     invert: bool,
 ) -> None:
     """Draw what happens to IMAGE as single code units of model NAME move."""
-    from aezoo.modalities.image.files import check_output
-
     known = find_model(name)
     units = known.latent_dim
     for dim in dims:
@@ -263,8 +260,8 @@ def traverse(
                 f"Received: {dim}.",
                 param_hint="--dim",
             )
-    check_output(output)
-    x = read_images((image,), known, invert)
+    check_shown(known, output)
+    x = read_examples((image,), known, invert)
     model = load_model(known)
 
     import numpy as np
@@ -278,7 +275,7 @@ def traverse(
         values = [float(f"{share * reach:.3g}") for share in (-1, -0.5, 0, 0.5, 1)]
     chosen = list(dims) or most_visible_units(model, x, values, _MAX_TRAVERSED_UNITS)
     rows = [np.concatenate([x, model.traverse(x[0], dim, values)]) for dim in chosen]
-    write_grid(output, np.concatenate(rows), columns=1 + len(values))
+    show(known, np.concatenate(rows), output, columns=1 + len(values))
     click.echo(
         f"One row per code unit, from above: {', '.join(map(str, chosen))}. "
         f"Columns: the input, then the unit at {', '.join(f'{v:g}' for v in values)}."

@@ -3,5 +3,14 @@
 from aezoo.modalities.base import Modality, Preview, from_config
 from aezoo.modalities.image import Image
 from aezoo.modalities.label import UNLABELLED, Label
+from aezoo.modalities.voxels import Voxels
 
-__all__ = ["UNLABELLED", "Image", "Label", "Modality", "Preview", "from_config"]
+__all__ = [
+    "UNLABELLED",
+    "Image",
+    "Label",
+    "Modality",
+    "Preview",
+    "Voxels",
+    "from_config",
+]

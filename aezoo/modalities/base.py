@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ class Preview:
     """What a terminal or a page shows of examples: a picture, or lines of text.
 
     Attributes:
-        picture: A sheet of rows, uint8, `(height, width, channels)`; or None.
+        picture: A sheet of examples, uint8, `(height, width, channels)`; or None.
         lines: Lines of text; empty where there is a picture.
     """
 
@@ -54,6 +54,8 @@ class Modality(abc.ABC):
     activations: ClassVar[tuple[str, ...]] = ("linear",)
     # Other looks at the same examples, by name: variants of a metric.
     views: ClassVar[tuple[str, ...]] = ()
+    # Whether a preview is lines of text, rather than a picture.
+    is_text: ClassVar[bool] = False
     # Whether tensors hold values that can be differentiated, rather than indices.
     is_continuous: ClassVar[bool] = True
 
@@ -88,6 +90,16 @@ class Modality(abc.ABC):
     def dims(self) -> int:
         """Number of elements, for figures per dimension."""
         return math.prod(self.shape)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether `sheet` can draw examples."""
+        return False
+
+    @property
+    def has_drawn_examples(self) -> bool:
+        """Whether `examples` are worth a look, rather than noise."""
+        return False
 
     # --- Values -----------------------------------------------------------------
 
@@ -158,8 +170,26 @@ class Modality(abc.ABC):
         raise NotImplementedError(f"{self.noun.capitalize()}s are written as arrays.")
 
     @abc.abstractmethod
-    def preview(self, rows: Sequence[np.ndarray]) -> Preview:
-        """A look at examples, one row `(n, *shape)` above the other."""
+    def preview(self, x: np.ndarray, columns: int | None = None) -> Preview:
+        """A look at examples.
+
+        Args:
+            x: Examples, `(n, *shape)`.
+            columns: Examples per row; None chooses.
+        """
+
+    def sheet(self, x: np.ndarray, columns: int, height: int) -> np.ndarray:
+        """Examples side by side as one picture, each at least so high.
+
+        Args:
+            x: Examples, `(n, *shape)`.
+            columns: Examples per row.
+            height: Pixels, at least, of a row.
+
+        Returns:
+            uint8, `(height, width, channels)`.
+        """
+        raise NotImplementedError(f"{self.noun.capitalize()}s are shown as text.")
 
     @abc.abstractmethod
     def examples(self, n: int, seed: int = 0) -> np.ndarray:
@@ -202,3 +232,9 @@ def from_config(config: dict[str, Any]) -> Modality:
         return _KINDS[kind](**arguments)
     except TypeError as error:
         raise ValueError(f"The modality {kind!r} is not valid: {error}") from error
+
+
+def lines_of(texts: Iterable[str], columns: int | None = None) -> tuple[str, ...]:
+    """Texts as lines, so many beside each other; one a line without a number."""
+    texts, step = list(texts), columns or 1
+    return tuple("  ".join(texts[i : i + step]) for i in range(0, len(texts), step))

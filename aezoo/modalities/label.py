@@ -1,12 +1,11 @@
 """Classes of examples as a modality."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.modalities.base import Modality, Preview
+from aezoo.modalities.base import Modality, Preview, lines_of
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -29,6 +28,7 @@ class Label(Modality):
     kind: ClassVar[str] = "label"
     noun: ClassVar[str] = "label"
     element: ClassVar[str] = "label"
+    is_text: ClassVar[bool] = True
     is_continuous: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -85,9 +85,9 @@ class Label(Modality):
 
         return ops.cast(ops.argmax(x, axis=-1), like)
 
-    def preview(self, rows: Sequence[np.ndarray]) -> Preview:
-        """A line of numbers per row."""
-        return Preview(lines=tuple(" ".join(map(str, row)) for row in rows))
+    def preview(self, x: np.ndarray, columns: int | None = None) -> Preview:
+        """Lines of numbers."""
+        return Preview(lines=lines_of(map(str, x), columns))
 
     def examples(self, n: int, seed: int = 0) -> np.ndarray:
         """Classes, all equally probable; int32, `(n,)`."""

@@ -15,6 +15,7 @@ from aezoo.networks.conv import Conv, ResNet
 from aezoo.networks.custom import Custom
 from aezoo.networks.dense import Dense
 from aezoo.networks.draw import Draw
+from aezoo.networks.grid3d import Grid3D
 from aezoo.networks.linear_gaussian import LinearGaussian
 from aezoo.networks.patches import Patches
 from aezoo.networks.top_down import TopDown
@@ -26,6 +27,7 @@ __all__ = [
     "Custom",
     "Dense",
     "Draw",
+    "Grid3D",
     "Latent",
     "LinearGaussian",
     "Network",

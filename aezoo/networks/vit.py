@@ -241,7 +241,7 @@ class PatchEncoder(Encoder):
             mask = ops.broadcast_to(ops.cast(self.mask_token, tokens.dtype), shape)
             tokens = ops.concatenate([tokens, mask], axis=1)
             tokens = ops.take_along_axis(tokens, rank[:, :, None], axis=1)
-        return {"z": tokens}
+        return self.outputs(tokens)
 
 
 class PatchHeadsEncoder(PatchEncoder):

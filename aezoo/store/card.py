@@ -7,15 +7,15 @@ of the zoo, fewer for anyone's own. Its texts may come from anyone, so they are 
 import html
 import io
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aezoo import modalities
 from aezoo.metrics import higher_is_better
-from aezoo.modalities.image.tiling import tile
+from aezoo.modalities import Modality
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -40,11 +40,11 @@ HUB_LICENSES = frozenset(
     }
 )
 TASKS = {
-    "reconstruction": "`model.reconstruct(images)`: images through the code and back. "
-    "Detail that the code has no room for is lost.",
-    "features": "`model.encode(images)`: codes for retrieval, clustering or a "
+    "reconstruction": "`model.reconstruct({noun}s)`: {noun}s through the code and "
+    "back. Detail that the code has no room for is lost.",
+    "features": "`model.encode({noun}s)`: codes for retrieval, clustering or a "
     "classifier. They keep the biases of the training data.",
-    "sampling": "`model.sample(n, seed=0)`: new images like those of the training "
+    "sampling": "`model.sample(n, seed=0)`: new {noun}s like those of the training "
     "data. They show what the model has learned; they are no data.",
 }
 
@@ -67,11 +67,22 @@ def pictures(
         if name == SAMPLES:
             rows = [golden["samples"]]
         else:
-            rows = [golden["inputs"].astype("float32") / 255.0]
+            rows = [modality_of(fields).unrounded(golden["inputs"])]
             rows.append(golden["reconstruction"])
-        sheet = tile(np.concatenate(rows), columns=len(rows[0]))
-        images[name] = _png(sheet, len(rows))
+        images[name] = _png(modality_of(fields), rows)
     return images
+
+
+def modality_of(fields: Mapping[str, Any]) -> Modality:
+    """What an example of a model is.
+
+    Args:
+        fields: The model's entry.
+    """
+    described = fields["config"].get("modality")
+    if described is None:
+        return modalities.Image(*fields["input_shape"])
+    return modalities.from_config(dict(described))
 
 
 def model_card(fields: Mapping[str, Any], address: str = ADDRESS) -> "ModelCard":
@@ -176,27 +187,26 @@ def _sections(fields: Mapping[str, Any], address: str) -> Iterator[str]:
 
 
 def _picture_names(fields: Mapping[str, Any]) -> list[str]:
-    height, width, channels = fields["input_shape"]
-    names = []
-    if "sampling" in fields["tasks"] and channels in (1, 3):
-        names.append(SAMPLES)
-    if (height, width, channels) == (28, 28, 1):
-        names.append(RECONSTRUCTION)
-    return names
+    modality = modality_of(fields)
+    if modality.is_text or not modality.is_shown:
+        return []
+    names = [SAMPLES] if "sampling" in fields["tasks"] else []
+    return [*names, RECONSTRUCTION] if modality.has_drawn_examples else names
 
 
 def _shown(fields: Mapping[str, Any]) -> Iterator[str]:
     legends = {
         SAMPLES: "Samples from the prior, seed 0",
-        RECONSTRUCTION: "Drawn digits (top) and their reconstructions (bottom)",
+        RECONSTRUCTION: "Drawn examples (top) and their reconstructions (bottom)",
     }
     for name in _picture_names(fields):
         yield f"![{legends[name]}]({name})\n\n*{legends[name]}.*"
 
 
 def _usage(fields: Mapping[str, Any], address: str) -> str:
-    height, width, channels = fields["input_shape"]
-    shape = f"4, {height}, {width}, {channels}"
+    modality = modality_of(fields)
+    noun = f"{modality.noun}s"
+    shape = ", ".join(map(str, ("4", *modality.shape)))
     codes = ", ".join(map(str, ("n", *fields["latent_shape"])))
     lines = [
         "```python",
@@ -204,9 +214,9 @@ def _usage(fields: Mapping[str, Any], address: str) -> str:
         "import numpy as np",
         "",
         f"model = aezoo.load({json.dumps(address)})  # a keras.Model",
-        f'images = np.zeros(({shape}), "uint8")  # yours; or floats in [0, 1]',
-        f"codes = model.encode(images)  # ({codes})",
-        "reconstructions = model.reconstruct(images)  # uint8, as the images",
+        f'{noun} = np.zeros(({shape}), "uint8")  # yours; or floats in [0, 1]',
+        f"codes = model.encode({noun})  # ({codes})",
+        f"reconstructions = model.reconstruct({noun})  # uint8, as the {noun}",
     ]
     if "sampling" in fields["tasks"]:
         lines.append("samples = model.sample(16, seed=0)  # floats in [0, 1]")
@@ -234,7 +244,12 @@ def _usage(fields: Mapping[str, Any], address: str) -> str:
 
 def _limits(fields: Mapping[str, Any]) -> str:
     shape = " x ".join(map(str, fields["input_shape"]))
-    lines = [f"- {TASKS[task]}" for task in fields["tasks"] if task in TASKS]
+    noun = modality_of(fields).noun
+    lines = [
+        f"- {TASKS[task].format(noun=noun)}"
+        for task in fields["tasks"]
+        if task in TASKS
+    ]
     data = fields.get("data")
     trained = f", trained on {_text(data['name'])} alone" if data else ""
     measured = sorted(
@@ -242,7 +257,7 @@ def _limits(fields: Mapping[str, Any]) -> str:
     )
     where = f"outside {', '.join(measured)}" if measured else "on any data"
     lines.append(
-        f"- It is made for images of {shape}{trained}; its quality {where} was not "
+        f"- It is made for {noun}s of {shape}{trained}; its quality {where} was not "
         "measured."
     )
     return "\n".join(lines)
@@ -379,12 +394,11 @@ def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...]) -> str:
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 
-def _png(sheet: np.ndarray, rows: int) -> bytes:
-    """A picture of `rows` rows, each pixel enlarged to a square, as a PNG file."""
+def _png(modality: Modality, rows: Sequence[np.ndarray]) -> bytes:
+    """Rows of examples as a PNG file."""
     from PIL import Image
 
-    scale = max(1, math.ceil(PICTURE_SIDE * rows / 2 / sheet.shape[0]))
-    pixels = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+    pixels = modality.sheet(np.concatenate(rows), len(rows[0]), PICTURE_SIDE // 2)
     file = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(
         file, "png"

@@ -451,6 +451,11 @@ def sampler_of(
     return read_sampler(path, kind, entry.latent_shape, file, REMEDY)
 
 
+# Arguments that are descriptions: `aezoo.modalities.from_config` builds the first from
+# known kinds, and Keras the others in its safe mode.
+_DESCRIBED = ("modality", "encoder", "decoder")
+
+
 def check_config_values(config: Mapping[str, Any]) -> None:
     """Refuse arguments from which Keras could build more than a family does.
 
@@ -461,6 +466,8 @@ def check_config_values(config: Mapping[str, Any]) -> None:
             of such lists, or `dtype` is not the name of a floating-point policy.
     """
     for name, value in config.items():
+        if name in _DESCRIBED and isinstance(value, Mapping):
+            continue  # built from its own checked kinds alone
         if not _is_plain(value):
             raise ValueError(
                 f"`config` must hold numbers, text, null, or lists of these. "

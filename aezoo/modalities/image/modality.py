@@ -34,6 +34,7 @@ class Image(Modality):
     kind: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     element: ClassVar[str] = "pixel"
+    read_options: ClassVar[tuple[str, ...]] = ("invert",)
     suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
     likelihoods: ClassVar[tuple[str, ...]] = (
         "bernoulli",
@@ -114,15 +115,34 @@ class Image(Modality):
 
         write_image(path, x)
 
-    def preview(self, rows: Sequence[np.ndarray]) -> Preview:
-        """A sheet of images, one row above the other."""
+    def preview(self, x: np.ndarray, columns: int | None = None) -> Preview:
+        """A sheet of images, enlarged so that pixels can be seen."""
+        from aezoo.modalities.image.files import grid_image
+
+        return Preview(picture=grid_image(x, columns))
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a picture of it: in grey or RGB."""
+        return self.channels in (1, 3)
+
+    @property
+    def has_drawn_examples(self) -> bool:
+        """Whether `examples` are digits rather than noise."""
+        return self.shape == (28, 28, 1)
+
+    def sheet(self, x: np.ndarray, columns: int, height: int) -> np.ndarray:
+        """Images side by side, each pixel enlarged to a square."""
         from aezoo.modalities.image.tiling import tile
 
-        return Preview(picture=tile(rows))
+        sheet = tile(x, columns=columns)
+        rows = math.ceil(len(x) / columns)
+        scale = max(1, math.ceil(height * rows / sheet.shape[0]))
+        return sheet.repeat(scale, axis=0).repeat(scale, axis=1)
 
     def examples(self, n: int, seed: int = 0) -> np.ndarray:
         """Drawn digits where they fit, else noise; uint8, `(n, *shape)`."""
-        if self.shape == (28, 28, 1):
+        if self.has_drawn_examples:
             from aezoo.modalities.image.digits import draw_digits
 
             return draw_digits(n, seed=seed)[0]

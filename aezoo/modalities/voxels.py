@@ -1,0 +1,151 @@
+"""Solid shapes on a grid as a modality."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+
+from aezoo.modalities.base import Modality, Preview
+from aezoo.utils.validation import check_positive_int
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Voxels(Modality):
+    """Solid shapes on a grid: occupied or not, or floats in [0, 1].
+
+    Inside models they are floats in [0, 1], `(batch, depth, height, width, 1)`.
+
+    Args:
+        depth: Cells along the first axis.
+        height: Cells along the second axis.
+        width: Cells along the third axis.
+    """
+
+    depth: int = 24
+    height: int = 24
+    width: int = 24
+
+    kind: ClassVar[str] = "voxels"
+    noun: ClassVar[str] = "shape"
+    element: ClassVar[str] = "voxel"
+    likelihoods: ClassVar[tuple[str, ...]] = ("bernoulli", "gaussian", "laplace")
+    errors: ClassVar[tuple[str, ...]] = ("bce", "mse", "mae", "smooth_l1")
+    corruptions: ClassVar[tuple[str, ...]] = ("gaussian", "masking", "salt_and_pepper")
+    activations: ClassVar[tuple[str, ...]] = ("sigmoid", "linear")
+
+    def __post_init__(self) -> None:
+        """Check the sizes; raises ValueError."""
+        for field in ("depth", "height", "width"):
+            value = check_positive_int(field, getattr(self, field))
+            object.__setattr__(self, field, value)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(depth, height, width)`."""
+        return (self.depth, self.height, self.width)
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        """`(depth, height, width, 1)`."""
+        return (*self.shape, 1)
+
+    @property
+    def is_shown(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def has_drawn_examples(self) -> bool:
+        """Yes."""
+        return True
+
+    def check(self, x: Any, name: str = "x") -> np.ndarray:
+        """Shapes that a model can take: bool as uint8, 0 or 1; floats as float32."""
+        grids = np.asarray(x)
+        if grids.shape[1:] != self.shape or grids.ndim < 4:
+            hint = ""
+            if grids.shape == self.shape:
+                hint = f" For a single shape pass `{name}[None]`."
+            elif grids.shape[1:] == self.tensor_shape:
+                hint = f" Drop the last axis with `{name}[..., 0]`."
+            raise ValueError(
+                f"`{name}` must have shape (n, {', '.join(map(str, self.shape))}). "
+                f"Received: {name}.shape={grids.shape}.{hint}"
+            )
+        if len(grids) == 0:
+            raise ValueError(f"`{name}` is empty. Received: shape={grids.shape}.")
+        if grids.dtype.kind in "biu":
+            if grids.dtype.kind != "b" and (grids.min() < 0 or grids.max() > 1):
+                raise ValueError(
+                    f"`{name}` must be bool, integers 0 and 1, or floats in [0, 1]. "
+                    f"Received: {grids.min()} to {grids.max()}."
+                )
+            return np.ascontiguousarray(grids, "uint8")
+        if grids.dtype.kind != "f":
+            raise ValueError(
+                f"`{name}` must be bool, integers 0 and 1, or floats in [0, 1]. "
+                f"Received: dtype={grids.dtype}."
+            )
+        grids = np.ascontiguousarray(grids, "float32")
+        low, high = grids.min(), grids.max()
+        if not (low >= 0.0 and high <= 1.0):  # also false for NaN
+            raise ValueError(
+                f"`{name}` must hold finite values in [0, 1]. Received: min={low:.3g}, "
+                f"max={high:.3g}."
+            )
+        return grids
+
+    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
+        """Shapes as floats with an axis for the channel."""
+        from keras import ops
+
+        return ops.cast(x, dtype)[..., None]
+
+    def from_model(self, x: Tensor, like: str = "float32") -> Tensor:
+        """Floats in [0, 1] without that axis; occupied from 1/2 on, if asked so."""
+        from keras import ops
+
+        x = ops.clip(x[..., 0], 0.0, 1.0)
+        return ops.cast(x >= 0.5, like) if like in ("uint8", "bool") else x
+
+    def corrupt(self, x: Tensor, kind: str, level: float, seed: Any) -> Tensor:
+        """As for images: noise, masking, salt and pepper, of each voxel."""
+        from aezoo.modalities.image.corruption import apply_corruption
+
+        return apply_corruption(x, kind, level, seed)
+
+    def preview(self, x: np.ndarray, columns: int | None = None) -> Preview:
+        """Shapes as seen from the front: the nearer, the brighter."""
+        from aezoo.modalities.image.files import grid_image
+
+        return Preview(picture=grid_image(self._seen(x), columns))
+
+    def _seen(self, x: np.ndarray) -> np.ndarray:
+        nearness = np.linspace(1.0, 0.3, self.depth, dtype="float32")
+        solid = np.asarray(x, "float32") >= 0.5
+        return np.max(solid * nearness[:, None, None], axis=1)[..., None]
+
+    def sheet(self, x: np.ndarray, columns: int, height: int) -> np.ndarray:
+        """Shapes as seen from the front, side by side."""
+        from aezoo.modalities import Image
+
+        return Image(self.height, self.width, 1).sheet(self._seen(x), columns, height)
+
+    def examples(self, n: int, seed: int = 0) -> np.ndarray:
+        """Ellipsoids of any place and size, uint8."""
+        generator = np.random.default_rng(seed)
+        axes = np.indices(self.shape).reshape(3, *self.shape)
+        shapes = []
+        for _ in range(n):
+            size = np.array(self.shape, "float64")
+            centre = size * generator.uniform(0.3, 0.7, 3)
+            radii = size * generator.uniform(0.15, 0.4, 3)
+            place = (axes - centre[:, None, None, None]) / radii[:, None, None, None]
+            shapes.append(np.sum(place**2, axis=0) <= 1.0)
+        return np.array(shapes, "uint8")
+
+    def unrounded(self, x: np.ndarray) -> np.ndarray:
+        """Shapes as floats."""
+        return x.astype("float32")
