@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from aezoo.modalities.base import Modality
-from aezoo.networks.base import Latent
+from aezoo.networks.base import Latent, NetworkError
 from aezoo.networks.hierarchical import Hierarchical, HierarchicalEncoder
 from aezoo.networks.stages import Stage
 from aezoo.utils.validation import check_positive_int
@@ -56,6 +56,11 @@ class Draw(Hierarchical):
             raise self.cannot_carry(modality)
         if not latent.is_hierarchical:
             raise self.cannot_carry(modality, latent)
+        if latent.units < 1:
+            raise NetworkError(
+                "The network 'draw' needs the width of a step's latent, which the "
+                "objective 'draw' has as `latent_dim`."
+            )
 
     def level_shapes(
         self, modality: Modality, latent: Latent

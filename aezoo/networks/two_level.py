@@ -62,7 +62,7 @@ class TwoLevel(Conv):
         latent: Latent,
     ) -> "TwoLevelEncoder":
         """A `TwoLevelEncoder`."""
-        if latent.quantizer is None:
+        if not isinstance(latent.quantizer, TwoLevelQuantizer):
             raise self.cannot_carry(modality, latent)
         channels = self.filters[-1]
         top = ([channels], [TOP_STRIDE], self.activation)

@@ -1,0 +1,143 @@
+"""What runs on what: every objective on every network, for every modality.
+
+    python -m training.compositions
+
+writes `docs/compositions.md`: a table per modality, and why something is refused. A
+cell is tried: the model is created, not trained; the tests train them.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from aezoo.modalities import Image, Modality, Voxels
+from aezoo.models.families import compose
+from aezoo.networks import (
+    Dense,
+    Network,
+    NetworkError,
+    ViT,
+    network_class,
+    network_kinds,
+)
+from aezoo.registry import Family, find_family, list_families
+from aezoo.utils.files import atomic_path
+from training.export import ROOT
+
+DOCUMENT = ROOT / "docs" / "compositions.md"
+# Small networks of each kind; `custom` has none of its own.
+TINY: dict[str, dict[str, Any]] = {
+    "conv": {"filters": (4, 6), "hidden_units": (8,)},
+    "dense": {"hidden_units": (16,)},
+    "draw": {"steps": 2, "encoder_units": 8, "decoder_units": 8},
+    "grid3d": {"filters": (2, 4), "strides": (2, 2), "hidden_units": (8,)},
+    "linear_gaussian": {},
+    "patches": {"num_filters": 6, "patch_size": 3, "grid": 2},
+    "resnet": {"filters": (4, 6), "strides": (2, 2), "normalization": None},
+    "top_down": {
+        "blocks": ((1, 1), (4, 1)),
+        "width": 8,
+        "bottleneck": 6,
+        "code_dim": 2,
+    },
+    "two_level": {"filters": (4, 6)},
+    "vit": {"num_layers": 1, "num_heads": 2, "dim": 8, "decoder_dim": 8},
+}
+MODALITIES: tuple[Modality, ...] = (Image(8, 8, 1), Voxels(8, 8, 8))
+# Arguments that an objective needs on another network than its own.
+NEEDED: dict[str, dict[str, Any]] = {"contractive_ae": {"estimator": "hutchinson"}}
+
+
+def objectives() -> list[Family]:
+    """One family per objective, by its own name."""
+    families = [find_family(name) for name in list_families()]
+    return [f for f in families if f.objective.__module__.endswith(f".{f.name}")]
+
+
+def networks() -> Iterator[Network]:
+    """A small network of each kind."""
+    for kind in network_kinds():
+        if kind in TINY:
+            yield network_class(kind)(**TINY[kind])
+
+
+def arguments_for(family: Family, network: Network) -> dict[str, Any]:
+    """Small arguments of the objective alone, for another network than its own."""
+    own = {*family.network.argument_names(), "input_shape"}
+    small = {name: value for name, value in family.tiny.items() if name not in own}
+    if type(network) is type(family.network) or network.kind == "dense":
+        return small
+    return {**small, **NEEDED.get(family.name, {})}
+
+
+def model_of(family: Family, network: Network, modality: Modality) -> Any:
+    """The model of a cell, not built.
+
+    Args:
+        family: Its objective.
+        network: Its network.
+        modality: What an example is.
+
+    Raises:
+        NetworkError: If the network cannot carry the modality or the latent.
+        ValueError: If the objective does not go with either.
+    """
+    arguments = arguments_for(family, network)
+    if network.kind == "vit" and family.name == "masked_ae":
+        network = ViT(num_layers=1, num_heads=2, decoder_dim=8)
+    if network.kind == "dense" and family.name in ("linear_ae", "contractive_ae"):
+        network = Dense(())
+    return compose(family, modality=modality, network=network, **arguments)
+
+
+def reason_against(family: Family, network: Network, modality: Modality) -> str | None:
+    """Why a cell is empty, in one sentence; None if it is not."""
+    try:
+        model_of(family, network, modality)
+    except (NetworkError, ValueError) as error:
+        return str(error).partition(". ")[0] + "."
+    return None
+
+
+def document() -> str:
+    """The page."""
+    lines = [
+        "# What runs on what",
+        "",
+        "Every objective on every network that carries its latent, for every modality. "
+        "Made by `python -m training.compositions`, which creates each; "
+        "`tests/test_compositions.py` trains them. `aezoo.create(objective, "
+        "network=..., modality=...)` makes one, and `encoder=`, `decoder=` take the "
+        "place of a network: the column `custom`.",
+    ]
+    for modality in MODALITIES:
+        kinds = [network.kind for network in networks()]
+        lines += ["", f"## {modality.noun.capitalize()}s", ""]
+        lines.append(f"| objective | {' | '.join(kinds)} |")
+        lines.append(f"| --- | {' | '.join(['---'] * len(kinds))} |")
+        reasons: dict[str, str] = {}
+        for family in objectives():
+            cells = []
+            for network in networks():
+                reason = reason_against(family, network, modality)
+                cells.append("yes" if reason is None else "")
+                if reason:
+                    reasons.setdefault(reason, f"`{family.name}` on `{network.kind}`")
+            lines.append(f"| `{family.name}` | {' | '.join(cells)} |")
+        lines += ["", "Why not, each reason once:", ""]
+        lines += [f"- {where}: {reason}" for reason, where in reasons.items()]
+    return "\n".join(lines) + "\n"
+
+
+@click.command()
+def main() -> None:
+    """Write docs/compositions.md."""
+    text = document()
+    with atomic_path(DOCUMENT) as path:
+        path.write_text(text, encoding="utf-8")
+    click.echo(f"Wrote {DOCUMENT.name}.")
+
+
+if __name__ == "__main__":
+    main()
