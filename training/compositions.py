@@ -96,7 +96,7 @@ def reason_against(family: Family, network: Network, modality: Modality) -> str 
     try:
         model_of(family, network, modality)
     except (NetworkError, ValueError) as error:
-        return str(error).partition(". ")[0] + "."
+        return str(error).partition(". ")[0].rstrip(".") + "."
     return None
 
 
