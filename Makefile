@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # What shares fixtures stays in one process: see tests/conftest.py.
 WORKERS ?= 2
+SECONDS ?= 600
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 # Empty runs everything: see `test-all`.
 SELECT ?= -m "not exhaustive"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-all test-tensorflow test-jax faults lint format wheel clean
+.PHONY: demo test test-all test-rest test-tensorflow test-jax faults lint format wheel clean
 
 demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
 	$(BIN)/aezoo demo -o demo.png
@@ -18,6 +19,9 @@ test: test-tensorflow test-jax  ## The whole suite, on both backends
 
 test-all:  ## The same, with every check of every family
 	$(MAKE) test SELECT=
+
+test-rest: $(VENV)/.dev  ## Of what `test` leaves out, as much as starts within SECONDS
+	KERAS_BACKEND=tensorflow $(PYTEST) -m exhaustive --seconds $(SECONDS)
 
 test-tensorflow: $(VENV)/.dev
 	KERAS_BACKEND=tensorflow $(PYTEST) $(SELECT)

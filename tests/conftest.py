@@ -4,8 +4,10 @@ import atexit
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
+_STARTED = time.monotonic()
 # Before Keras is imported: it reads `$KERAS_HOME/keras.json` and fixes its backend.
 _HOME = Path(tempfile.mkdtemp(prefix="aezoo-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -35,6 +37,18 @@ pytest.register_assert_rewrite("tests.checks")  # show the values that differ
 # The same examples at every run; no time limit, as the first one compiles.
 settings.register_profile("aezoo", derandomize=True, deadline=None, database=None)
 settings.load_profile("aezoo")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--seconds`: how long tests may be started, for runs that take what fits."""
+    parser.addoption("--seconds", type=float, default=None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what would start too late."""
+    seconds = item.config.getoption("--seconds")
+    if seconds is not None and time.monotonic() - _STARTED > seconds:
+        pytest.skip(f"not started within {seconds:.0f} seconds")
 
 
 @pytest.fixture(autouse=True)

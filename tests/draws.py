@@ -1,6 +1,5 @@
-"""Cases that are too many for every run: some stand for others, or take turns."""
+"""Cases that are too many for every run: some stand for the others."""
 
-import datetime
 from collections.abc import Collection, Iterable
 
 import pytest
@@ -27,30 +26,22 @@ TWINS = {
 OF_OBJECTIVE = {"ae": "conv_ae", "vae": "conv_vae"}
 
 
-def this_week() -> int:
-    """Number of the calendar week, one more than last week's."""
-    return datetime.datetime.now(datetime.UTC).date().toordinal() // 7
-
-
-def turn_of(
-    names: Iterable[str], at_most: int, week: int | None = None
-) -> tuple[str, ...]:
-    """The names whose turn it is, sorted; within some weeks all have theirs.
+def some_of(names: Iterable[str], at_most: int) -> tuple[str, ...]:
+    """A few of the names, spread over all of them; the same at every run.
 
     Args:
         names: All names.
-        at_most: How many have their turn together.
-        week: Which week; None is this one.
+        at_most: How many.
     """
     ordered = sorted(names)
-    rounds = max(1, -(-len(ordered) // at_most))
-    return tuple(ordered[(this_week() if week is None else week) % rounds :: rounds])
+    step = max(1, -(-len(ordered) // at_most))
+    return tuple(ordered[::step])
 
 
-def in_turn(names: Iterable[str], at_most: int) -> list:
-    """A case by name for `parametrize`: those whose turn it is not are exhaustive."""
+def some_cases(names: Iterable[str], at_most: int) -> list:
+    """A case by name for `parametrize`: all but a few are exhaustive."""
     names = sorted(names)
-    return chosen(names, turn_of(names, at_most))
+    return chosen(names, some_of(names, at_most))
 
 
 def families() -> list:

@@ -1,26 +1,28 @@
-"""Cases that are drawn by the week: each comes in time, and never too many at once."""
+"""Which cases a default run takes: few, spread, and the same at every run."""
 
 import pytest
 
-from tests.draws import in_turn, turn_of
+from tests.draws import some_cases, some_of
 
 
-@pytest.mark.parametrize(("count", "weeks"), [(1, 1), (4, 1), (5, 2), (55, 14)])
-def test_every_name_has_its_turn_within_some_weeks(count: int, weeks: int) -> None:
-    names = [f"model_{i}" for i in range(count)]
-    turns = [turn_of(names, at_most=4, week=week) for week in range(700, 700 + weeks)]
-    assert sorted(name for turn in turns for name in turn) == sorted(names)
-    assert all(1 <= len(turn) <= 4 for turn in turns)
+@pytest.mark.parametrize(("count", "expected"), [(1, 1), (4, 4), (5, 3), (55, 4)])
+def test_some_are_few_and_spread(count: int, expected: int) -> None:
+    names = [f"model_{i:02}" for i in range(count)]
+    some = some_of(reversed(names), at_most=4)
+    assert some == some_of(names, at_most=4)
+    assert len(some) == expected
+    assert set(some) <= set(names)
+    assert some[0] == names[0]
 
 
 def test_the_others_are_exhaustive() -> None:
-    cases = in_turn("edcba", at_most=2)
+    cases = some_cases("edcba", at_most=2)
     assert [case.id for case in cases] == list("abcde")
     default = [case.id for case in cases if not case.marks]
-    assert tuple(default) == turn_of("abcde", at_most=2)
+    assert tuple(default) == some_of("abcde", at_most=2) == ("a", "d")
     (mark,) = {m.name for case in cases for m in case.marks}
     assert mark == "exhaustive"
 
 
 def test_no_names_are_no_cases() -> None:
-    assert in_turn([], at_most=4) == []
+    assert some_cases([], at_most=4) == []

@@ -11,7 +11,7 @@ import aezoo
 from aezoo.errors import UnknownLayerError, UnknownModelError
 from aezoo.features import FeatureExtractor
 from aezoo.registry import find_family
-from tests.draws import in_turn
+from tests.draws import some_cases
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import change_entry, publish_zoo
 
@@ -72,7 +72,7 @@ def transformer() -> keras.Model:
 # --- What they give ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", in_turn(FAMILIES, 2))
+@pytest.mark.parametrize("family", some_cases(FAMILIES, 2))
 def test_every_family_names_its_layers(family, rng) -> None:
     model = tiny(family)
     infos = {info.name: info for info in aezoo.feature_info(model)}
@@ -100,7 +100,7 @@ def test_every_family_names_its_layers(family, rng) -> None:
     }
 
 
-@pytest.mark.parametrize("family", in_turn(FAMILIES, 2))
+@pytest.mark.parametrize("family", some_cases(FAMILIES, 2))
 def test_what_is_trained_is_what_the_codes_depend_on(family, rng) -> None:
     """The gradient reaches every weight, from the first layer to the last."""
     model = tiny(family)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aezoo.manifest import entries, extractors
-from tests.draws import turn_of
+from tests.draws import some_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -82,7 +82,7 @@ def test_the_wheel_verifies_outside_the_checkout(site: Path, backend: str) -> No
     found = run_outside(site, "-c", code, backend=backend)
     assert Path(found.stdout.strip()).is_relative_to(site), found.stderr
 
-    names = [*turn_of(entries(), at_most=3), *extractors()]
+    names = [*some_of(entries(), at_most=3), *extractors()]
     result = run_outside(site, "-m", "aezoo", "verify", *names, backend=backend)
     assert result.returncode == 0, result.stdout + result.stderr
     assert [line.split()[0] for line in result.stdout.splitlines()] == names

@@ -10,7 +10,7 @@ import pytest
 from aezoo.evaluation import METRICS
 from aezoo.store import load as hub
 from tests.checks import fit
-from tests.draws import in_turn
+from tests.draws import some_cases
 from training import recipe as recipes
 from training.recipe import Recipe, RecipeError, load_recipe, recipe_names
 from training.train import make_optimizer
@@ -35,7 +35,7 @@ def test_every_recipe_can_be_read_and_states_paper_and_command() -> None:
         assert f"python -m training.train {name} --bundle" in header
 
 
-@pytest.mark.parametrize("name", in_turn(recipe_names(), at_most=4))
+@pytest.mark.parametrize("name", some_cases(recipe_names(), at_most=4))
 def test_recipes_do_one_step(name: str) -> None:
     """Some every week: all have done many, and `test_golden` builds what they made."""
     recipe = load_recipe(name)
