@@ -19,6 +19,7 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import new_model
 from aezoo.networks.stages import LATENT, POOL
 from aezoo.nn.backend import is_concrete
+from aezoo.nn.keras_private import flat_layers, own_trainable_variables
 from aezoo.store import load as hub
 from aezoo.utils.validation import check_choice, check_input_shape, check_positive_int
 
@@ -460,11 +461,11 @@ class FeatureExtractor(keras.Model):
 
 def _flat(layers: Iterable[keras.layers.Layer]) -> list[keras.layers.Layer]:
     """Layers with all that are inside them."""
-    return [inner for layer in layers for inner in layer._flatten_layers()]
+    return [inner for layer in layers for inner in flat_layers(layer)]
 
 
 def _freeze_variables(layer: keras.layers.Layer, but: str | None = None) -> None:
     """Freeze a layer's own variables, not those of layers inside it."""
-    for variable in layer._trainable_variables:
+    for variable in own_trainable_variables(layer):
         if but is None or not variable.name.startswith(but):
             variable.trainable = False

@@ -8,6 +8,7 @@ import keras
 from aezoo.errors import UnsupportedOperationError
 from aezoo.features.extractor import FeatureExtractor
 from aezoo.features.info import check_layers
+from aezoo.nn.keras_private import flat_layers
 from aezoo.nn.optimizers import LayerwiseOptimizer
 from aezoo.utils.validation import check_number, check_positive_int
 
@@ -148,9 +149,7 @@ def find_extractor(model: keras.Model) -> FeatureExtractor:
         ValueError: If there is none, or there are several.
     """
     found = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, FeatureExtractor)
+        layer for layer in flat_layers(model) if isinstance(layer, FeatureExtractor)
     ]
     if len(found) != 1:
         names = ", ".join(repr(extractor.name) for extractor in found)

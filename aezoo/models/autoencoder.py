@@ -25,6 +25,7 @@ from aezoo.networks.base import Latent, Network
 from aezoo.nn import losses
 from aezoo.nn.backend import SeedGenerator
 from aezoo.nn.distributions import IndexedNoise, Posterior, standard_normal
+from aezoo.nn.keras_private import flat_layers
 from aezoo.samplers import Samplers
 from aezoo.utils.text import did_you_mean
 
@@ -334,7 +335,7 @@ class Autoencoder(EntryPoints, Training, keras.Model):
 
     def share_dtype_policy(self) -> None:
         """Give all layers the model's `dtype`; Keras gives them its global one."""
-        for layer in self._flatten_layers(include_self=False):
+        for layer in flat_layers(self, include_self=False):
             if not layer.built:
                 layer.dtype_policy = self.dtype_policy
 

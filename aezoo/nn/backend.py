@@ -15,6 +15,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from aezoo.nn.keras_private import flat_layers
+
 Tensor = Any
 BACKEND = keras.backend.backend()
 
@@ -36,11 +38,6 @@ def is_concrete(x: Any) -> bool:
     if BACKEND == "jax" and isinstance(x, jax.core.Tracer):
         return False
     return isinstance(x, np.ndarray) or keras.ops.is_tensor(x)
-
-
-def flat_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """A layer and all layers within it."""
-    return list(layer._flatten_layers())
 
 
 def structure_of(model: keras.Model) -> tuple[Any, ...]:
@@ -141,7 +138,7 @@ def without_initialisation(
         return np.zeros(shape, dtype or keras.config.floatx())
 
     replaced = []
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         for name, value in list(vars(layer).items()):
             if isinstance(value, keras.initializers.Initializer):
                 replaced.append((layer, name, value))
