@@ -45,8 +45,8 @@ def median_seconds(run: Callable[[], Any], repeats: int) -> float:
 
 def compiled_model(name: str, mixed_precision: str | None) -> tuple[Any, int]:
     """A model as its recipe trains it, and images per step."""
+    import aezoo
     from aezoo.registry import list_families
-    from aezoo.store import load as hub
     from training.recipe import Recipe, load_recipe
     from training.train import make_optimizer
 
@@ -55,7 +55,7 @@ def compiled_model(name: str, mixed_precision: str | None) -> tuple[Any, int]:
         if name in list_families()
         else load_recipe(name)
     )
-    model = hub.create(recipe.family, **recipe.config, dtype=mixed_precision)
+    model = aezoo.create(recipe.family, **recipe.config, dtype=mixed_precision)
     model.compile(make_optimizer(recipe, 1000))
     return model, recipe.batch_size
 

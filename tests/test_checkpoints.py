@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
+import aezoo
 from aezoo.modalities.image.digits import draw_digits
-from aezoo.store import load as hub
 from training.checkpoints import (
     Duration,
     StoppedError,
@@ -48,7 +48,7 @@ def run(
     """Train until the end, or until stopped."""
     out.mkdir(exist_ok=True)
     keras.utils.set_random_seed(seed)
-    model = hub.create(recipe.family, **recipe.config)
+    model = aezoo.create(recipe.family, **recipe.config)
     model.build()
     held_out = recipe.validation_examples
     learnt = (IMAGES[:90],)
@@ -128,7 +128,7 @@ def test_sigterm_stops_as_a_deadline_does(
 
 
 def test_the_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
-    models = [hub.create("dense_ae", hidden_units=(n,)) for n in (3, 4)]
+    models = [aezoo.create("dense_ae", hidden_units=(n,)) for n in (3, 4)]
     for model in models:
         model.compile("adam")
     save_state(tmp_path / "a.npz", models[0], 7, 1.5)

@@ -24,6 +24,8 @@ FIRST_WEIGHTS = {
     "conv_ae_mnist_z32", "sparse_conv_ae_mnist_z64", "denoising_conv_ae_mnist_z32",
     "dense_vae_mnist_z2", "dense_vae_mnist_z20", "conv_vae_mnist_z16",
 }  # fmt: skip
+# Families under the bare name of their objective, which others have the weights of.
+SHORT = {"ae": "conv_ae", "vae": "conv_vae"}
 
 
 def test_the_promised_weights_are_there() -> None:
@@ -118,7 +120,14 @@ def test_files_have_the_stated_size_and_hash_and_are_small() -> None:
 
 def test_every_family_has_weights_and_says_what_it_can_do() -> None:
     with_weights = {e.family for e in ENTRIES.values()}
-    assert with_weights == set(aezoo.list_families())
+    assert with_weights | set(SHORT) == set(aezoo.list_families())
+    for short, family in SHORT.items():
+        assert short not in with_weights
+        a, b = (
+            (f.objective, f.network, f.modality, f.defaults)
+            for f in map(find_family, (short, family))
+        )
+        assert a == b
     for entry in ENTRIES.values():
         assert entry.tasks == find_family(entry.family).objective.TASKS
 

@@ -198,7 +198,7 @@ def test_lora_needs_layers_that_support_it() -> None:
     ppca = aezoo.create("ppca", **find_family("ppca").tiny)
     with pytest.raises(
         UnsupportedOperationError,
-        match=r"No layer of .* supports LoRA.*LinearGaussianEncoder",
+        match=r"No layer of .* supports LoRA.*_LinearGaussian",
     ):
         aezoo.enable_lora(aezoo.feature_extractor(ppca), 2)
     extractor = aezoo.feature_extractor(network(), layer="stage1")

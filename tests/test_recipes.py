@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import aezoo
 from aezoo.evaluation import METRICS
-from aezoo.store import load as hub
 from tests.checks import fit
 from tests.draws import some_cases
 from training import recipe as recipes
@@ -39,7 +39,7 @@ def test_every_recipe_can_be_read_and_states_paper_and_command() -> None:
 def test_recipes_do_one_step(name: str) -> None:
     """Some every week: all have done many, and `test_golden` builds what they made."""
     recipe = load_recipe(name)
-    model = hub.create(recipe.family, **recipe.config)
+    model = aezoo.create(recipe.family, **recipe.config)
     many = 99 if recipe.method == "closed_form" else 8
     shape = (many, *model.input_shape)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")

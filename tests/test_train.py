@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+import aezoo
 from aezoo import manifest
 from aezoo.data.datasets import Dataset, DatasetError, load_dataset
 from aezoo.errors import ManifestError
@@ -151,7 +152,7 @@ def test_a_run_starts_from_weights_and_has_short_epochs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network = {"latent_dim": 2, "filters": (4,), "strides": (2,), "hidden_units": ()}
-    source = hub.create("conv_vae", **network, name="conv_vae_source")
+    source = aezoo.create("conv_vae", **network, name="conv_vae_source")
     source.build()
     monkeypatch.setattr(hub, "load", {"conv_vae_source": source}.__getitem__)
     config = {**network, "num_pseudo_inputs": 3}
@@ -170,7 +171,7 @@ def test_a_run_starts_from_weights_and_has_short_epochs(
         ours, theirs = (getattr(m, part).get_weights() for m in (model, source))
         for weight, start in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(weight, start, rtol=HALF, atol=1e-6)
-    fresh = hub.create("vamp_vae", **config)
+    fresh = aezoo.create("vamp_vae", **config)
     fresh.build()
     images = load_dataset("mnist", "train", data_dir).images
     fresh.adapt(images, fine_tuned.seed)
@@ -274,7 +275,7 @@ def test_published_weights_are_immutable(
     published = replace(entry, weights=replace(entry.weights, hub=place))
     path = tmp_path / "weights_manifest.json"
     write_manifest(Manifest({"dense_vae_small": published}), path)
-    model = hub.create(recipe.family, **recipe.config)
+    model = aezoo.create(recipe.family, **recipe.config)
     data = load_dataset("mnist", "train", data_dir)
     with pytest.raises(ManifestError, match=r"immutable.*dense_vae_small_v2"):
         export("dense_vae_small", model, recipe, data, {}, {}, tmp_path, path)
@@ -360,7 +361,7 @@ def test_labels_of_held_out_images_are_none_of_the_few(recipe: Recipe) -> None:
     few = recipe.with_overrides(labelled_examples=20, validation_examples=40)
     images, labels = draw_digits(100, seed=0)
     data = Dataset("images", "array", "train", images, labels)
-    model = hub.create("conditional_vae", filters=(4,), strides=(2,))
+    model = aezoo.create("conditional_vae", filters=(4,), strides=(2,))
     learnt, held_out = training_examples(model, data, few)
     assert [len(part) for part in (*learnt, *held_out)] == [60, 60, 40, 40]
     assert np.bincount(learnt[1][learnt[1] >= 0]).tolist() == [2] * 10
@@ -381,7 +382,7 @@ def test_labels_that_would_be_ignored_are_refused(
 def test_labels_out_of_range_are_refused(recipe: Recipe) -> None:
     images, labels = draw_digits(100, seed=0)
     data = Dataset("images", "array", "train", images, labels)
-    model = hub.create("conditional_vae", num_classes=5, filters=(4,), strides=(2,))
+    model = aezoo.create("conditional_vae", num_classes=5, filters=(4,), strides=(2,))
     with pytest.raises(ValueError, match=r"Labels must be from 0 to 4.*0 to 9"):
         training_examples(model, data, recipe)
 
@@ -415,8 +416,8 @@ def test_an_epoch_may_have_fewer_steps_than_a_pass() -> None:
 
 def test_a_model_starts_from_the_weights_it_shares_with_another() -> None:
     config = {"filters": (4, 4), "hidden_units": (), "residual_blocks": 1}
-    source = hub.create("conv_vae", latent_dim=3, **config)
-    model = hub.create("flow_vae", latent_dim=3, flow="planar", **config)
+    source = aezoo.create("conv_vae", latent_dim=3, **config)
+    model = aezoo.create("flow_vae", latent_dim=3, flow="planar", **config)
     for each in (source, model):
         each.build()
     heads = model.encoder.heads
@@ -430,7 +431,7 @@ def test_a_model_starts_from_the_weights_it_shares_with_another() -> None:
         source.decoder.get_weights(), model.decoder.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(theirs, ours)
-    stranger = hub.create("ppca", latent_dim=3)
+    stranger = aezoo.create("ppca", latent_dim=3)
     stranger.build()
     with pytest.raises(RecipeError, match=r"no weights in common with 'conv_vae"):
         start_from(stranger, source)
@@ -438,7 +439,7 @@ def test_a_model_starts_from_the_weights_it_shares_with_another() -> None:
 
 def test_pseudo_inputs_start_from_blends_that_are_no_image_of_the_data() -> None:
     images, _ = draw_digits(40, seed=0)
-    model = hub.create("vamp_vae", num_pseudo_inputs=6, filters=(4,), strides=(2,))
+    model = aezoo.create("vamp_vae", num_pseudo_inputs=6, filters=(4,), strides=(2,))
     model.build()
     model.adapt(images, seed=0)
     blends = np.array(model.pseudo_inputs)
@@ -488,7 +489,7 @@ def test_an_edit_that_fails_leaves_the_manifest(tmp_path: Path) -> None:
 
 
 def test_labels_that_a_family_needs_must_be_there(recipe: Recipe) -> None:
-    model = hub.create("conditional_vae", filters=(4,), strides=(2,))
+    model = aezoo.create("conditional_vae", filters=(4,), strides=(2,))
     data = Dataset("images", "array", "train", np.zeros((3, 28, 28, 1), "uint8"))
     with pytest.raises(DatasetError, match="learns from labels, and the dataset"):
         training_examples(model, data, recipe)

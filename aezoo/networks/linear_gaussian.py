@@ -36,12 +36,12 @@ class LinearGaussian(Network):
         modality: Modality,
         heads: Mapping[str, int],
         latent: Latent,
-    ) -> "LinearGaussianEncoder":
-        """A `LinearGaussianEncoder`, with the heads `z_mean` and `z_scale_tril`."""
+    ) -> "_LinearGaussian":
+        """A `_LinearGaussian`, with the heads `z_mean` and `z_scale_tril`."""
         self.check(modality, latent)
         if tuple(heads) != ("z_mean", "z_scale_tril"):
             raise self.cannot_carry(modality, latent)
-        return LinearGaussianEncoder(modality.tensor_shape, latent.units)
+        return _LinearGaussian(modality.tensor_shape, latent.units)
 
     def decoder(
         self,
@@ -53,8 +53,11 @@ class LinearGaussian(Network):
         raise self.cannot_carry(modality, latent)
 
 
-class LinearGaussianEncoder(Encoder):
-    """Parameters of probabilistic PCA, and examples to their posterior."""
+class _LinearGaussian(Encoder):
+    """Parameters of probabilistic PCA, and examples to their posterior.
+
+    Its name is a part of the paths in weights files.
+    """
 
     def __init__(self, input_shape: Sequence[int], latent_dim: int) -> None:
         super().__init__(name="encoder")
@@ -110,7 +113,7 @@ class LinearGaussianEncoder(Encoder):
 class LinearMean(keras.layers.Layer):
     """Codes to the mean, with the encoder's parameters."""
 
-    def __init__(self, parameters: LinearGaussianEncoder) -> None:
+    def __init__(self, parameters: _LinearGaussian) -> None:
         super().__init__(name="decoder")
         self.parameters = [parameters]  # in a list of one owner: not saved twice
 
