@@ -225,7 +225,18 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
         return None
 
     def __repr__(self) -> str:
-        """A readable block of lines."""
+        """A readable block of lines, which fits a screen."""
+        return self.summary()
+
+    def summary(self, *, protocols: bool = False) -> str:
+        """What it is, what it was made of, and its figures, as lines of text.
+
+        Args:
+            protocols: All figures, each with the words of how it was measured, in
+                place of a table of those that tell most.
+        """
+        from aezoo.metrics.listing import listing
+
         start = self.training.start_from
         rows = {
             "family": self.family,
@@ -249,12 +260,7 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
             rows["samplers"] = f"{', '.join(self.samplers)}, beside the prior, if any"
         lines = [self.name, f"  {self.description}"]
         lines += [f"  {key:<11} {value}" for key, value in rows.items()]
-        for key, metrics in self.metrics.items():
-            lines.append(f"  metrics on {key}")
-            lines += [
-                f"    {name:<22} {m.value:.6g} {m.unit}  ({m.protocol})"
-                for name, m in metrics.items()
-            ]
+        lines += [f"  {line}" for line in listing(self.metrics, protocols)]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

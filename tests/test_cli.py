@@ -122,17 +122,21 @@ def test_list_refuses_unknown_tasks_and_metrics() -> None:
     assert "`sort` must be a metric" in fail("list", "--sort", "beauty")
 
 
-def test_json_is_the_manifests_entry(tiny_zoo: Path) -> None:
-    manifest = json.loads((tiny_zoo / "weights_manifest.json").read_text())["models"]
+def test_json_is_the_manifests_entry_with_protocols_in_words() -> None:
+    expected = {n: e.to_dict() for n, e in aezoo.manifest.entries().items()}
     described = json.loads(succeed("describe", CONV_AE, "--json"))
     assert described.pop("name") == CONV_AE
-    assert described == manifest[CONV_AE]
+    assert described == expected[CONV_AE]
+    protocol = described["metrics"]["mnist/test"]["mse"]["protocol"]
+    assert protocol == "invented"
     listed = json.loads(succeed("list", "--json"))
-    assert {entry.pop("name"): entry for entry in listed} == manifest
+    assert {entry.pop("name"): entry for entry in listed} == expected
 
 
 def test_describe_prints_the_entry() -> None:
     assert succeed("describe", CONV_AE) == f"{aezoo.describe(CONV_AE)!r}\n"
+    told = succeed("describe", CONV_AE, "--protocols").splitlines()
+    assert told[-2:] == ["    mse  0.01000 none", "      invented"]
 
 
 def test_version_and_help() -> None:

@@ -16,6 +16,7 @@ import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.manifest import Manifest, Metric, manifest_text, read_manifest
+from aezoo.metrics.listing import table, telling
 
 SCHEMA = json.loads((manifest.PACKAGE / "weights_manifest.schema.json").read_text())
 NAME = "conv_vae_mnist_z16"
@@ -191,6 +192,49 @@ def test_entries_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
         manifest.entries()["x"] = entry  # type: ignore[index]
     assert isinstance(entry.config["filters"], tuple)
+
+
+@pytest.mark.parametrize("name", sorted(manifest.entries()))
+def test_what_is_told_of_a_model_fits_a_screen(name: str) -> None:
+    entry = aezoo.describe(name)
+    lines = repr(entry).splitlines()
+    assert 20 <= len(lines) <= 40
+    assert max(map(len, lines)) <= 100
+    assert lines[0] == name
+    (figures,) = entry.metrics.values()
+    first = next(iter(figures))
+    rows = {line.split()[0]: line for line in lines[14:]}
+    assert first in rows, "the one that its recipe names"
+    assert "mse" in rows
+    assert "better" in "".join(lines)
+    told = entry.summary(protocols=True)
+    plain = " ".join(told.split())
+    for metric, figure in figures.items():
+        assert f"\n    {metric}  " in told
+        assert " ".join(figure.protocol.split()) in plain
+
+
+def test_a_table_of_figures_says_value_error_direction_and_unit() -> None:
+    figures = {
+        "elbo": Metric(-95.438, "nats per image", "p", 0.2438),
+        "kl": Metric(23.2878, "nats per image", "p"),
+        "linear_probe": Metric(0.92051, "fraction of images", "p", 0.0027),
+        "odd_score": Metric(
+            7.25, "a unit of far too many words to stand in a line", "p"
+        ),
+        "mse": Metric(1e-5, "squared error", "p"),
+    }
+    assert list(table(figures)) == [
+        "                 value           better  unit",
+        "elbo            -95.44  ± 0.24   higher  nats per image",
+        "kl               23.29                   nats per image",
+        "linear_probe    92.05%  ± 0.27%  higher  fraction of images",
+        "odd_score         7.25                   a unit of far too many words to …",
+        "mse           0.000010           lower   squared error",
+    ]
+    assert telling(figures) == ["elbo", "kl", "linear_probe", "mse"]
+    assert telling({"odd_score": figures["odd_score"]}) == ["odd_score"]
+    assert telling({}) == []
 
 
 def test_repr_is_readable(tiny_zoo: Path) -> None:  # noqa: ARG001

@@ -84,20 +84,27 @@ def _models_table(
 
 @main.command(epilog=NAMES)
 @name_argument
+@click.option(
+    "--protocols", is_flag=True, help="All figures, and how each was measured."
+)
 @json_option
-def describe(name: str, as_json: bool) -> None:
-    """Show all that is known about one model."""
+def describe(name: str, protocols: bool, as_json: bool) -> None:
+    """Show what is known about one model, and the figures that tell most.
+
+    --protocols shows all figures with the words of how each was measured; --json all
+    that is known.
+    """
     if is_own(name):
-        _describe_own(name, as_json)
+        _describe_own(name, protocols, as_json)
         return
     found = aezoo.describe(name)
     if as_json:
         print_json({"name": found.name, **found.to_dict()})
     else:
-        click.echo(repr(found))
+        click.echo(found.summary(protocols=protocols))
 
 
-def _describe_own(name: str, as_json: bool) -> None:
+def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
     """Print what a folder or repository says; of the latter, fetch no weights."""
     with quiet_loading("TensorFlow"):
         from aezoo.store import folder, remote
@@ -132,7 +139,9 @@ def _describe_own(name: str, as_json: bool) -> None:
         for metric, record in _as_mapping(metrics).items():
             stated = _as_mapping(record)
             value, unit = stated.get("value"), stated.get("unit")
-            lines.append(f"    {metric:<22} {value} {unit}  ({stated.get('protocol')})")
+            lines.append(f"    {metric:<22} {value} {unit}")
+            if protocols:
+                lines.append(f"      {stated.get('protocol')}")
     for line in lines:
         click.echo("".join(c if c.isprintable() else "\ufffd" for c in line))
 
