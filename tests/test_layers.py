@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from aezoo.nn.layers import (
+from aezoo.networks.conv import ConvDecoder, ConvEncoder
+from aezoo.nn.layers.upsampling import (
     UPSAMPLING,
-    ConvDecoder,
-    ConvEncoder,
     ResizeConv2D,
     SubpixelConv2D,
     SubpixelInitializer,
@@ -113,7 +112,7 @@ def test_decoders_meet_any_size(kind, size, strides) -> None:
 @pytest.mark.parametrize("strides", [(2, 2), (2, 1, 2)])
 def test_encoder_and_decoder_agree_on_the_smallest_map(strides) -> None:
     filters = (4, 6, 5)[: len(strides)]
-    encoder = ConvEncoder(filters, strides, (), "relu", 3, ("z",))
+    encoder = ConvEncoder(filters, strides, (), "relu", {"z": 3})
     x = ops.ones((2, 7, 9, 3))
     encoder(x)
     for conv in encoder.convs:

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
+import aezoo
 from aezoo import manifest
 from aezoo.evaluation.definition import find_metric
 from aezoo.evaluation.metrics.latent import (
@@ -24,7 +25,6 @@ from aezoo.manifest import Metric
 from aezoo.metrics.latent import SATURATION_MARGIN
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.distributions import DiagonalGaussian
-from aezoo.store import load as hub
 from training import evaluate as script
 from training.evaluate import (
     MOST_PARTS,
@@ -265,7 +265,7 @@ TINY = {"filters": (4, 8), "hidden_units": (8,), "latent_dim": 4}
 
 
 def published_of(family: str, dataset: str, **config: object) -> set[str]:
-    return set(published(hub.create(family, **config), dataset))
+    return set(published(aezoo.create(family, **config), dataset))
 
 
 def test_a_model_of_binarised_images_has_no_likelihood_of_grey_ones() -> None:
@@ -316,7 +316,7 @@ def test_codebooks_are_measured_where_there_is_one() -> None:
 
 
 def test_each_fitted_sampler_has_its_distance() -> None:
-    model = hub.create("conv_ae", **TINY)
+    model = aezoo.create("conv_ae", **TINY)
     assert not {n for n in published(model, "mnist") if n.startswith("frechet")}
     model.samplers.read_later(dict.fromkeys(["gmm", "flow"]))
     frechet = [n for n in published(model, "mnist") if n.startswith("frechet")]
