@@ -108,7 +108,7 @@ def test_the_loss_is_the_negative_bound(x, name, gradient) -> None:
     outputs = model(x, training=True)
     terms = {k: np.asarray(v) for k, v in model.compute_losses(x, outputs).items()}
     log_w = np.stack([np.asarray(v) for v in log_weights_of(model, x, outputs)])
-    assert len(log_w) == model.codes_per_image
+    assert len(log_w) == model.codes_per_example
     np.testing.assert_allclose(terms["loss"], -written_out(name, log_w), rtol=1e-5)
     elbo = terms["reconstruction"] + terms["kl"]
     np.testing.assert_allclose(elbo, -log_w.mean(axis=0), rtol=1e-5)
@@ -377,9 +377,9 @@ def test_pseudo_inputs_come_from_images_and_stay_in_their_range(x) -> None:
     assert np.any(abs(moved - as_bytes[:4] / 255.0) > 0.1)
     assert moved.min() >= 0.0
     assert moved.max() <= 1.0
-    with pytest.raises(ValueError, match=r"`images` must hold at least 4 images"):
+    with pytest.raises(ValueError, match=r"`x` must hold at least 4 examples"):
         model.init_pseudo_inputs(x[:3])
-    with pytest.raises(ValueError, match=r"`images` must have shape \(n, 8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"`x` must have shape \(n, 8, 8, 1\)"):
         model.init_pseudo_inputs(x[:, :4])
 
 

@@ -102,8 +102,8 @@ def test_memory_does_not_grow_with_the_number_of_images() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((1, *SHAPE), "float32"), r"at least 2 images\. Received: 1"),
-        (iter([]), r"at least 2 images\. Received: 0"),
+        (np.zeros((1, *SHAPE), "float32"), r"at least 2 examples\. Received: 1"),
+        (iter([]), r"at least 2 examples\. Received: 0"),
         (3, r"an array or an iterable of batches\. Received: int"),
         (np.zeros((4, 5, 6), "float32"), "must have shape"),
         (np.full((4, *SHAPE), 2.0, "float32"), r"values in \[0, 1\]"),
@@ -117,5 +117,5 @@ def test_wrong_images_are_refused(model, images, message) -> None:
 
 def test_more_components_than_pixels_are_refused() -> None:
     model = aezoo.create("linear_ae", input_shape=(2, 2, 1), latent_dim=5)
-    with pytest.raises(ValueError, match="at most the number of pixels, 4"):
+    with pytest.raises(ValueError, match="at most the number of elements, 4"):
         model.fit_closed_form(np.zeros((9, 2, 2, 1), "float32"))

@@ -448,7 +448,7 @@ def test_posteriors_that_are_no_gaussians_make_no_mixture() -> None:
 def test_codes_that_are_not_finite_are_refused() -> None:
     codes = np.zeros((20, 2), "float32")
     codes[3] = np.nan
-    with pytest.raises(ValueError, match="codes of `images` hold NaN"):
+    with pytest.raises(ValueError, match="codes of `x` hold NaN"):
         fit_sampler(FakeModel(codes), None, "gmm")
 
 
@@ -459,7 +459,7 @@ def test_a_model_names_the_samplers_that_it_has() -> None:
     model = tiny("dense_ae")
     with pytest.raises(
         UnsupportedOperationError,
-        match=r"no prior .*fit_sampler\(model, images, 'gmm'\)",
+        match=r"no prior .*fit_sampler\(model, x, 'gmm'\)",
     ):
         model.sample(1)
     with pytest.raises(

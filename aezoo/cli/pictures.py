@@ -85,8 +85,7 @@ def reconstruct(
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0.0),
-    help="Factor on the spread of each latent, of a model with a chain of them. "
-    "[default: 1]",
+    help="Factor on the spread of each latent, of a model with several. [default: 1]",
 )
 @click.option(
     "--steps",
@@ -134,7 +133,7 @@ def sample(
     if not options.keys() <= signature(model.sample).parameters.keys():
         raise UnsupportedOperationError(
             f"Models of the family {known.family!r} cannot sample with "
-            "`--temperature`: it is for those with a chain of latents, such as 'draw'."
+            "`--temperature`: it is for hierarchical ones, such as 'draw'."
         )
     show(known, model.sample(number, seed, sampler=sampler, **options), output)
     source = "prior" if sampler == "prior" else f"sampler {sampler}"

@@ -196,7 +196,7 @@ class FlowEncoder(Encoder):
     """An encoder, and the flow that its codes go through.
 
     Args:
-        network: Maps images to the posterior's parameters.
+        network: Maps examples to the posterior's parameters.
         flow: The flow.
         widths: Of a code and of a context.
     """
@@ -231,12 +231,12 @@ class FlowEncoder(Encoder):
         return (self.heads[head], self.heads["context"], self.flow)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Build both, for images `(batch, height, width, channels)`."""
+        """Build both, for examples `(batch, *tensor_shape)`."""
         self.network.build(input_shape)
         self.flow.build(self.widths)
 
     def call(self, inputs: Tensor, training: bool = False) -> dict[str, Tensor]:
-        """Map images to the parameters of the posterior."""
+        """Map examples to the parameters of the posterior."""
         outputs: dict[str, Tensor] = self.network(inputs, training=training)
         return outputs
 

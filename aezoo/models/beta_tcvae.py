@@ -20,14 +20,14 @@ class BetaTCVAE(VAE):
 
     "Isolating sources of disentanglement in variational autoencoders"
     (https://arxiv.org/abs/1802.04942), equation 4: the KL term of the ELBO is, on
-    average over the data, the sum of the terms `mutual_information` of image and code
+    average over the data, the sum of the terms `mutual_information` of example and code
     (weight `alpha`), `total_correlation` of the code's units (weight `beta`) and
     `dimension_wise_kl` of each unit to its prior (weight `gamma`). The aggregate
     posterior in them is estimated from the batch, by stratified sampling (appendix
     C.2). With all weights at 1 it is the VAE.
 
     Args:
-        dataset_size: Number of training images.
+        dataset_size: Number of training examples.
         alpha: Weight of the mutual information.
         beta: Weight of the total correlation.
         gamma: Weight of the dimension-wise KL.

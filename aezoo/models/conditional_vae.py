@@ -22,15 +22,15 @@ class ConditionalVAE(LabelledVAE):
     """Conditional variational autoencoder of Sohn et al. (2015).
 
     "Learning structured output representation using deep conditional generative
-    models" (https://papers.nips.cc/paper/5775), equation 4 with an image's class as
+    models" (https://papers.nips.cc/paper/5775), equation 4 with an example's class as
     the condition: the negative ELBO of `log p(x|y)`, with `q(z|x, y)` and
     `p(x|z, y)`. The code need not hold the class, and is free for the rest: the
     style. The class enters the encoder as further channels, the decoder as further
-    units of the code. Batches for `fit` are pairs `(images, labels)`.
+    units of the code. Batches for `fit` are pairs `(x, labels)`.
 
     In a share `label_dropout` of the training examples the label is unknown (Ho &
     Salimans, 2022, https://arxiv.org/abs/2207.12598), so that the model is also a VAE
-    of images alone: this is what methods compute without `labels`.
+    of examples alone: this is what methods compute without `labels`.
 
     Args:
         num_classes: Number of classes.

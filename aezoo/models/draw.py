@@ -34,10 +34,10 @@ class DRAW(HierarchicalVAE):
 
     "DRAW: a recurrent neural network for image generation"
     (https://arxiv.org/abs/1502.04623), equations 3 to 8: at each step an LSTM reads
-    the image and what the canvas lacks of it, another one decodes a latent, and adds
+    the example and what the canvas lacks of it, another one decodes a latent, and adds
     what it writes to the canvas. The canvas after the last step is the decoder's
     output. Reading and writing are either through a grid of Gaussian filters, which
-    the decoder places, scales and sharpens (section 3.2), or of the whole image
+    the decoder places, scales and sharpens (section 3.2), or of the whole
     (section 3.1).
 
     A code is one vector per step, `(steps, latent_dim)`.
@@ -58,31 +58,31 @@ class DRAW(HierarchicalVAE):
     def generate_steps(
         self, n: int, seed: int | None = None, *, temperature: float = 1.0
     ) -> np.ndarray:
-        """New images as they come to be: the canvas after each step.
+        """New examples as they come to be: the canvas after each step.
 
         Args:
-            n: Number of images; at least 1.
-            seed: Same seed, same images, on every backend. None draws afresh.
+            n: Number of examples; at least 1.
+            seed: Same seed, same examples, on every backend. None draws afresh.
             temperature: As in `sample`.
 
         Returns:
-            Float32 in [0, 1], shape `(n, steps, *input_shape)`. After the last step,
-            `sample(n, seed, temperature=temperature)`.
+            Shape `(n, steps, *input_shape)`; of images float32 in [0, 1]. After
+            the last step, `sample(n, seed, temperature=temperature)`.
         """
         check_positive_int("n", n)
         generator = np.random.default_rng(check_seed(seed))
         return self.decode_steps(self.draw_codes(n, generator, temperature))
 
     def decode_steps(self, z: Any, batch_size: int = 256) -> np.ndarray:
-        """Images of codes as they come to be: the canvas after each step.
+        """Examples of codes as they come to be: the canvas after each step.
 
         Args:
-            z: Codes `(n, steps, latent_dim)`, float; `encode` gives those of images.
+            z: Codes `(n, steps, latent_dim)`, float; `encode` gives those of examples.
             batch_size: Codes per compiled call; does not change the result.
 
         Returns:
-            Float32 in [0, 1], shape `(n, steps, *input_shape)`. After the last step,
-            `decode(z)`.
+            Shape `(n, steps, *input_shape)`; of images float32 in [0, 1]. After
+            the last step, `decode(z)`.
         """
         return self.run("decode_steps", self.check_codes(z), batch_size)
 

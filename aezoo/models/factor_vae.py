@@ -24,7 +24,7 @@ class FactorVAE(VAE):
     "Disentangling by factorising" (https://arxiv.org/abs/1802.05983), equation 2: the
     negative ELBO plus `gamma` times the total correlation of the code. A
     discriminator tells codes from codes whose units were exchanged between the
-    images of the batch, `discriminator`; its log-odds estimate the total
+    examples of the batch, `discriminator`; its log-odds estimate the total
     correlation (equation 3), `total_correlation`. Both train in one step, each on
     its own optimiser.
 
@@ -71,12 +71,12 @@ class FactorVAE(VAE):
 
 
 def exchange_units(z: Tensor) -> Tensor:
-    """Codes whose units come from different images of the batch.
+    """Codes whose units come from different examples of the batch.
 
     Algorithm 1 of the paper permutes each unit at random; in a shuffled batch, taking
-    unit `j` from the image `j + 1` places on draws as well from the product of the
-    marginals, and never takes two units from one image. A batch smaller than the code
-    has too few images for that: there each unit of each row comes from an image of
+    unit `j` from the example `j + 1` places on draws as well from the product of the
+    marginals, and never takes two units from one example. A batch smaller than the code
+    has too few examples for that: there each unit of each row comes from an example of
     its own draw, so that two share one as often as under the paper's permutations,
     once in `batch` cases.
 

@@ -1,29 +1,26 @@
 """Hierarchical variational autoencoder: each latent depends on those before it."""
 
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
 
+from aezoo.models._levels import Levels
 from aezoo.models.arguments import flag, number
 from aezoo.models.vae import VAE
 from aezoo.networks import Latent, NetworkError
 from aezoo.networks.hierarchical import Hierarchical
-from aezoo.networks.top_down import SIZES, TopDown
+from aezoo.networks.top_down import TopDown
 from aezoo.nn import losses
 from aezoo.nn.distributions import (
-    GaussianChain,
+    HierarchicalGaussian,
     Posterior,
-    check_seed,
     standard_normal,
 )
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_number, check_positive_int
 
 Tensor = Any
-__all__ = ["SIZES", "HierarchicalVAE"]
 
 
 @register_family(
@@ -37,19 +34,19 @@ __all__ = ["SIZES", "HierarchicalVAE"]
         "code_dim": 2,
     },
 )
-class HierarchicalVAE(VAE):
+class HierarchicalVAE(Levels, VAE):
     """Very deep VAE of Child (2021): latents at several resolutions, coarse to fine.
 
     "Very deep VAEs generalize autoregressive models and can outperform them on
     images" (https://arxiv.org/abs/2011.10650), section 3: a bottom-up residual
-    network extracts features of the image; a top-down one starts from learned biases,
+    network extracts features of the example; a top-down one starts from learned biases,
     and each of its blocks says what the next latent is like (the prior), looks at the
     features of its resolution in training (the posterior), and adds the latent to its
     state. No batch normalisation; last convolutions start scaled down by the root of
     the depth.
 
     Codes hold latents in units of the prior, `(latent - prior mean) / prior std`, so
-    that the prior over codes is the standard normal . A code is flat,
+    that the prior over codes is the standard normal. A code is flat,
     `(units,)`; `split_levels` gives the latents, one `(h, w, code_dim)` a block.
 
     The code of an example is all latents at once, so all that works on codes works on
@@ -93,6 +90,11 @@ class HierarchicalVAE(VAE):
     def level_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shape of each latent, in the order in which they are drawn."""
         return self._network.level_shapes(self.modality, self.latent)
+
+    @property
+    def level_ends(self) -> np.ndarray:
+        """Number of units in the first level, in the first two, and so on."""
+        return np.cumsum([math.prod(shape) for shape in self.level_shapes])
 
     @property
     def _network(self) -> Hierarchical:
@@ -156,7 +158,7 @@ class HierarchicalVAE(VAE):
 
     def make_posterior(self, parameters: dict[str, Tensor]) -> Posterior:
         """The Gaussians of all latents of examples."""
-        return GaussianChain(
+        return HierarchicalGaussian(
             parameters["x"], self._walk_posterior, self.latent_shape, self.KL_DRAWS
         )
 
@@ -178,123 +180,6 @@ class HierarchicalVAE(VAE):
     @staticmethod
     def _factors(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: outputs[name] for name in ("z", "z_mean", "z_log_var")}
-
-    # --- Levels -----------------------------------------------------------------------
-
-    def split_levels(self, z: Any) -> list[np.ndarray]:
-        """The latents of codes, in the order in which they are drawn.
-
-        Args:
-            z: Codes `(n, *latent_shape)`, as `encode` gives them.
-
-        Returns:
-            One array `(n, *shape)` for each of `level_shapes`.
-        """
-        codes = self.check_codes(z).reshape(len(z), -1)
-        levels = np.split(codes, self.level_ends[:-1], axis=1)
-        return [
-            level.reshape(-1, *shape)
-            for level, shape in zip(levels, self.level_shapes, strict=True)
-        ]
-
-    @property
-    def level_ends(self) -> np.ndarray:
-        """Number of units in the first level, in the first two, and so on."""
-        return np.cumsum([math.prod(shape) for shape in self.level_shapes])
-
-    def reconstruct_by_level(self, x: Any) -> np.ndarray:
-        """What each level adds: examples of the first level alone, the first two...
-
-        The latents that are left out are the most probable ones under the prior.
-
-        Args:
-            x: Examples `(n, *input_shape)`.
-
-        Returns:
-            Shape `(n, levels, *input_shape)`; the last column is `reconstruct(x)`.
-            Of the dtype of `x`.
-        """
-        examples = self.modality.check(x)
-        codes = self.encode(examples).reshape(len(examples), 1, -1)
-        is_kept = np.arange(codes.shape[-1]) < self.level_ends[:, None]
-        grid = (codes * is_kept).reshape(len(examples), -1, *self.latent_shape)
-        return self.decode_grid(grid, examples.dtype.name)
-
-    def resample(
-        self, x: Any, levels: int, seed: int | None = None, temperature: float = 1.0
-    ) -> np.ndarray:
-        """Examples that share their first latents with given ones; the rest is drawn.
-
-        Args:
-            x: Examples `(n, *input_shape)`.
-            levels: How many levels keep the mode of the posterior; 0 draws all anew,
-                and `len(level_shapes)` reconstructs.
-            seed: Same seed, same examples, on every backend. None draws afresh.
-            temperature: As in `sample`.
-
-        Returns:
-            As `sample`, shape `(n, *input_shape)`.
-
-        Raises:
-            ValueError: If there are no such levels, or as in `encode`.
-        """
-        most = len(self.level_shapes)
-        if not isinstance(levels, int | np.integer) or not 0 <= levels <= most:
-            raise ValueError(
-                f"`levels` must be an integer in [0, {most}], the number of levels to "
-                f"keep. Received: levels={levels!r}."
-            )
-        kept = self.encode(x)
-        generator = np.random.default_rng(check_seed(seed))
-        codes = self.draw_codes(len(kept), generator, temperature)
-        units = self.level_ends[levels - 1] if levels else 0
-        codes.reshape(len(kept), -1)[:, :units] = kept.reshape(len(kept), -1)[:, :units]
-        return self.decode(codes)
-
-    def sample(
-        self,
-        n: int,
-        seed: int | None = None,
-        *,
-        sampler: str = "prior",
-        noise: bool = False,
-        given: Mapping[str, Any] | None = None,
-        labels: Any = None,
-        temperature: float = 1.0,
-    ) -> np.ndarray:
-        """As in `Autoencoder`, at a temperature.
-
-        Args:
-            n: As there.
-            seed: As there.
-            sampler: As there.
-            noise: As there.
-            given: As there.
-            labels: As there.
-            temperature: Factor on the standard deviation of each latent under the
-                prior: below 1 for more typical examples, 0 for the most probable code.
-
-        Returns:
-            As `sample`, shape `(n, *input_shape)`.
-        """
-        check_positive_int("n", n)
-        generator = np.random.default_rng(check_seed(seed))
-        self.check_all(n, given)
-        z = self.draw_codes(n, generator, temperature, sampler, labels)
-        return self.show_codes(z, generator, noise)
-
-    def draw_codes(
-        self,
-        n: int,
-        generator: np.random.Generator,
-        temperature: float,
-        sampler: str = "prior",
-        labels: Any = None,
-    ) -> np.ndarray:
-        """Codes at a temperature."""
-        check_number("temperature", temperature, low=0.0)
-        codes = self.sample_codes(n, generator, sampler, labels)
-        return np.float32(temperature) * codes
 
     # --- Objective --------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Variational autoencoder that matches the codes of all images to the prior."""
+"""Variational autoencoder that matches the codes of all examples to the prior."""
 
 from typing import Any, ClassVar
 
@@ -20,8 +20,8 @@ class InfoVAE(VAE):
 
     "InfoVAE: balancing learning and inference in variational autoencoders"
     (https://arxiv.org/abs/1706.02262), equation 6: the KL term of the ELBO, which
-    pulls every image's posterior to the prior and so takes information from the code,
-    is weakened by `1 - alpha`; the codes of all images together are matched to the
+    pulls every example's posterior to the prior and so takes information from the code,
+    is weakened by `1 - alpha`; the codes of all examples together are matched to the
     prior by the term `mmd`, their squared maximum mean discrepancy over the batch
     (section 3.3). With `alpha=0` and `mmd_weight=0` it is the VAE, with `alpha=1` the
     MMD-VAE.

@@ -8,14 +8,14 @@ import numpy as np
 from keras import ops
 
 from aezoo import manifest
-from aezoo.modalities.image.tiling import apply_in_tiles
+from aezoo.models._tiles import Tiles
 from aezoo.models.arguments import Argument, count, keep, number, sizes, units
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv, Latent
 from aezoo.nn import losses
 from aezoo.nn.layers.discriminators import PatchDiscriminator
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_choice, check_number
+from aezoo.utils.validation import check_choice
 
 Tensor = Any
 
@@ -31,7 +31,7 @@ Tensor = Any
         "discriminator_filters": (4, 4),
     },
 )
-class KLAutoencoder(VAE):
+class KLAutoencoder(Tiles, VAE):
     """Autoencoder of latent diffusion models, of Rombach et al. (2022).
 
     "High-resolution image synthesis with latent diffusion models"
@@ -46,7 +46,7 @@ class KLAutoencoder(VAE):
 
     The KL term is too weak for codes to be like draws from the prior, so it cannot
     sample by itself. For what is trained on its codes, such as a diffusion model,
-    `scale_codes` gives each channel mean 0 and variance 1 over the training images,
+    `scale_codes` gives each channel mean 0 and variance 1 over the training examples,
     and `unscale_codes` takes that back.
 
     Images of other sizes than `input_shape` go through it in overlapping tiles:
@@ -189,7 +189,7 @@ class KLAutoencoder(VAE):
         """Set the mean and standard deviation of each channel of the codes.
 
         Weights of the model, which `scale_codes` uses; `training.train` sets them on
-        the training images.
+        the training examples.
 
         Args:
             x: `(n, *input_shape)`.
@@ -199,7 +199,7 @@ class KLAutoencoder(VAE):
         self.code_std.assign(codes.std(axis=0, dtype="float64"))
 
     def scale_codes(self, z: Any) -> np.ndarray:
-        """Codes with mean 0 and variance 1 in each channel over the training images.
+        """Codes with mean 0 and variance 1 in each channel over the training examples.
 
         As they are, until `finish` was called.
 
@@ -230,97 +230,3 @@ class KLAutoencoder(VAE):
         self.ensure_built()
         mean, std = map(ops.convert_to_numpy, (self.code_mean, self.code_std))
         return codes, mean, std
-
-    def encode_tiled(
-        self, x: Any, overlap: float = 0.25, batch_size: int = 256
-    ) -> np.ndarray:
-        """Codes of images larger than `input_shape`, tile by tile of that size.
-
-        Where tiles overlap, one turns linearly into the next.
-
-        Args:
-            x: Images `(n, height, width, channels)`: uint8, or floats in [0, 1]. Both
-                sides are multiples of the strides, and at least those of a tile.
-            overlap: Share of a tile that the next one covers too, from 0 to 0.5.
-            batch_size: Tiles per compiled call; does not change the result.
-
-        Returns:
-            Float32, `(n, h, w, code_dim)`.
-
-        Raises:
-            ValueError: If the shape, dtype or range is wrong, or the strides do not
-                divide `input_shape`.
-        """
-        images = np.asarray(x)
-        tile, stride = self._check_tiles("x", images.shape, self.input_shape, overlap)
-        return apply_in_tiles(
-            lambda tiles: self.encode(tiles, batch_size),
-            images,
-            tile,
-            overlap,
-            shrink=stride,
-        )
-
-    def decode_tiled(
-        self, z: Any, overlap: float = 0.25, batch_size: int = 256
-    ) -> np.ndarray:
-        """Images of codes larger than `latent_shape`, tile by tile of that size.
-
-        Args:
-            z: Codes `(n, h, w, code_dim)`, float; at least as large as a tile.
-            overlap: As in `encode_tiled`.
-            batch_size: As in `encode_tiled`.
-
-        Returns:
-            Float32 in [0, 1], `(n, height, width, channels)`.
-
-        Raises:
-            ValueError: As in `encode_tiled`.
-        """
-        codes = np.asarray(z)
-        tile, stride = self._check_tiles("z", codes.shape, self.latent_shape, overlap)
-        return apply_in_tiles(
-            lambda tiles: self.decode(tiles, batch_size),
-            codes,
-            tile,
-            overlap,
-            grow=stride,
-        )
-
-    def _check_tiles(
-        self, name: str, shape: tuple[int, ...], part: tuple[int, ...], overlap: float
-    ) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Positions of a tile, and pixels of a position: `(height, width)` each.
-
-        Args:
-            name: Of the argument.
-            shape: Its shape.
-            part: Shape of what it is cut into.
-            overlap: As in `encode_tiled`.
-
-        Raises:
-            ValueError: If tiles cannot cover it.
-        """
-        check_number("overlap", overlap, low=0.0, high=0.5)
-        (height, width), (h, w) = self.input_shape[:2], self.latent_shape[:2]
-        stride = height // h, width // w
-        if (h * stride[0], w * stride[1]) != (height, width):
-            raise ValueError(
-                "Tiles need an `input_shape` of multiples of the strides. Received: "
-                f"input_shape={self.input_shape}, latent_shape={self.latent_shape}."
-            )
-        unit = part[0] // h, part[1] // w
-        if (
-            len(shape) != 4
-            or shape[3] != part[2]
-            or shape[1] < part[0]
-            or shape[2] < part[1]
-            or shape[1] % unit[0]
-            or shape[2] % unit[1]
-        ):
-            raise ValueError(
-                f"`{name}` must have shape (n, height, width, {part[2]}), at least "
-                f"{part[0]} x {part[1]}, in multiples of {unit[0]} x {unit[1]}. "
-                f"Received: {name}.shape={shape}."
-            )
-        return (h, w), stride

@@ -101,14 +101,14 @@ class PPCA(Autoencoder):
         ) / noise_var - at_mean.log_prob(x)
 
     def log_likelihood(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """Exact log-density of images, `log N(x; loc, W W' + sigma**2 I)`.
+        """Exact log-density of examples, `log N(x; loc, W W' + sigma**2 I)`.
 
         Args:
-            x: Images `(n, *input_shape)`: uint8, or floats in [0, 1].
-            batch_size: Images per compiled call; does not change the result.
+            x: Examples `(n, *input_shape)`.
+            batch_size: Examples per compiled call; does not change the result.
 
         Returns:
-            Nats per image, float32, shape `(n,)`.
+            Nats per example, float32, shape `(n,)`.
         """
         return self.run("log_likelihood", self.modality.check(x), batch_size)
 
@@ -144,7 +144,7 @@ class PPCA(Autoencoder):
             raise ValueError(
                 f"`x` varies in no more than latent_dim={self.latent_dim} "
                 "directions, so the noise variance of PPCA would be zero. Use more "
-                "images or a smaller `latent_dim`."
+                "examples or a smaller `latent_dim`."
             )
         weight = pca.components.T * np.sqrt(np.maximum(top - noise_var, 0.0))
         self.encoder.weight.assign(weight)

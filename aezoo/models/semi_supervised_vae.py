@@ -26,16 +26,16 @@ class SemiSupervisedVAE(LabelledVAE):
     """Semi-supervised VAE of Kingma, Mohamed, Rezende & Welling (2014): their M2.
 
     "Semi-supervised learning with deep generative models"
-    (https://arxiv.org/abs/1406.5298): an image comes from its class y, all equally
+    (https://arxiv.org/abs/1406.5298): an example comes from its class y, all equally
     probable, and a normal code z of everything else, by `p(x|y, z)`. The encoder is
     `q(y|x) q(z|x, y)`, equation 4, and so a classifier as well: `classify`. One
     convolutional trunk serves both; z has a linear head per class for its mean and
     one for its log-variance.
 
-    Batches for `fit` are pairs `(images, labels)`, with the label -1 for an unlabelled
-    image. Those with a label are trained on equation 6, the bound of `log p(x, y)`,
+    Batches for `fit` are pairs `(x, labels)`, with the label -1 for an unlabelled
+    example. Those with a label are trained on equation 6, the bound of `log p(x, y)`,
     and the others on equation 7, the bound of `log p(x)`, which sums over all classes
-    exactly: hence `num_classes` images are decoded for each. `classification`, the
+    exactly: hence `num_classes` examples are decoded for each. `classification`, the
     cross entropy of q(y|x) where there is a label (equation 9), is 0 elsewhere. With
     -1 alone, it learns without labels, and finds clusters of its own.
 
@@ -47,10 +47,10 @@ class SemiSupervisedVAE(LabelledVAE):
     Args:
         latent_dim: Units of z.
         num_classes: Number of classes.
-        classification_weight: Weight of the cross entropy of one labelled image. The
-            paper's alpha, `0.1 * images` on the mean over the labelled ones, is
-            `0.1 * images / labelled images` here. As the trunk is shared, most images
-            then end in one class; `5 * images / labelled images` keeps them apart: the
+        classification_weight: Weight of the cross entropy of one labelled example. The
+            paper's alpha, `0.1 * examples` on the mean over the labelled ones, is
+            `0.1 * examples / labelled` here. As the trunk is shared, most examples
+            then end in one class; `5 * examples / labelled` keeps them apart: the
             default for 100 labels among 60,000.
         **kwargs: As in `VAE`, but for
             `likelihood_scale="optimal"`.
@@ -155,7 +155,7 @@ class SemiSupervisedVAE(LabelledVAE):
     def encode_parameters(
         self, x: Tensor, training: bool = False, **given: Tensor
     ) -> dict[str, Tensor]:
-        """Parameters of q(y|x) q(z|x, y) for images in [0, 1] and labels; float32."""
+        """Parameters of q(y|x) q(z|x, y) for tensors and labels; float32."""
         posterior = self.make_posterior(
             self.to_parameters(self.encoder(x, training=training))
         )
@@ -230,11 +230,11 @@ class SemiSupervisedVAE(LabelledVAE):
     # --- Eager entry points -------------------------------------------------------
 
     def classify(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """Probabilities q(y|x) of an image's class.
+        """Probabilities q(y|x) of an example's class.
 
         Args:
-            x: Images `(n, *input_shape)`: uint8, or floats in [0, 1].
-            batch_size: Images per compiled call; does not change the result.
+            x: Examples `(n, *input_shape)`.
+            batch_size: Examples per compiled call; does not change the result.
 
         Returns:
             Float32, shape `(n, num_classes)`; rows sum to 1.

@@ -1,4 +1,4 @@
-"""Variational autoencoder that compares images by the features of a discriminator."""
+"""Variational autoencoder that compares examples by the features of a discriminator."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Variational autoencoder whose prior is its own posterior of learned images."""
+"""Variational autoencoder whose prior is its own posterior of learned examples."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ from aezoo.networks import Conv, NetworkError
 from aezoo.registry import register_family
 
 Tensor = Any
-BLENDED = 4  # images in a pseudo-input that starts from data
+BLENDED = 4  # examples in a pseudo-input that starts from data
 
 
 @register_family("vamp_vae", network=Conv(), tiny={**TINY_CONV, "num_pseudo_inputs": 5})
@@ -23,11 +23,11 @@ class VampVAE(MixturePrior):
 
     "VAE with a VampPrior" (https://arxiv.org/abs/1705.07120), equation 9: the prior
     is the equal mixture of the posteriors of learned pseudo-inputs,
-    `p(z) = 1/K sum_k q(z|u_k)`. They are images in [0, 1], trained on the ELBO like
-    all weights, from noise or from images (`init_pseudo_inputs`).
+    `p(z) = 1/K sum_k q(z|u_k)`. They are tensors of examples in [0, 1], trained on
+    the ELBO like all weights, from noise or from examples (`init_pseudo_inputs`).
 
     Args:
-        num_pseudo_inputs: Images `u_k` whose posteriors are mixed.
+        num_pseudo_inputs: Examples `u_k` whose posteriors are mixed.
         **kwargs: As in `VAE`.
     """
 
@@ -53,30 +53,30 @@ class VampVAE(MixturePrior):
             name="pseudo_inputs",
         )
 
-    def init_pseudo_inputs(self, images: Any) -> None:
+    def init_pseudo_inputs(self, x: Any) -> None:
         """Set the pseudo-inputs, before training.
 
         Args:
-            images: At least `num_pseudo_inputs` images `(n, *input_shape)`, uint8 or
-                floats in [0, 1]; the first ones are taken.
+            x: At least `num_pseudo_inputs` examples `(n, *input_shape)`; the first
+                ones are taken.
 
         Raises:
             ValueError: If there are too few, or shape, dtype or range is wrong.
         """
-        images = self.modality.check(images, "images")
-        if len(images) < self.num_pseudo_inputs:
+        x = self.modality.check(x)
+        if len(x) < self.num_pseudo_inputs:
             raise ValueError(
-                f"`images` must hold at least {self.num_pseudo_inputs} images, one for "
-                f"each pseudo-input. Received: {len(images)}."
+                f"`x` must hold at least {self.num_pseudo_inputs} examples, one for "
+                f"each pseudo-input. Received: {len(x)}."
             )
         self.ensure_built()
-        chosen = self.modality.to_model(images[: self.num_pseudo_inputs])
+        chosen = self.modality.to_model(x[: self.num_pseudo_inputs])
         self.pseudo_inputs.assign(np.asarray(chosen))
 
     def adapt(self, x: np.ndarray, seed: int = 0) -> None:
-        """Set the pseudo-inputs to means of `BLENDED` images each, drawn by seed.
+        """Set the pseudo-inputs to means of `BLENDED` examples each, drawn by seed.
 
-        Blends start as close to the data as images do, and the weights hold no image
+        Blends start as close to the data as examples do, and the weights hold none
         of the training data.
         """
         generator = np.random.default_rng(seed)
@@ -91,8 +91,8 @@ class VampVAE(MixturePrior):
 
     def prior_components(self) -> tuple[Tensor, Tensor, Tensor]:
         """Equal weights, and the posteriors' means and log variances."""
-        images = ops.cast(self.pseudo_inputs, self.compute_dtype)
-        parameters = self.encode_parameters(images)
+        x = ops.cast(self.pseudo_inputs, self.compute_dtype)
+        parameters = self.encode_parameters(x)
         count = self.num_pseudo_inputs
         log_weights = ops.full((count,), -math.log(count), dtype="float32")
         return log_weights, parameters["z_mean"], parameters["z_log_var"]

@@ -229,16 +229,16 @@ class CustomEncoder(Encoder):
             self.heads = dense_heads(heads, latent.activation)
 
     def stages(self) -> list[Stage]:
-        """A stage per layer of a chain; else one for the whole model.
+        """A stage per layer of a sequence; else one for the whole model.
 
         None where the model gives the heads itself.
         """
         if not self.heads:
             return []
-        chain = _chain(self.model)
-        if chain is None:
+        sequence = _sequence(self.model)
+        if sequence is None:
             return [Stage("features", (self.model,), stride=None)]
-        return [Stage(layer.name, (layer,), stride=None) for layer in chain]
+        return [Stage(layer.name, (layer,), stride=None) for layer in sequence]
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
         """The heads of the features, or what the model gives."""
@@ -252,8 +252,8 @@ class CustomEncoder(Encoder):
         return (self.heads[head],) if self.heads else (self.model,)
 
 
-def _chain(model: keras.Model) -> list[keras.layers.Layer] | None:
-    """The layers of a model that is one chain of them; None if it is not."""
+def _sequence(model: keras.Model) -> list[keras.layers.Layer] | None:
+    """The layers of a model that is one sequence of them; None if it is not."""
     layers = [
         layer
         for layer in model.layers

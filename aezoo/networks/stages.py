@@ -1,4 +1,4 @@
-"""Encoders as chains of named stages."""
+"""Encoders as named stages, one after the other."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
@@ -74,7 +74,7 @@ class Stage:
 
 
 class Encoder(keras.layers.Layer):
-    """A chain of stages, and the parameters of the posterior at its end.
+    """Stages one after the other, and the parameters of the posterior at their end.
 
     An encoder lists its `stages`, and says in `outputs` what follows the last one.
     This class builds them, runs them, and gives what is in between by name.

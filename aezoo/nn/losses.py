@@ -1,7 +1,7 @@
 """Per-example terms of the objectives, as pure functions.
 
 Every function maps tensors whose first axis is the batch to a tensor of shape
-`(batch,)`: terms are summed over pixels or latent units, never over the batch, so
+`(batch,)`: terms are summed over elements or latent units, never over the batch, so
 that weights such as `beta` keep their unit. Likelihood terms are in nats.
 """
 
@@ -20,7 +20,7 @@ LOG_2PI = math.log(2.0 * math.pi)
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
-# Of a pixel's likelihood, where the scale is fitted.
+# Of an element's likelihood, where the scale is fitted.
 MIN_LOG_SCALE = -6.0
 MMD_KERNELS = ("rbf", "imq")
 # Of the inverse multiquadratic kernel in `maximum_mean_discrepancy`.
@@ -33,12 +33,12 @@ def sum_per_example(values: Tensor) -> Tensor:
 
 
 def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Squared error, summed over pixels.
+    """Squared error, summed over elements.
 
     Twice the negative log-likelihood of a unit-variance Gaussian, up to a constant.
 
     Args:
-        x: Images, float, shape `(batch, ...)`.
+        x: Examples, float, shape `(batch, ...)`.
         x_hat: Reconstructions, same shape.
 
     Returns:
@@ -49,10 +49,10 @@ def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def absolute_error(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Absolute error, summed over pixels.
+    """Absolute error, summed over elements.
 
     Args:
-        x: Images, float, shape `(batch, ...)`.
+        x: Examples, float, shape `(batch, ...)`.
         x_hat: Reconstructions, same shape.
 
     Returns:
@@ -63,13 +63,13 @@ def absolute_error(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def smooth_l1(x: Tensor, x_hat: Tensor, beta: float = 1.0) -> Tensor:
-    """Smooth L1 (Huber) error of Girshick (2015), summed over pixels.
+    """Smooth L1 (Huber) error of Girshick (2015), summed over elements.
 
     `0.5 d**2 / beta` where `|d| < beta`, else `|d| - 0.5 beta`
     (https://arxiv.org/abs/1504.08083, equation 3, with the transition at `beta`).
 
     Args:
-        x: Images, float, shape `(batch, ...)`.
+        x: Examples, float, shape `(batch, ...)`.
         x_hat: Reconstructions, same shape.
         beta: Error at which the quadratic part meets the linear one; above 0.
 
@@ -85,7 +85,7 @@ def smooth_l1(x: Tensor, x_hat: Tensor, beta: float = 1.0) -> Tensor:
 
 
 def bernoulli_nll(x: Tensor, logits: Tensor) -> Tensor:
-    """Negative log-likelihood of a Bernoulli per pixel, from logits.
+    """Negative log-likelihood of a Bernoulli per element, from logits.
 
     For grey values it is the cross-entropy between `x` and the predicted
     probability, the convention of Kingma & Welling (2014), appendix C.1
@@ -103,7 +103,7 @@ def bernoulli_nll(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def gaussian_nll(x: Tensor, mean: Tensor, log_scale: Tensor | float = 0.0) -> Tensor:
-    """Negative log-density of a Gaussian per pixel.
+    """Negative log-density of a Gaussian per element.
 
     Args:
         x: Targets, float, shape `(batch, ...)`.
@@ -119,7 +119,7 @@ def gaussian_nll(x: Tensor, mean: Tensor, log_scale: Tensor | float = 0.0) -> Te
 
 
 def laplace_nll(x: Tensor, mean: Tensor, log_scale: Tensor | float = 0.0) -> Tensor:
-    """Negative log-density of a Laplace distribution per pixel.
+    """Negative log-density of a Laplace distribution per element.
 
     Args:
         x: Targets, float, shape `(batch, ...)`.
@@ -135,7 +135,7 @@ def laplace_nll(x: Tensor, mean: Tensor, log_scale: Tensor | float = 0.0) -> Ten
 
 
 def gaussian_log_scale(x: Tensor, mean: Tensor) -> Tensor:
-    """The one log standard deviation under which Gaussian pixels are most probable.
+    """The one log standard deviation under which Gaussian elements are most probable.
 
     `0.5 log(mean squared error)`, the closed form of Rybkin et al. (2021), section 3.2
     (https://arxiv.org/abs/2006.13202); at least -6, as in their code: less than half a
@@ -154,7 +154,7 @@ def gaussian_log_scale(x: Tensor, mean: Tensor) -> Tensor:
 
 
 def laplace_log_scale(x: Tensor, mean: Tensor) -> Tensor:
-    """The one log scale b under which Laplace pixels are most probable.
+    """The one log scale b under which Laplace elements are most probable.
 
     `log(mean absolute error)`; at least -6, as in `gaussian_log_scale`.
 
@@ -202,9 +202,9 @@ def aggregate_posterior_log_density(
     """Log q(z), and log q(z_j) of each unit, of codes: the posteriors' mean, estimated.
 
     The minibatch stratified sampling of Chen et al. (2018), appendix C.2
-    (https://arxiv.org/abs/1802.04942): in the mean over all N images, the code's own
+    (https://arxiv.org/abs/1802.04942): in the mean over all N examples, the code's own
     posterior has its true weight 1/N, and the other posteriors of the batch stand for
-    the N - 1 other images. The paper gives one of them what remains of the weight;
+    the N - 1 other examples. The paper gives one of them what remains of the weight;
     here each has its equal share, which has the same expectation and less variance.
     A batch of the whole dataset gives the exact mean.
 
@@ -212,7 +212,7 @@ def aggregate_posterior_log_density(
         z: One code from each posterior. Float, shape `(batch, latent_dim)`.
         z_mean: Posterior means, same shape.
         z_log_var: Natural log of the posterior variances, same shape.
-        dataset_size: Number of images, N; a larger batch counts as the dataset.
+        dataset_size: Number of examples, N; a larger batch counts as the dataset.
 
     Returns:
         Log q(z) of the codes, shape `(batch,)`, and log q(z_j), shape

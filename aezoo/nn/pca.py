@@ -17,9 +17,9 @@ class PrincipalComponents:
     """Mean, eigenvectors and eigenvalues of a dataset's covariance.
 
     Attributes:
-        mean: Shape `(pixels,)`.
-        components: Orthonormal rows, by falling eigenvalue, `(latent_dim, pixels)`.
-        eigenvalues: All eigenvalues of the covariance, falling, `(pixels,)`.
+        mean: Shape `(elements,)`.
+        components: Orthonormal rows, by falling eigenvalue, `(latent_dim, elements)`.
+        eigenvalues: All eigenvalues of the covariance, falling, `(elements,)`.
     """
 
     mean: np.ndarray
@@ -28,35 +28,35 @@ class PrincipalComponents:
 
 
 def principal_components(
-    model: "Autoencoder", images: Any, batch_size: int = 4096
+    model: "Autoencoder", x: Any, batch_size: int = 4096
 ) -> PrincipalComponents:
-    """Exact principal components; memory does not grow with the number of images.
+    """Exact principal components; memory does not grow with the number of examples.
 
     Accumulates the mean and the scatter matrix in float64 with the pairwise update of
     Chan et al. (1983), then solves one symmetric eigenproblem. Each component's sign
     makes its largest entry positive, so that refits agree.
 
     Args:
-        model: Gives the image shape, the number of components and the input checks.
-        images: An array of images as `model.encode` takes them, or an iterable of
+        model: Gives the shape of examples, the number of components and the checks.
+        x: An array of examples as `model.encode` takes them, or an iterable of
             such batches (a generator, a `tf.data.Dataset`), passed over once.
-        batch_size: Images per step where `images` is an array.
+        batch_size: Examples per step where `x` is an array.
 
     Raises:
-        ValueError: If there are fewer than two images, or fewer pixels than
+        ValueError: If there are fewer than two examples, or fewer elements than
             components.
     """
-    pixels = int(np.prod(model.input_shape))
-    if model.latent_dim > pixels:
+    elements = int(np.prod(model.input_shape))
+    if model.latent_dim > elements:
         raise ValueError(
-            f"`latent_dim` must be at most the number of pixels, {pixels}. "
+            f"`latent_dim` must be at most the number of elements, {elements}. "
             f"Received: latent_dim={model.latent_dim}."
         )
-    count, mean = 0, np.zeros(pixels)
-    scatter = np.zeros((pixels, pixels))
-    for batch in with_progress(_batches(images, batch_size)):
+    count, mean = 0, np.zeros(elements)
+    scatter = np.zeros((elements, elements))
+    for batch in with_progress(_batches(x, batch_size)):
         x = np.asarray(model.modality.to_model(model.modality.check(batch)), "float64")
-        x = x.reshape(len(x), pixels)
+        x = x.reshape(len(x), elements)
         batch_mean = x.mean(axis=0)
         shift = batch_mean - mean
         total = count + len(x)
@@ -66,7 +66,7 @@ def principal_components(
         mean += shift * (len(x) / total)
         count = total
     if count < 2:
-        raise ValueError(f"`images` must hold at least 2 images. Received: {count}.")
+        raise ValueError(f"`x` must hold at least 2 examples. Received: {count}.")
     values, vectors = np.linalg.eigh(scatter / count)
     components = vectors[:, ::-1][:, : model.latent_dim].T
     largest = np.abs(components).argmax(axis=1)

@@ -399,11 +399,11 @@ def fit_autoregressive(
     class_conditional: bool = False,
     labels: Any = None,
 ) -> AutoregressiveSampler:
-    """Maximum likelihood by Adam, on one code per image from its posterior.
+    """Maximum likelihood by Adam, on one code per example from its posterior.
 
     Raises:
         ValueError: If an option is invalid, or it shall be class-conditional and the
-            labels are no integers from 0, one per image.
+            labels are no integers from 0, one per example.
     """
     fit = {"width": width, "layers": layers, "heads": heads, "epochs": epochs}
     for name, value in fit.items():
@@ -461,7 +461,7 @@ def _classes(labels: Any, n: int) -> np.ndarray:
 def _indices_and_codes(
     model: "Autoencoder", posterior: Posterior, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What there is to learn, of one code per image.
+    """What there is to learn, of one code per example.
 
     Returns:
         Indices, int32 `(n, positions)`; what they stand for, `(num_codes, code_dim)`;

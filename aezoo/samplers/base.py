@@ -76,7 +76,7 @@ class Sampler(abc.ABC):
         if not self.num_classes:
             raise UnsupportedOperationError(
                 f"This sampler {self.kind!r} knows no classes, so `labels` must be "
-                "None. `fit_sampler(model, images, 'autoregressive', labels=labels, "
+                "None. `fit_sampler(model, x, 'autoregressive', labels=labels, "
                 "class_conditional=True)` fits one to discrete codes that does."
             )
         values = np.asarray(labels)
@@ -175,12 +175,12 @@ def log_normal(noise: np.ndarray) -> np.ndarray:
 
 
 def drawn_codes(posterior: Posterior, seed: int) -> np.ndarray:
-    """One code per image from its posterior, flat: float64, `(n, units)`."""
+    """One code per example from its posterior, flat: float64, `(n, units)`."""
     codes = np.asarray(posterior.sample(seed), "float64")
     if not np.isfinite(codes).all():
         raise ValueError(
-            "The codes of `images` hold NaN or infinity. Find them with "
-            "`np.isfinite(model.encode(images))`."
+            "The codes of `x` hold NaN or infinity. Find them with "
+            "`np.isfinite(model.encode(x))`."
         )
     return codes.reshape(len(codes), -1)
 

@@ -88,6 +88,6 @@ def how_to_fit(model: "Autoencoder", kind: str | None = None) -> str:
         )
     wanted = kind if kind in kinds else kinds[0]
     return (
-        f"Fit one with `aezoo.samplers.fit_sampler(model, images, {wanted!r})`; kinds "
+        f"Fit one with `aezoo.samplers.fit_sampler(model, x, {wanted!r})`; kinds "
         f"for its {model.CODES} codes: {', '.join(map(repr, kinds))}."
     )

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def fit_sampler(
     model: "Autoencoder",
-    images: Any,
+    x: Any,
     kind: str = "gmm",
     seed: int = 0,
     labels: Any = None,
     **options: Any,
 ) -> Sampler:
-    """Fit a sampler to the codes of images, and let the model have it.
+    """Fit a sampler to the codes of examples, and let the model have it.
 
     `model.sample(n, sampler=kind)` then draws from it, and `aezoo.save` and
     `push_to_hub` write it beside the weights. It belongs to the weights as they are:
@@ -31,17 +31,17 @@ def fit_sampler(
 
     Args:
         model: A trained model.
-        images: Training images `(n, *input_shape)`: uint8, or floats in [0, 1].
+        x: Training examples `(n, *input_shape)`.
         kind: `"gmm"`, a Gaussian mixture on codes drawn from the posteriors, of
             `num_components` (10) components with full covariances; `"vamp"`, the
-            posteriors of `num_pseudo_inputs` (500) of the images, for models with
+            posteriors of `num_pseudo_inputs` (500) of the examples, for models with
             Gaussian ones; `"flow"`, a masked autoregressive flow of `num_steps` (5)
             networks of `width` (128), trained for `epochs` (20) on such codes;
             `"autoregressive"`, for discrete codes and alone for these, a causal
             transformer of `layers` (3) with `heads` (4) and `width` (64), trained for
             `epochs` (5); with `class_conditional=True`, of codes given the `labels`.
         seed: Of codes, initialisation and choice; the same seed fits the same sampler.
-        labels: Of the images, `(n,)`, for families whose posterior depends on them
+        labels: Of the examples, `(n,)`, for families whose posterior depends on them
             and samplers that shall be class-conditional; the others ignore them.
         **options: Of the kind, as above.
 
@@ -49,12 +49,12 @@ def fit_sampler(
         The sampler, also in `model.samplers[kind]`.
 
     Raises:
-        ValueError: If images, kind or an option are invalid.
+        ValueError: If examples, kind or an option are invalid.
         UnsupportedOperationError: If the model's codes cannot have this kind.
         MissingDependencyError: If `"gmm"` is to be fitted without scikit-learn.
 
     Example:
-        >>> aezoo.samplers.fit_sampler(model, images, "gmm")
+        >>> aezoo.samplers.fit_sampler(model, x, "gmm")
         >>> model.sample(16, seed=0, sampler="gmm")
     """
     cls = CLASSES[check_choice("kind", kind, KINDS)]
@@ -75,9 +75,8 @@ def fit_sampler(
             f"The sampler {kind!r} is for {cls.CODES} codes, and those of "
             f"{model.family!r} are {model.CODES}. {how_to_fit(model)}"
         )
-    takes_labels = "labels" in inspect.signature(model.posterior).parameters
-    given = {"labels": labels} if takes_labels else {}
-    posterior = model.posterior(images, **given)
+    given = {"labels": labels} if "labels" in model.given else {}
+    posterior = model.posterior(x, **given)
     if "labels" in parameters:
         options["labels"] = labels
     sampler = fitter(model, posterior, checked_seed, **options)

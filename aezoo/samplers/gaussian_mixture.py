@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class GaussianMixtureSampler(Sampler):
     """A Gaussian mixture with full covariances.
 
-    Fitted to codes of training images it gives deterministic autoencoders samples, as
+    Fitted to codes of training examples it gives deterministic autoencoders samples, as
     in Ghosh et al. (2020, https://arxiv.org/abs/1903.12436), section 4.
 
     Attributes:
@@ -96,8 +96,8 @@ def fit_gaussian_mixture(
     codes = drawn_codes(posterior, seed)
     if len(codes) < max(2, num_components):
         raise ValueError(
-            "`images` must be at least 2, and as many as `num_components`. Received: "
-            f"{len(codes)} images, num_components={num_components}."
+            "`x` must hold at least 2 examples, and as many as `num_components`. "
+            f"Received: {len(codes)} examples, num_components={num_components}."
         )
     centre, scale = moments(codes)
     estimate = mixture.GaussianMixture(num_components, max_iter=500, random_state=seed)

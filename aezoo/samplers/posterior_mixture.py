@@ -1,4 +1,4 @@
-"""A mixture of the posteriors of a few images."""
+"""A mixture of the posteriors of a few examples."""
 
 import dataclasses
 import math
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PosteriorMixtureSampler(Sampler):
-    """The posteriors of a few training images, as a mixture of equal weights.
+    """The posteriors of a few training examples, as a mixture of equal weights.
 
     The estimate of the aggregate posterior that Tomczak & Welling (2018,
     https://arxiv.org/abs/1705.07120), section 2, call a mixture of posteriors on a
     subset of the data; their VampPrior learns the inputs instead. Holds parameters of
-    posteriors and no images, though codes tell much of the images they are of.
+    posteriors and no examples, though codes tell much of the examples they are of.
 
     Attributes:
         z_mean: Means, `(k, units)`.
@@ -69,7 +69,7 @@ class PosteriorMixtureSampler(Sampler):
 def fit_posterior_mixture(
     model: "Autoencoder", posterior: Posterior, seed: int, num_pseudo_inputs: int = 500
 ) -> PosteriorMixtureSampler:
-    """Posteriors of random images."""
+    """Posteriors of random examples."""
     check_positive_int("num_pseudo_inputs", num_pseudo_inputs)
     if not isinstance(posterior, DiagonalGaussian):
         raise UnsupportedOperationError(
@@ -80,18 +80,18 @@ def fit_posterior_mixture(
         name: np.asarray(value, "float32").reshape(len(value), -1)
         for name, value in posterior.parameters().items()
     }
-    num_images = len(parameters["z_mean"])
-    if num_images < num_pseudo_inputs:
+    count = len(parameters["z_mean"])
+    if count < num_pseudo_inputs:
         raise ValueError(
-            "`images` must be at least as many as `num_pseudo_inputs`. Received: "
-            f"{num_images} images, num_pseudo_inputs={num_pseudo_inputs}."
+            "`x` must hold at least as many examples as `num_pseudo_inputs`. Received: "
+            f"{count} examples, num_pseudo_inputs={num_pseudo_inputs}."
         )
     generator = np.random.default_rng(seed)
-    chosen = np.sort(generator.choice(num_images, num_pseudo_inputs, replace=False))
+    chosen = np.sort(generator.choice(count, num_pseudo_inputs, replace=False))
     return PosteriorMixtureSampler(
         model.latent_shape,
         {
-            "num_images": num_images,
+            "num_images": count,
             "seed": seed,
             "num_pseudo_inputs": num_pseudo_inputs,
         },

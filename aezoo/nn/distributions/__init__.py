@@ -8,7 +8,7 @@ from aezoo.nn.distributions.gaussian import (
     GaussianUnderPrior,
     gaussian_mixture_log_prob,
 )
-from aezoo.nn.distributions.hierarchical import GaussianChain
+from aezoo.nn.distributions.hierarchical import HierarchicalGaussian
 from aezoo.nn.distributions.likelihood import (
     Bernoulli,
     DiscretizedLogisticMixture,
@@ -47,8 +47,8 @@ __all__ = [
     "FlowPosterior",
     "FullGaussian",
     "Gaussian",
-    "GaussianChain",
     "GaussianUnderPrior",
+    "HierarchicalGaussian",
     "IndexedNoise",
     "Laplace",
     "Likelihood",

@@ -13,20 +13,20 @@ from aezoo.nn.distributions.posterior import EstimatedKL
 Tensor = Any
 
 
-class GaussianChain(EstimatedKL):
-    """Gaussian latents one after another: each depends on the image and those before.
+class HierarchicalGaussian(EstimatedKL):
+    """Gaussian latents, each of which depends on the example and those before it.
 
     `q(z|x) = q(z_1|x) q(z_2|z_1, x) q(z_3|z_1, z_2, x) ...`, with independent units in
     each factor, under a standard-normal prior: the posterior of sequential (Gregor et
     al., 2015, https://arxiv.org/abs/1502.04623, equation 10) and of hierarchical VAEs.
-    Only a walk along the chain tells its factors, so it keeps the image alone.
+    Only a walk through the latents tells its factors, so it keeps the example alone.
 
     Args:
-        x: Images that the chain depends on, float, `(batch, height, width, channels)`.
+        x: Examples that the latents depend on, float, `(batch, *tensor_shape)`.
         walk: Called with `x` and either `noise` or `z`, both `(batch, *latent_shape)`,
-            walks along the chain with the codes that the standard normal noise draws,
-            or with those given. Answers with `z`, and with `z_mean` and `z_log_var` of
-            each latent given the ones before it; all of that shape.
+            walks through the latents with the codes that the standard normal noise
+            draws, or with those given. Answers with `z`, and with `z_mean` and
+            `z_log_var` of each latent given the ones before it; all of that shape.
         latent_shape: Shape of the code, all latents together.
         draws: Walks from which `kl` is estimated.
     """

@@ -30,10 +30,10 @@ class Likelihood(Protocol):
 
 
 class Bernoulli:
-    """Independent Bernoulli pixels: p(x|z) for binary or grey images.
+    """Independent Bernoulli elements: p(x|z) for values in [0, 1].
 
     Args:
-        logits: Log-odds, shape `(batch, height, width, channels)`.
+        logits: Log-odds, shape `(batch, *positions, channels)`.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -41,7 +41,7 @@ class Bernoulli:
 
     @property
     def mean(self) -> Tensor:
-        """Probability of ink, in [0, 1], shape of the images."""
+        """Probability of a 1, in [0, 1], shape of the examples."""
         return ops.sigmoid(self.logits)
 
     @classmethod
@@ -54,20 +54,20 @@ class Bernoulli:
         return self.mean
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-likelihood of images in [0, 1]. Nats, shape `(batch,)`."""
+        """Log-likelihood of values in [0, 1]. Nats, shape `(batch,)`."""
         return -losses.bernoulli_nll(x, self.logits)
 
     def sample(self, seed: Any = None) -> Tensor:
-        """Binary images, 0.0 or 1.0."""
+        """Binary examples, 0.0 or 1.0."""
         draws = uniform(ops.shape(self.logits), seed)
         return ops.cast(draws < self.mean, "float32")
 
 
 class Gaussian:
-    """Independent Gaussian pixels of one standard deviation.
+    """Independent Gaussian elements of one standard deviation.
 
     Args:
-        mean: Means, shape `(batch, height, width, channels)`.
+        mean: Means, shape `(batch, *positions, channels)`.
         log_scale: Natural log of the standard deviation, a scalar.
     """
 
@@ -85,20 +85,20 @@ class Gaussian:
         return self.mean
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log density of images. Nats, shape `(batch,)`."""
+        """Log density of examples. Nats, shape `(batch,)`."""
         return -losses.gaussian_nll(x, self.mean, self.log_scale)
 
     def sample(self, seed: Any = None) -> Tensor:
-        """Images with pixel noise; values may leave [0, 1]."""
+        """Examples with noise on each element; may leave the modality's range."""
         noise = standard_normal(ops.shape(self.mean), seed)
         return self.mean + ops.exp(self.log_scale) * noise
 
 
 class Laplace:
-    """Independent Laplace pixels of one scale.
+    """Independent Laplace elements of one scale.
 
     Args:
-        mean: Means, shape `(batch, height, width, channels)`.
+        mean: Means, shape `(batch, *positions, channels)`.
         log_scale: Natural log of the scale `b`, a scalar.
     """
 
@@ -116,11 +116,11 @@ class Laplace:
         return self.mean
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log density of images. Nats, shape `(batch,)`."""
+        """Log density of examples. Nats, shape `(batch,)`."""
         return -losses.laplace_nll(x, self.mean, self.log_scale)
 
     def sample(self, seed: Any = None) -> Tensor:
-        """Images with pixel noise; values may leave [0, 1]."""
+        """Examples with noise on each element; may leave the modality's range."""
         # Inverse CDF; the bounds keep log1p finite at the ends of [0, 1).
         centred = uniform(ops.shape(self.mean), seed) - 0.5
         magnitude = ops.minimum(2.0 * ops.abs(centred), 1.0 - 1e-7)
@@ -129,20 +129,20 @@ class Laplace:
 
 
 class DiscretizedLogisticMixture:
-    """Pixels of 256 levels, each drawn from a mixture of logistics and then rounded.
+    """Elements of 256 levels, each drawn from a mixture of logistics and then rounded.
 
     Salimans et al. (2017), "PixelCNN++" (https://arxiv.org/abs/1701.05517), section 2:
-    a component is chosen per pixel, for all channels at once; within it, the mean of a
-    channel is linear in the values of the channels before it. A level has the
+    a component is chosen per position, for all channels at once; within it, the mean
+    of a channel is linear in the values of the channels before it. A level has the
     probability between the middles to its neighbours, the lowest and the highest one
     all that is beyond, so that the levels' probabilities sum to 1.
 
     Args:
-        parameters: Float, `(batch, height, width, num)`, with `num` from
+        parameters: Float, `(batch, *positions, num)`, with `num` from
             `num_parameters`: log-odds of the components, then means and log scales of
             each channel, then how channels depend on those before them. On a scale
             where the lowest level is -1, and the highest one 1.
-        channels: Channels of the images.
+        channels: Elements at a position.
     """
 
     LEVELS: ClassVar[int] = 256
@@ -154,10 +154,10 @@ class DiscretizedLogisticMixture:
         pairs = channels * (channels - 1) // 2
         ends = size * np.cumsum([1, channels, channels])
         logits, means, log_scales, slopes = ops.split(parameters, ends, axis=-1)
-        start = ops.shape(parameters)[:-1]  # no -1: grey images have no pairs
+        start = ops.shape(parameters)[:-1]  # no -1: one channel has no pairs
         self.channels = channels
-        self.logits = logits  # (batch, h, w, size)
-        # (batch, h, w, channels, size), and (batch, h, w, pairs, size)
+        self.logits = logits  # (batch, *positions, size)
+        # (batch, *positions, channels, size), and the same of pairs
         self.means = ops.reshape(means, (*start, channels, size))
         log_scales = ops.maximum(log_scales, self.MIN_LOG_SCALE)
         self.log_scales = ops.reshape(log_scales, (*start, channels, size))
@@ -165,11 +165,11 @@ class DiscretizedLogisticMixture:
 
     @staticmethod
     def num_parameters(num_components: int, channels: int) -> int:
-        """Number of parameters of a pixel."""
+        """Number of parameters of a position."""
         return num_components * (1 + 2 * channels + channels * (channels - 1) // 2)
 
     def _mean_of(self, channel: int, before: list[Tensor]) -> Tensor:
-        """Means of a channel given those before it, `(batch, h, w, size)`."""
+        """Means of a channel given those before it, `(batch, *positions, size)`."""
         mean = self.means[..., channel, :]
         first = channel * (channel - 1) // 2
         for i, value in enumerate(before):
@@ -178,7 +178,7 @@ class DiscretizedLogisticMixture:
 
     @property
     def mean(self) -> Tensor:
-        """Mean of the components' means, in [0, 1], shape of the images.
+        """Mean of the components' means, in [0, 1], shape of the examples.
 
         Each is that of the logistic, cut to the range, not of what is left of it there.
         """
@@ -199,7 +199,7 @@ class DiscretizedLogisticMixture:
         return self.mean
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability of images in [0, 1], multiples of 1/255. Nats, `(batch,)`."""
+        """Log-probability of values in [0, 1], multiples of 1/255. Nats, `(batch,)`."""
         values = 2.0 * x[..., None] - 1.0  # (batch, h, w, channels, 1)
         half = 1.0 / (self.LEVELS - 1)
         total = ops.log_softmax(self.logits, axis=-1)
@@ -217,7 +217,7 @@ class DiscretizedLogisticMixture:
         return losses.sum_per_example(ops.logsumexp(total, axis=-1))
 
     def sample(self, seed: Any = None) -> Tensor:
-        """Images of 256 levels in [0, 1]."""
+        """Examples of 256 levels in [0, 1]."""
         size = self.logits.shape[-1]
         shape = (*ops.shape(self.logits)[:-1], size + self.channels)
         draws = ops.clip(uniform(shape, seed), 1e-6, 1.0 - 1e-6)

@@ -12,8 +12,8 @@ def build_dense(
     """Build dense layers one after the other, and all of `ends` after the last.
 
     Args:
-        hidden: Layers in a chain.
-        ends: Layers that each follow the last of the chain.
+        hidden: Layers, one after the other.
+        ends: Layers that each follow the last of them.
         width: Units of the input.
     """
     for layer in hidden:
