@@ -427,9 +427,12 @@ def check_config_round_trip(family: Family, config: Config) -> None:
     assert compose(family, **model.config).config == model.config
 
 
+@functools.cache
 def arguments_of(family: Family) -> set[str]:
-    """Names of the arguments of a family's objective and network."""
-    return {*arguments.arguments_of(family.objective), *family.network.argument_names()}
+    """Names of all arguments of a family that make a difference."""
+    model = compose(family, **family.tiny)
+    network = {*model.network.argument_names()} - {*model.network.unused(model.latent)}
+    return {*arguments.arguments_of(family.objective), *network}
 
 
 def check_weights_round_trip(family: Family, config: Config, folder: Path) -> None:

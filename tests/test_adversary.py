@@ -90,7 +90,9 @@ def test_both_optimisers_are_resumed(x: np.ndarray, tmp_path) -> None:
 
 def test_an_optimiser_for_no_adversary_is_refused() -> None:
     model = aezoo.create("conv_vae", **TINY)
-    with pytest.raises(ValueError, match=r"`adversary_optimizer` belongs to families"):
+    with pytest.raises(
+        ValueError, match=r"`adversary_optimizer` belongs to models with an"
+    ):
         model.compile(adversary_optimizer="sgd")
 
 

@@ -85,7 +85,7 @@ def test_the_target_is_the_clean_image(kind) -> None:
     )
     model.compile()
     x = IMAGES[:, :6, :6]
-    *_, target, _ = model.unpack(x)
+    _, target, _, _ = model.unpack(x)
     np.testing.assert_array_equal(target, x)
 
 

@@ -1,4 +1,4 @@
-"""Posteriors, observation models, noise and paths against SciPy and definitions."""
+"""Posteriors, likelihoods, noise and paths against SciPy and definitions."""
 
 import keras
 import numpy as np
@@ -160,7 +160,7 @@ def test_bernoulli_pixels(rng) -> None:
 @pytest.mark.parametrize(
     ("cls", "exact"), [(Gaussian, scipy.stats.norm), (Laplace, scipy.stats.laplace)]
 )
-def test_pixel_noise_has_its_distribution(cls, exact) -> None:
+def test_noise_of_elements_has_its_distribution(cls, exact) -> None:
     p = cls(np.full((1, 150, 150, 1), 0.5, "float32"), np.log(0.2))
     draws = np.asarray(p.sample(0))
     assert np.isfinite(draws).all()

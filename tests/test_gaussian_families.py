@@ -1,4 +1,6 @@
-"""Objectives on the code or the pixels of Gaussian posteriors: what is special."""
+"""Objectives on the code or the elements of Gaussian posteriors: what is special."""
+
+import dataclasses
 
 import keras
 import numpy as np
@@ -9,10 +11,11 @@ from keras import ops
 import aezoo
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation import list_metrics
+from aezoo.models.families import compose
 from aezoo.nn import losses
 from aezoo.nn.backend import jacobian_product
 from aezoo.nn.distributions import IndexedNoise
-from aezoo.registry import family_class
+from aezoo.registry import find_family
 from tests import checks
 from tests.reference import multi_scale_ssim
 
@@ -303,12 +306,14 @@ def test_the_structural_likelihood_offers_no_bound() -> None:
 
 @pytest.mark.parametrize("check", checks.UNTRAINED_CHECKS)
 def test_the_structural_likelihood_keeps_the_promises(check) -> None:
-    cls = family_class("conv_vae")
-    config = {**cls.TINY_CONFIG, "input_shape": [12, 11, 3], "likelihood": "ms_ssim"}
-    check(cls, config)
+    family = find_family("conv_vae")
+    config = {**family.tiny, "input_shape": [12, 11, 3], "likelihood": "ms_ssim"}
+    check(family, config)
 
 
 # --- VAE-GAN ------------------------------------------------------------------------
+
+VAE_GAN = find_family("vae_gan")
 
 
 def vae_gan(**config) -> keras.Model:
@@ -365,14 +370,15 @@ def test_vae_gan_terms_are_the_papers(rng) -> None:
 def steps(term: str, gamma: float, weight: float = 1.0) -> list:
     """Path and move of each weight of the model in one step down one term."""
 
-    class OneTerm(family_class("vae_gan")):
-        @property
-        def loss_weights(self) -> dict[str, float]:
-            names = super().loss_weights
-            return {n: weight if n == term else 0.0 for n in names}
+    class OneTerm(VAE_GAN.objective):
+        def compute_losses(self, x, outputs, step=None):
+            found = super().compute_losses(x, outputs, step)
+            return {**found, "loss": weight * found[term]}
 
     keras.utils.set_random_seed(0)
-    model = OneTerm(**TINY, gamma=gamma, discriminator_filters=(4, 4), name="one_term")
+    family = dataclasses.replace(VAE_GAN, objective=OneTerm)
+    config = {**TINY, "gamma": gamma, "discriminator_filters": (4, 4)}
+    model = compose(family, **config, name="one_term")
     model.compile(keras.optimizers.SGD(1.0))
     variables = model.players[0]
     before = [np.array(v) for v in variables]

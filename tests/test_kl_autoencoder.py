@@ -7,17 +7,20 @@ from keras import ops
 from aezoo.evaluation import evaluate
 from aezoo.features.classifiers import load_extractor
 from aezoo.modalities.image.tiling import apply_in_tiles
-from aezoo.models.kl_autoencoder import KLAutoencoder, PatchDiscriminator
+from aezoo.models.families import compose
+from aezoo.nn.layers.discriminators import PatchDiscriminator
 from aezoo.nn.losses import perceptual_error
+from aezoo.registry import find_family
 from tests import checks
 
-CONFIG = KLAutoencoder.TINY_CONFIG
+FAMILY = find_family("kl_autoencoder")
+CONFIG = dict(FAMILY.tiny)
 CLASSIFIER = "lenet_mnist_v1"
 
 
 @pytest.fixture(scope="module")
 def x() -> np.ndarray:
-    return checks.pixels(CONFIG, n=12)
+    return checks.examples(FAMILY, CONFIG, n=12)
 
 
 # --- Terms ----------------------------------------------------------------------
@@ -39,18 +42,18 @@ def test_the_perceptual_error_is_the_papers(rng) -> None:
 
 
 def test_it_compares_by_a_classifier_of_the_zoo(x) -> None:
-    model = checks.built(KLAutoencoder, {**CONFIG, "perceptual": CLASSIFIER})
+    model = checks.built(FAMILY, {**CONFIG, "perceptual": CLASSIFIER})
     terms = checks.losses_of(model, x)
     maps = load_extractor(CLASSIFIER).network.maps
     expected = 64 * perceptual_error(maps(x), maps(model.reconstruct(x)))
     np.testing.assert_allclose(terms["perceptual"], expected, rtol=1e-4)
     assert not [w.path for w in model.weights if CLASSIFIER in w.path]
     with pytest.raises(ValueError, match="takes images of 1 channels"):
-        KLAutoencoder(input_shape=(8, 8, 3), perceptual=CLASSIFIER)
+        compose(FAMILY, input_shape=(8, 8, 3), perceptual=CLASSIFIER)
 
 
 def test_players_have_the_hinge_losses(x) -> None:
-    model = checks.built(KLAutoencoder, CONFIG)
+    model = checks.built(FAMILY, CONFIG)
     terms = checks.losses_of(model, x)
     real, fake = (np.asarray(model.adversary(v)) for v in (x, model.reconstruct(x)))
     assert real.shape == (12, 4)  # two halvings of 8 x 8
@@ -76,7 +79,7 @@ def test_a_patch_sees_its_neighbourhood_alone() -> None:
 
 def test_the_generator_waits_for_its_start() -> None:
     config = {**CONFIG, "discriminator_start": 3, "kl_warmup_steps": 10}
-    model = checks.built(KLAutoencoder, config)
+    model = checks.built(FAMILY, config)
     at = {s: model.loss_schedule(ops.convert_to_tensor(s)) for s in (2, 3)}
     assert float(at[2]["generator"]) == 0.0
     assert float(at[3]["generator"]) == 1.0
@@ -87,7 +90,7 @@ def test_the_generator_waits_for_its_start() -> None:
 
 
 def test_scaled_codes_have_unit_variance_and_stay_so_when_saved(x, tmp_path) -> None:
-    model = checks.new_model(KLAutoencoder, CONFIG)
+    model = checks.new_model(FAMILY, CONFIG)
     codes = model.encode(x)
     np.testing.assert_array_equal(model.scale_codes(codes), codes)
     model.finish(x)
@@ -98,7 +101,7 @@ def test_scaled_codes_have_unit_variance_and_stay_so_when_saved(x, tmp_path) -> 
     np.testing.assert_allclose(model.unscale_codes(scaled), codes, atol=1e-6)
     path = tmp_path / "model.weights.h5"
     model.save_weights(path)
-    again = checks.new_model(KLAutoencoder, CONFIG, seed=1)
+    again = checks.new_model(FAMILY, CONFIG, seed=1)
     again.load_weights(path)
     np.testing.assert_array_equal(again.scale_codes(codes), scaled)
     with pytest.raises(ValueError, match=r"shape \(\.\.\., 3\), one value per channel"):
@@ -108,7 +111,7 @@ def test_scaled_codes_have_unit_variance_and_stay_so_when_saved(x, tmp_path) -> 
 def test_metrics_of_gaussian_codes_take_maps(x) -> None:
     names = ["kl_per_dim", "aggregate_mean", "aggregate_variance"]
     names += ["mutual_information", "total_correlation", "total_correlation/gaussian"]
-    model = checks.built(KLAutoencoder, CONFIG)
+    model = checks.built(FAMILY, CONFIG)
     report = evaluate(model, x, metrics=names)
     kl = np.asarray(model.posterior(x).kl())
     metric = report.metrics["kl_per_dim"]
@@ -121,7 +124,7 @@ def test_metrics_of_gaussian_codes_take_maps(x) -> None:
 
 
 def test_a_large_image_goes_through_in_tiles(x) -> None:
-    model = checks.trained(KLAutoencoder, CONFIG).model
+    model = checks.trained(FAMILY, CONFIG).model
     np.testing.assert_allclose(model.encode_tiled(x), model.encode(x), atol=1e-6)
     large = np.concatenate([x[:4], x[4:8]], axis=2)[:, :, :12]  # two and a half wide
     codes = model.encode_tiled(large, overlap=0.5)
@@ -170,11 +173,11 @@ def test_tiles_turn_into_each_other_without_a_seam(overlap, rng) -> None:
     ],
 )
 def test_what_tiles_do_not_cover_is_refused(shape, message) -> None:
-    model = checks.built(KLAutoencoder, CONFIG)
+    model = checks.built(FAMILY, CONFIG)
     with pytest.raises(ValueError, match=message):
         model.encode_tiled(np.zeros(shape, "float32"))
     with pytest.raises(ValueError, match=r"`overlap` must be .* at most 0\.5"):
         model.decode_tiled(np.zeros((1, 2, 2, 3)), overlap=0.7)
-    odd = KLAutoencoder(input_shape=(7, 8, 1))
+    odd = compose(FAMILY, input_shape=(7, 8, 1))
     with pytest.raises(ValueError, match="of multiples of the strides"):
         odd.encode_tiled(np.zeros((1, 8, 8, 1)))

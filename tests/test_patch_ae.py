@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from aezoo.models.patch_ae import PATCHES, PatchAE
+from aezoo.models.families import new_model
+from aezoo.models.patch_ae import PATCHES
 
 CONFIG = {"input_shape": (12, 12, 3), "num_filters": 5, "patch_size": 4, "grid": 3}
 
@@ -24,7 +25,7 @@ def striped_images(count: int = 64, seed: int = 0) -> np.ndarray:
 
 
 def test_a_code_holds_features_contrast_and_colour_of_each_cell() -> None:
-    model = PatchAE(**CONFIG)
+    model = new_model("patch_ae", **CONFIG)
     images = np.full((1, 12, 12, 3), (0.2, 0.4, 0.6), "float32")
     images[:, 6:] = (0.8, 0.8, 0.8)
     z = model.encode(images)
@@ -37,7 +38,7 @@ def test_a_code_holds_features_contrast_and_colour_of_each_cell() -> None:
 
 
 def test_features_do_not_change_with_brightness_and_hardly_with_contrast() -> None:
-    model = PatchAE(**CONFIG)
+    model = new_model("patch_ae", **CONFIG)
     model.adapt(striped_images())
     images = striped_images(8, seed=1).astype("float32") / 255 * 0.5
     darker = model.encode(images)
@@ -51,7 +52,7 @@ def test_features_do_not_change_with_brightness_and_hardly_with_contrast() -> No
 
 
 def test_filters_start_as_what_patches_cluster_around() -> None:
-    model = PatchAE(**CONFIG)
+    model = new_model("patch_ae", **CONFIG)
     before = striped_images(8, seed=1)
     model.ensure_built()
     random_kernel = ops.convert_to_numpy(model.encoder.patches.kernel)
@@ -74,13 +75,13 @@ def test_filters_start_as_what_patches_cluster_around() -> None:
 def test_flat_images_have_no_patches_to_start_from() -> None:
     flat = np.full((4, 12, 12, 3), 128, "uint8")
     with pytest.raises(ValueError, match=rf"not flat. Received: 0 of {PATCHES} drawn"):
-        PatchAE(**CONFIG).adapt(flat)
+        new_model("patch_ae", **CONFIG).adapt(flat)
 
 
 def test_the_closed_form_is_the_best_linear_decoder() -> None:
     images = striped_images(300)
     x = images.astype("float32") / 255
-    model = PatchAE(**CONFIG).fit_closed_form(images)
+    model = new_model("patch_ae", **CONFIG).fit_closed_form(images)
     best = float(((model.reconstruct(x) - x) ** 2).mean())
     assert best < 0.85 * x.var()
     kernel, bias = model.decoder.to_cells.get_weights()
@@ -97,7 +98,7 @@ def test_a_denoising_decoder_is_better_at_noise_and_worse_without() -> None:
     noisy = np.clip(x + np.random.default_rng(0).normal(0, 0.3, x.shape), 0, 1)
 
     def errors(**options: object) -> tuple[float, float]:
-        model = PatchAE(**CONFIG, **options).fit_closed_form(images)
+        model = new_model("patch_ae", **CONFIG, **options).fit_closed_form(images)
         return tuple(
             float(((model.reconstruct(seen.astype("float32")) - x) ** 2).mean())
             for seen in (x, noisy)
@@ -110,7 +111,7 @@ def test_a_denoising_decoder_is_better_at_noise_and_worse_without() -> None:
 
 
 def test_the_closed_form_needs_a_linear_output() -> None:
-    model = PatchAE(**CONFIG, output_activation="sigmoid")
+    model = new_model("patch_ae", **CONFIG, output_activation="sigmoid")
     with pytest.raises(ValueError, match=r"Received: output_activation='sigmoid'"):
         model.fit_closed_form(striped_images())
 
@@ -127,10 +128,10 @@ def test_a_grid_that_does_not_fit_is_refused(changes: dict, received: str) -> No
     with pytest.raises(
         ValueError, match=rf"must fill `grid` cells.*Received: {received}"
     ):
-        PatchAE(**{**CONFIG, **changes})
+        new_model("patch_ae", **{**CONFIG, **changes})
 
 
 @pytest.mark.parametrize("argument", ["num_filters", "patch_size", "grid"])
 def test_sizes_below_one_are_refused(argument: str) -> None:
     with pytest.raises(ValueError, match=f"`{argument}` must be"):
-        PatchAE(**{**CONFIG, argument: 0})
+        new_model("patch_ae", **{**CONFIG, argument: 0})

@@ -1,5 +1,6 @@
 """`fit` and `evaluate` beyond the common checks: what the training step computes."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,7 +13,10 @@ import pytest
 from keras import ops
 
 import aezoo
+from aezoo.models.ae import AE
+from aezoo.models.families import compose
 from aezoo.nn.backend import BACKEND
+from aezoo.registry import find_family
 from tests import checks
 
 ROOT = Path(__file__).parent.parent
@@ -333,3 +337,19 @@ def test_trained_models_stay_trained_after_a_keras_file(images, tmp_path) -> Non
     found = fit(loaded, images)
     for name, value in found.items():
         np.testing.assert_allclose(value, expected[name], rtol=0.05)
+
+
+class HalvesTheError(AE):
+    def reconstruction_term(self, x, outputs):
+        return 0.5 * super().reconstruction_term(x, outputs)
+
+
+def test_an_objective_of_ones_own_is_loaded_as_what_it_is(images, tmp_path) -> None:
+    family = dataclasses.replace(find_family("dense_ae"), objective=HalvesTheError)
+    model = compose(family, **TINY)
+    model.compile("adam")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded) is HalvesTheError
+    expected = model.evaluate(images, verbose=0)
+    np.testing.assert_allclose(loaded.evaluate(images, verbose=0), expected, rtol=1e-6)

@@ -4,21 +4,23 @@ import numpy as np
 import pytest
 from keras import ops
 
-from aezoo.models.vq_vae_2 import VQVAE2, TwoLevelQuantizer
-from aezoo.nn.layers import VectorQuantizer
+from aezoo.networks.two_level import TwoLevelQuantizer
+from aezoo.nn.layers.quantizers import VectorQuantizer
+from aezoo.registry import find_family
 from tests import checks
 
 # An odd side: a bottom map of 3 x 2 positions, and a top map of 2 x 1.
-CONFIG = {**VQVAE2.TINY_CONFIG, "input_shape": (9, 8, 1)}
+VQ_VAE_2 = find_family("vq_vae_2")
+CONFIG = {**VQ_VAE_2.tiny, "input_shape": (9, 8, 1)}
 
 
 @pytest.fixture
 def x() -> np.ndarray:
-    return checks.pixels(CONFIG, n=6)
+    return checks.examples(VQ_VAE_2, CONFIG, n=6)
 
 
 def test_a_code_is_the_top_map_and_then_the_bottom_map(x) -> None:
-    model = checks.built(VQVAE2, CONFIG)
+    model = checks.built(VQ_VAE_2, CONFIG)
     assert model.latent_shape == (2 + 6, 3)
     codes, indices = model.encode(x), model.encode_indices(x)
     assert indices.shape == (6, 8)
@@ -40,7 +42,7 @@ def test_a_code_is_the_top_map_and_then_the_bottom_map(x) -> None:
 
 
 def test_indices_of_the_other_level_are_refused(x) -> None:
-    model = checks.built(VQVAE2, CONFIG)
+    model = checks.built(VQ_VAE_2, CONFIG)
     indices = model.encode_indices(x)
     for position, wrong in ((0, 5), (2, 4), (7, 12), (0, -1)):
         changed = indices.copy()
@@ -53,7 +55,7 @@ def test_indices_of_the_other_level_are_refused(x) -> None:
 
 def test_the_top_is_quantised_first_and_the_bottom_given_it(x) -> None:
     """Algorithm 1: e_bottom = Encoder_bottom(x, e_top)."""
-    model = checks.new_model(VQVAE2, CONFIG)
+    model = checks.new_model(VQ_VAE_2, CONFIG)
     before = np.asarray(model.posterior(x).z_encoded)
     codebook = model.quantizer.top.codebook
     codebook.assign(-3.0 - ops.convert_to_tensor(codebook))

@@ -1,5 +1,6 @@
 """What all objectives share: networks, graph, terms and training of any model."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -26,6 +27,7 @@ from aezoo.nn import losses
 from aezoo.nn.backend import SeedGenerator
 from aezoo.nn.distributions import IndexedNoise, Posterior, standard_normal
 from aezoo.nn.keras_private import flat_layers
+from aezoo.registry import find_family
 from aezoo.samplers import Samplers
 from aezoo.utils.text import did_you_mean
 
@@ -228,13 +230,17 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:  # noqa: ARG003
         """A model from what `get_config` gave."""
-        from aezoo.models.families import new_model
+        from aezoo.models.families import compose
 
         arguments = dict(config)
         dtype = arguments.pop("dtype", None)
         if isinstance(dtype, dict):
             dtype = keras.saving.deserialize_keras_object(dtype)
-        return new_model(arguments.pop("family"), dtype=dtype, **arguments)
+        # of this class: a user's own may be none of the registered ones
+        family = dataclasses.replace(
+            find_family(arguments.pop("family")), objective=cls
+        )
+        return compose(family, dtype=dtype, **arguments)
 
     # --- Networks -------------------------------------------------------------------
 

@@ -470,6 +470,8 @@ class EntryPoints:
             )
         modality = self.given[name]
         values = np.asarray(value)
+        if isinstance(modality, Label) and values.shape == (n, 1):  # a column
+            values = values[:, 0]
         is_single = values.shape == modality.shape
         if not is_single and values.shape != (n, *modality.shape):
             if isinstance(modality, Label):

@@ -115,13 +115,18 @@ def compose(family: Family, /, **config: Any) -> Autoencoder:
     }
     modality = _take_modality(family, arguments)
     network = _take_network(family, arguments)
-    return family.objective(
+    model = family.objective(
         modality=modality,
         network=network,
         family=family.name,
         **keras_arguments,
         **arguments,
     )
+    unused = network.unused(model.latent)
+    if not config.keys().isdisjoint(unused):
+        known = known_arguments(family, type(network))
+        check_known(family.name, config, [n for n in known if n not in unused])
+    return model
 
 
 def check_config(family: str, config: Mapping[str, Any]) -> None:
@@ -222,7 +227,9 @@ def flat_config(model: Autoencoder) -> dict[str, Any]:
     network = model.network
     if type(network) is not type(family.network) and not isinstance(network, Custom):
         config["network"] = network.kind
-    return {**config, **network.to_config()}
+    unused = network.unused(model.latent)
+    arguments = network.to_config()
+    return {**config, **{n: v for n, v in arguments.items() if n not in unused}}
 
 
 def _as_lists(value: Any) -> Any:

@@ -116,6 +116,14 @@ class Network(abc.ABC):
 
     # --- Configuration -------------------------------------------------------------
 
+    def unused(self, latent: Latent) -> tuple[str, ...]:  # noqa: ARG002
+        """Names of the arguments that make no difference to such a latent.
+
+        Args:
+            latent: What the objective needs.
+        """
+        return ()
+
     def to_config(self) -> dict[str, Any]:
         """The arguments, as JSON values."""
         fields = dataclasses.fields(self)

@@ -88,6 +88,10 @@ class Conv(Network):
             (*self.grid(modality), latent.units) if latent.is_map else (latent.units,)
         )
 
+    def unused(self, latent: Latent) -> tuple[str, ...]:
+        """Maps have no dense layers."""
+        return ("hidden_units",) if latent.is_map else ()
+
     @property
     def _blocks(self) -> dict[str, Any]:
         return {

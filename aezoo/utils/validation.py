@@ -20,8 +20,9 @@ def check_choice(name: str, value: _Choice, choices: Sequence[Any]) -> _Choice:
     if value not in choices:
         known = [c for c in choices if isinstance(c, str)]
         hint = did_you_mean(str(value), known)
+        one_of = "one of " if len(choices) > 1 else ""
         raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, choices))}. "
+            f"`{name}` must be {one_of}{', '.join(map(repr, choices))}. "
             f"Received: {name}={value!r}.{hint}"
         )
     return value

@@ -1,4 +1,4 @@
-"""Codes that are chains of latents: DRAW and the hierarchical VAE."""
+"""Codes of latents that depend on each other: DRAW and the hierarchical VAE."""
 
 import re
 
@@ -9,15 +9,18 @@ from keras import ops
 
 import aezoo
 from aezoo.evaluation import evaluate
-from aezoo.models.draw import DRAW, GridAttention
-from aezoo.models.hierarchical_vae import SIZES, HierarchicalVAE
+from aezoo.models.draw import DRAW
+from aezoo.models.families import new_model
+from aezoo.networks.draw import GridAttention
+from aezoo.networks.top_down import SIZES
 from aezoo.nn.backend import BACKEND, without_initialisation
 from aezoo.nn.distributions import IndexedNoise, standard_normal
 from aezoo.nn.losses import gaussian_kl
+from aezoo.registry import find_family
 from tests.draws import exhaustive
 from tests.test_bounds_and_priors import assert_same_gradients, gradients_of
 
-CHAINS = {"draw": DRAW, "hierarchical_vae": HierarchicalVAE}
+FAMILIES = ("draw", "hierarchical_vae")
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def x(rng: np.random.Generator) -> np.ndarray:
     return rng.random((3, 8, 8, 1), dtype="float32")
 
 
-@pytest.fixture(scope="module", params=CHAINS)
+@pytest.fixture(scope="module", params=FAMILIES)
 def model(request) -> keras.Model:
     return make(request.param)
 
@@ -38,7 +41,7 @@ def draw() -> DRAW:
 def make(family: str, **arguments) -> keras.Model:
     """A tiny model whose weights are all drawn, so that nothing is 0 by chance."""
     keras.utils.set_random_seed(0)
-    model = aezoo.create(family, **{**CHAINS[family].TINY_CONFIG, **arguments})
+    model = aezoo.create(family, **{**find_family(family).tiny, **arguments})
     model.build()
     rng = np.random.default_rng(0)
     for weight in model.weights:
@@ -47,7 +50,7 @@ def make(family: str, **arguments) -> keras.Model:
     return model
 
 
-# --- The chain ---------------------------------------------------------------------
+# --- Latents that depend on each other ---------------------------------------------
 
 
 def test_a_latent_depends_on_those_before_it(model, x) -> None:
@@ -265,7 +268,7 @@ def test_far_attention_is_finite() -> None:
 @pytest.mark.parametrize("name", ["read_size", "write_size"])
 def test_attention_needs_a_size(name: str) -> None:
     with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1"):
-        DRAW(**{name: 0})
+        new_model("draw", **{name: 0})
 
 
 # --- The hierarchical VAE ----------------------------------------------------------
@@ -288,11 +291,11 @@ def test_attention_needs_a_size(name: str) -> None:
 )
 def test_wrong_blocks_are_refused(blocks, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        HierarchicalVAE(blocks=blocks)
+        new_model("hierarchical_vae", blocks=blocks)
 
 
 def test_maps_pool_alike_on_both_sides() -> None:
-    model = HierarchicalVAE((7, 9, 3), blocks=((1, 1), (4, 2)), code_dim=2)
+    model = make("hierarchical_vae", input_shape=(7, 9, 3), blocks=((1, 1), (4, 2)))
     assert model.level_shapes == ((1, 2, 2), (4, 5, 2), (4, 5, 2))
     assert model.latent_shape == (4 + 40 + 40,)
 
@@ -396,7 +399,7 @@ def test_recomputing_calls_blocks_twice(x, monkeypatch) -> None:
     "size", ["small", *(pytest.param(s, marks=exhaustive) for s in ("medium", "large"))]
 )
 def test_every_size_can_be_built(size: str) -> None:
-    model = HierarchicalVAE(**SIZES[size])
+    model = new_model("hierarchical_vae", **SIZES[size])
     with without_initialisation(model):
         model.build()
     least, most = {"small": (0, 1), "medium": (5, 12), "large": (30, 60)}[size]
