@@ -19,7 +19,7 @@ from aezoo.errors import HubError, ManifestError
 from aezoo.manifest import DataInfo
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.store import load as hub
-from aezoo.store import remote
+from aezoo.store import remote, tokens
 from aezoo.store.folder import (
     CARD,
     ENTRY,
@@ -73,13 +73,15 @@ class Target:
         """The Hub's client."""
         from huggingface_hub import HfApi
 
-        return HfApi(self.endpoint, self.token, library_name="aezoo")
+        token = tokens.find_token(self.token)
+        return HfApi(self.endpoint, token, library_name="aezoo")
 
     def check(self) -> None:
         """Refuse what the Hub would, before anything is computed or sent.
 
         Raises:
             ValueError: If a field is invalid.
+            HubError: If the token that the client has stored cannot be one.
         """
         from huggingface_hub.errors import HFValidationError
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -104,7 +106,7 @@ class Target:
                 f"is not yet published. Received: tag={self.tag!r}. Publish again with "
                 "the tag after the merge."
             )
-        remote.check_token(self.token)
+        tokens.find_token(self.token)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,7 +287,7 @@ def push_folder(
     return Published(
         repo_id=target.repo_id,
         revision=revision,
-        url=f"{target.api.endpoint}/{target.repo_id}",
+        url=tokens.without_tokens(f"{target.api.endpoint}/{target.repo_id}"),
         is_new=plan.revision is None,
         pull_request=pull_request,
     )
@@ -530,13 +532,13 @@ def _ask(
             if not isinstance(error.__cause__, httpx2.HTTPError):
                 raise
             cause = error.__cause__
-        with _named_errors(target):
+        with tokens.hidden(), _named_errors(target):
             raise cause
 
     retrying = remote.repeating(
         _may_pass, attempts or remote.ATTEMPTS, longest_wait=LONGEST_WAIT
     )
-    with _named_errors(target), _bounded_waits():
+    with tokens.hidden(), _named_errors(target), _bounded_waits():
         return retrying(attempt)
 
 

@@ -3,9 +3,9 @@
 The client keeps files in its cache and checks their size only. Here every file is
 checked by hash as well, a damaged one is fetched once more, and whatever fails ends in
 an error of aezoo within a bounded time. The Hub is asked for a file's commit and size
-first: the client asks too, but repeats a question in vain for minutes. Tokens are
-handed to the client and nowhere else. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE`,
-`HF_HUB_ETAG_TIMEOUT` and `HF_HUB_DOWNLOAD_TIMEOUT` work as the client documents them.
+first: the client asks too, but repeats a question in vain for minutes. `HF_ENDPOINT`,
+`HF_HOME`, `HF_HUB_OFFLINE`, `HF_HUB_ETAG_TIMEOUT` and `HF_HUB_DOWNLOAD_TIMEOUT` work as
+the client documents them.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from aezoo.errors import AezooError, ChecksumError, HubError
+from aezoo.store import tokens
 from aezoo.utils.files import path_inside, sha256_of
 
 if TYPE_CHECKING:
@@ -61,26 +62,13 @@ class Place:
 
     def __post_init__(self) -> None:
         """Refuse a token that the client would show in an error of its own."""
-        check_token(self.token)
+        tokens.check_token(self.token)
 
     @property
     def address(self) -> str:
         """`hf://organisation/name@revision`."""
         suffix = "" if self.revision is None else f"@{self.revision}"
         return f"{SCHEME}{self.repo_id}{suffix}"
-
-
-def check_token(token: str | None) -> None:
-    """Refuse what cannot be a token, and would be shown in an error of the client.
-
-    Raises:
-        ValueError: If it is not one word of ASCII letters.
-    """
-    if token is not None and not re.fullmatch(r"[!-~]+", token):
-        raise ValueError(
-            "`token` must be one word of ASCII letters, as the Hub issued it. What was "
-            "received is not shown."
-        )
 
 
 def parse_address(address: str, **options: Any) -> Place:
@@ -233,11 +221,12 @@ def git_sha1(path: Path) -> str:
 def _download(place: Place, filename: str, max_bytes: int | None) -> Path:
     """From the cache if that is enough, else by the client; repeats what may pass."""
     retrying = repeating(_may_pass, ATTEMPTS, patience=PATIENCE)
-    with _named_errors(place, filename):
+    with tokens.hidden(), _named_errors(place, filename):
         cached = _cached(place, filename)
         if cached and re.fullmatch("[0-9a-f]{40}", place.revision or ""):
             return cached
         if not _is_offline(place):
+            place = dataclasses.replace(place, token=tokens.find_token(place.token))
             return retrying(_attempt, place, filename, max_bytes, cached)
     if cached is None:
         raise HubError(
