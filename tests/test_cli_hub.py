@@ -104,7 +104,7 @@ def test_describe_a_folder_shows_what_it_says_but_obeys_nothing(mine: Path) -> N
     told = succeed("describe", mine)
     lines = [line.split() for line in told.splitlines()]
     assert "\x1b" not in told
-    assert lines[1] == ["Red", "\ufffd[31m", "text."]
+    assert lines[1] == ["Red", r"\x1b[31m", "text."]
     assert ["family", "dense_vae"] in lines
     assert ["tasks", "reconstruction,", "features,", "sampling"] in lines
     assert ["input", "8", "x", "8", "x", "1"] in lines

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import json
 import math
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 import aezoo
+from aezoo.cli._terminal import echo, printable, printable_errors
 from aezoo.errors import AezooError
 from aezoo.utils.progress import with_progress
 
@@ -35,7 +35,15 @@ MAX_NOTES = 5
 class _FriendlyGroup(click.Group):
     """Ends every error that a user can provoke as one line and exit code 1."""
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with printable_errors():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
+        with printable_errors():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # `aezoo list | head`; click ends it quietly
@@ -272,7 +280,7 @@ def read_examples(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndar
             notes[path] = note
     if len(notes) <= MAX_NOTES:
         for path, note in notes.items():
-            click.echo(f"{path}: {note}")
+            echo(f"{path}: {note}")
     else:
         print_notes(Counter(notes.values()))
     return np.stack(examples)
@@ -306,7 +314,7 @@ def show(model: Model, x: Any, output: Path | None, columns: int | None = None) 
         report_file(output, f"{width} x {height} pixels")
         return
     for line in preview.lines:
-        click.echo(line)
+        echo(line)
     if output is not None:
         with atomic_path(output) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in preview.lines))
@@ -318,10 +326,10 @@ def print_notes(notes: Mapping[str, int]) -> None:
     named = Counter({note: times for note, times in notes.items() if note})
     common = named.most_common(MAX_NOTES)
     for note, times in common:
-        click.echo(f"{count_of(times, 'image')}: {note}")
+        echo(f"{count_of(times, 'image')}: {note}")
     rest = sum(notes.values()) - sum(times for _, times in common)
     if rest:
-        click.echo(f"{count_of(rest, 'more image')} converted by the same rule.")
+        echo(f"{count_of(rest, 'more image')} converted by the same rule.")
 
 
 def load_model(model: Model) -> "Autoencoder":
@@ -346,8 +354,10 @@ def quiet_loading(what: str) -> Iterator[None]:
         terminal = stack.enter_context(os.fdopen(os.dup(2), "w", encoding="utf-8"))
         if terminal.isatty():
             from rich.console import Console
+            from rich.markup import escape
 
-            stack.enter_context(Console(file=terminal).status(f"Loading {what} …"))
+            status = f"Loading {escape(printable(what))} …"
+            stack.enter_context(Console(file=terminal).status(status))
         sink = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
         os.dup2(sink.fileno(), 2)
         stack.callback(os.dup2, terminal.fileno(), 2)
@@ -366,7 +376,7 @@ def write_grid(
 
 
 def report_file(path: Path, detail: str) -> None:
-    click.echo(f"Wrote {path} ({detail}, {size_of(path.stat().st_size)}).")
+    echo(f"Wrote {path} ({detail}, {size_of(path.stat().st_size)}).")
 
 
 def size_of(n: int) -> str:
@@ -385,27 +395,25 @@ def joined(lists: tuple[list[str], ...]) -> list[str] | None:
     return [name for names in lists for name in names] or None
 
 
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def table_lines(
     header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[int]
 ) -> list[str]:
     """Plain aligned columns: rich's table costs more time than everything else."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
+    cells = [[printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
         "  ".join(
             cell.rjust(width) if j in numeric else cell.ljust(width)
             for j, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in (header, *rows)
+        for row in cells
     ]
-    return [click.style(lines[0], bold=True), *lines[1:]]
 
 
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[int]
 ) -> None:
-    for line in table_lines(header, rows, numeric):
-        click.echo(line)
+    head, *lines = table_lines(header, rows, numeric)
+    echo(head, bold=True)
+    for line in lines:
+        echo(line)

@@ -27,7 +27,6 @@ from aezoo.cli._common import (
     name_argument,
     one_line,
     output_option,
-    print_json,
     print_notes,
     print_table,
     quiet_loading,
@@ -36,6 +35,7 @@ from aezoo.cli._common import (
     seed_option,
     write_grid,
 )
+from aezoo.cli._terminal import echo, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +169,7 @@ def _encode_source(name: str, source: str, output: Path, **options: Any) -> None
     print_notes(done.notes)
     _print_skipped(done.skipped)
     if done.num_resumed:
-        click.echo(f"{count_of(done.num_resumed, 'image')} had been encoded before.")
+        echo(f"{count_of(done.num_resumed, 'image')} had been encoded before.")
     width = math.prod(done.metadata["feature_shape"])
     report_file(output, f"{count_of(done.num_rows, 'row')} of {width} numbers")
 
@@ -183,10 +183,10 @@ def _quiet_datasets(source: str) -> contextlib.AbstractContextManager[None]:
 
 def _print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
     for _, reason in skipped[:MAX_NOTES]:
-        click.echo(f"Skipped: {one_line(reason)}", err=True)
+        echo(f"Skipped: {one_line(reason)}", err=True)
     if skipped:
         total = count_of(len(skipped), "file")
-        click.echo(f"{total} skipped: no readable images.", err=True)
+        echo(f"{total} skipped: no readable images.", err=True)
 
 
 def _open_stream(
@@ -474,7 +474,7 @@ def cluster(
     else:
         _print_records(rows, False, {"cluster", "images", "mean_distance"})
     if found.ari is not None and not as_json:
-        click.echo(f"Agreement with labels: ARI {found.ari:.3f}, NMI {found.nmi:.3f}.")
+        echo(f"Agreement with labels: ARI {found.ari:.3f}, NMI {found.nmi:.3f}.")
     if output is not None:
         columns = {
             "path": features.paths,

@@ -1,7 +1,6 @@
 """Commands of the Hub and its cache: `download`, `cache`."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from aezoo.cli._common import (
     size_of,
     table_lines,
 )
+from aezoo.cli._terminal import echo, print_json
 from aezoo.utils.progress import with_progress
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def download(names: tuple[str, ...], everything: bool, cache_dir: Path | None) -
     places = cache.find_places(None if everything else names, cache_dir=cache_dir)
     if everything:
         rest = len(aezoo.list_models()) - len(places)
-        click.echo(
-            f"{count_of(len(places), 'model')} on the Hub; {rest:,} bundled only."
-        )
+        echo(f"{count_of(len(places), 'model')} on the Hub; {rest:,} bundled only.")
     if len(places) > 1:
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -75,14 +73,14 @@ def _print_downloads(found: Sequence["Download"]) -> None:
     width = max((len(each.name) for each in found), default=0)
     for each in found:
         if each.error is not None:
-            click.echo(f"{each.name:<{width}}  FAILED")
-            click.echo(f"  {one_line(str(each.error))}")
+            echo(f"{each.name:<{width}}  FAILED")
+            echo(f"  {one_line(str(each.error))}")
             continue
         state = "from the Hub" if each.is_new else "in the cache already"
-        click.echo(f"{each.name:<{width}}  {state:<20}  {size_of(each.bytes):>8}")
+        echo(f"{each.name:<{width}}  {state:<20}  {size_of(each.bytes):>8}")
     fetched = [each for each in found if each.is_new]
     cached = [each for each in found if each.path is not None and not each.is_new]
-    click.echo(
+    echo(
         f"{count_of(len(fetched), 'model')} from the Hub "
         f"({size_of(sum(each.bytes for each in fetched))}), {len(cached):,} in the "
         "cache already."
@@ -113,7 +111,7 @@ def cache_command(
 
     if yes and not prune:
         raise click.UsageError("--yes belongs to --prune.")
-    say = (lambda _: None) if as_json else click.echo
+    say = (lambda _: None) if as_json else echo
     report: dict[str, Any] = {}
     if as_json or not (check or prune):
         found = cache.contents(cache_dir)
@@ -140,7 +138,7 @@ def cache_command(
         damaged = [each for each in damaged if each.path not in pruned.damaged]
         report["pruned"] = pruned.to_dict()
     if as_json:
-        click.echo(json.dumps(report, indent=2, default=str))
+        print_json(report, default=str)
     if damaged:
         raise click.ClickException(
             f"{count_of(len(damaged), 'file')} damaged: "

@@ -16,11 +16,11 @@ from aezoo.cli._common import (
     json_option,
     main,
     name_argument,
-    print_json,
     print_table,
     quiet_loading,
     size_of,
 )
+from aezoo.cli._terminal import echo, print_json
 
 if TYPE_CHECKING:
     from aezoo.manifest import WeightsEntry
@@ -54,7 +54,7 @@ def list_command(as_json: bool, sort: str | None, **filters: Any) -> None:
         print_json([{"name": entry.name, **entry.to_dict()} for entry in entries])
         return
     if not entries:
-        click.echo("No model meets these filters. `aezoo list` shows all.", err=True)
+        echo("No model meets these filters. `aezoo list` shows all.", err=True)
         return
     print_table(*_models_table(entries, sort), numeric={2, 3, 6})
 
@@ -101,7 +101,7 @@ def describe(name: str, protocols: bool, as_json: bool) -> None:
     if as_json:
         print_json({"name": found.name, **found.to_dict()})
     else:
-        click.echo(found.summary(protocols=protocols))
+        echo(found.summary(protocols=protocols))
 
 
 def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
@@ -117,7 +117,7 @@ def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
     entry = folder.read_entry(path, root)
     fields = json.loads((path / folder.ENTRY).read_text(encoding="utf-8"))
     if as_json:
-        click.echo(json.dumps(fields, indent=2))  # in ASCII: others wrote the texts
+        print_json(fields)
         return
     rows = {
         "family": entry.family,
@@ -143,7 +143,7 @@ def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
             if protocols:
                 lines.append(f"      {stated.get('protocol')}")
     for line in lines:
-        click.echo("".join(c if c.isprintable() else "\ufffd" for c in line))
+        echo(line)
 
 
 def _as_mapping(value: Any) -> Mapping[str, Any]:
@@ -195,6 +195,6 @@ def leaderboard(
         texts = [
             f"{table.dataset}/{split}\n\n{table.to_markdown()}" for table in tables
         ]
-        click.echo("\n\n".join(texts))
+        echo("\n\n".join(texts))
     else:
-        click.echo(tables[0].to_markdown())
+        echo(tables[0].to_markdown())

@@ -22,12 +22,12 @@ from aezoo.cli._common import (
     name_argument,
     one_line,
     output_option,
-    print_json,
     print_table,
     quiet_loading,
     report_file,
     seed_option,
 )
+from aezoo.cli._terminal import echo, print_json
 from aezoo.utils.progress import with_progress
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def evaluate(
         with atomic_path(output) as temporary:
             temporary.write_text(report.to_json() + "\n", encoding="utf-8")
     if as_json:
-        click.echo(report.to_json())
+        print_json(report.to_dict())
         return
     _print_report(report)
     if output is not None:
@@ -121,7 +121,7 @@ def _print_left_out(report: "Report") -> None:
     for metric, reason in report.left_out.items():
         metrics_by_reason.setdefault(one_line(reason), []).append(metric)
     for reason, those in metrics_by_reason.items():
-        click.echo(f"Left out {', '.join(those)}: {reason}", err=True)
+        echo(f"Left out {', '.join(those)}: {reason}", err=True)
 
 
 def _print_report(report: "Report") -> None:
@@ -141,9 +141,9 @@ def _print_report(report: "Report") -> None:
     print_table(header, rows, numeric=range(1, len(reports) + 1))
     # Every protocol begins with the images, which are the same for all.
     images = next(iter(report.metrics.values())).protocol.partition("; ")[0]
-    click.echo(f"\nMeasured on {images}:")
+    echo(f"\nMeasured on {images}:")
     for metric, record in report.metrics.items():
-        click.echo(f"  {metric}: {record.protocol.removeprefix(f'{images}; ')}.")
+        echo(f"  {metric}: {record.protocol.removeprefix(f'{images}; ')}.")
 
 
 def _figure(record: "Metric") -> str:
@@ -193,12 +193,10 @@ def metrics(name: str | None, as_json: bool) -> None:
         return
     columns = ("name", "better", "needs", "unit")
     print_table(columns, [[row[c] for c in columns] for row in rows], numeric=())
-    click.echo("\n`--json` says how each is measured.")
+    echo("\n`--json` says how each is measured.")
     if name is None:
         several = [d.name for d, _ in described if d.has_samplers]
-        click.echo(
-            f"Of fitted samplers, too: {', '.join(several)}, as in {several[0]}/gmm."
-        )
+        echo(f"Of fitted samplers, too: {', '.join(several)}, as in {several[0]}/gmm.")
 
 
 @main.command(epilog=NAMES)
@@ -256,7 +254,8 @@ def _print_verification(verification: "Verification", width: int) -> None:
         )
         line += f", largest deviation {deviation:7.1e}, tolerance {tolerance:g}"
     if failures:
-        line = click.style(f"{line}  FAILED", fg="red", bold=True)
-    click.echo(line)
+        echo(f"{line}  FAILED", fg="red", bold=True)
+    else:
+        echo(line)
     for failure in failures:
-        click.echo(f"  {failure.what}: {failure.detail}")
+        echo(f"  {failure.what}: {failure.detail}")

@@ -27,6 +27,7 @@ from aezoo.cli._common import (
     show,
     write_grid,
 )
+from aezoo.cli._terminal import echo
 from aezoo.errors import UnsupportedOperationError
 
 _MAX_TRAVERSED_UNITS = 12
@@ -55,7 +56,7 @@ def reconstruct(
     error = np.mean(np.square(modality.unrounded(x) - modality.unrounded(x_hat)))
     pairs = np.stack([x, x_hat], axis=1).reshape(-1, *modality.shape)
     show(known, pairs, output, columns=2)
-    click.echo(
+    echo(
         f"{count_of(len(x), modality.noun)}, each beside its reconstruction; "
         f"mean squared error per {modality.element} {error:.4f} (of values in [0, 1])."
     )
@@ -137,7 +138,7 @@ def sample(
         )
     show(known, model.sample(number, seed, sampler=sampler, **options), output)
     source = "prior" if sampler == "prior" else f"sampler {sampler}"
-    click.echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
+    echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
 
 
 def draw_steps(
@@ -174,7 +175,7 @@ def draw_steps(
     else:
         write_grid(output, canvases.reshape(-1, *canvases.shape[2:]), columns=count)
     drawn = count_of(number, "sample")
-    click.echo(f"{drawn} in {count_of(count, 'step')} from the prior, seed {seed}.")
+    echo(f"{drawn} in {count_of(count, 'step')} from the prior, seed {seed}.")
 
 
 @main.command(epilog=f"{NAMES} {READING}")
@@ -216,7 +217,7 @@ def interpolate(
 
     strip = np.concatenate([x[:1], path, x[1:]])
     show(known, strip, output, columns=len(strip) if len(strip) <= 24 else None)
-    click.echo(
+    echo(
         f"{a}, {count_of(steps, known.modality.noun)} on the {method} path, {b}; the "
         "path begins and ends with the reconstructions."
     )
@@ -275,7 +276,7 @@ def traverse(
     chosen = list(dims) or most_visible_units(model, x, values, _MAX_TRAVERSED_UNITS)
     rows = [np.concatenate([x, model.traverse(x[0], dim, values)]) for dim in chosen]
     show(known, np.concatenate(rows), output, columns=1 + len(values))
-    click.echo(
+    echo(
         f"One row per code unit, from above: {', '.join(map(str, chosen))}. "
         f"Columns: the input, then the unit at {', '.join(f'{v:g}' for v in values)}."
     )
@@ -293,5 +294,5 @@ def demo(output: Path, seed: int) -> None:
     require_matplotlib()
     with quiet_loading("TensorFlow"):
         from aezoo.cli.demo import run
-    run(output, seed, report=click.echo)
+    run(output, seed, report=echo)
     report_file(output, "poster")
