@@ -8,13 +8,15 @@ Datasets is imported when a name asks for it.
 import contextlib
 import dataclasses
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aezoo.data.batches import collect, is_dataset, split_batch
 from aezoo.errors import AezooError
+from aezoo.modalities.image.check import as_array
 from aezoo.modalities.image.files import INPUT_SUFFIXES, image_files, read_image
 from aezoo.utils.archives import Archive
 from aezoo.utils.progress import with_progress
@@ -102,11 +104,13 @@ def open_dataset(
     """A dataset from whatever a user has.
 
     Args:
-        source: One of: a `Dataset`; an array of images; a pair `(images, labels)`;
-            the path of an `.npz` file with `images` and, if any, `labels`; the path
-            of a folder of images; a TFDS name. A folder's immediate subfolders are
-            its classes, in alphabetical order; where it has a subfolder named like
-            `split`, that one is read.
+        source: One of: a `Dataset`; an array of images; a pair `(images, labels)`; a
+            dictionary with `image` and, if any, `label`; a `tf.data.Dataset` or
+            another dataset of these, as a whole, batched or not; what `tfds.load`
+            returns; the path of an `.npz` file with `images` and, if any, `labels`,
+            of an image file, or of a folder of them; a TFDS name. A folder's immediate
+            subfolders are its classes, in alphabetical order, and hidden files are
+            left out; where it has a subfolder named like `split`, that one is read.
         split: Split of a named dataset or of a folder that has one.
         data_dir: As in `load_dataset`.
         input_shape: `(height, width, channels)` that image files are converted to,
@@ -121,22 +125,46 @@ def open_dataset(
     """
     if isinstance(source, Dataset):
         return source
-    if isinstance(source, tuple) and len(source) == 2:
-        images, labels = (np.asarray(part) for part in source)
-        return Dataset("images", "array", split, images, as_labels(labels))
     if not isinstance(source, str | Path):
-        return Dataset("images", "array", split, np.asarray(source))
+        return _from_memory(source, split, input_shape)
     path = Path(source)
     if path.suffix == ".npz":
         return _read_npz(path, path.stem, split)
     if path.is_dir():
         return _read_folder(path, split, input_shape)
+    if path.suffix.lower() in INPUT_SUFFIXES:
+        image = read_image(path, _needed(path, input_shape))[0]
+        return Dataset(path.stem, "file", split, image[None])
     if isinstance(source, Path) or "/" in str(source):
         raise DatasetError(
             f"There is no folder or .npz file {path}. Pass a folder of images, an "
-            ".npz file with `images`, or the name of a TFDS dataset, e.g. 'mnist'."
+            "image file, an .npz file with `images`, or the name of a TFDS dataset, "
+            "e.g. 'mnist'."
         )
     return load_dataset(source, split, data_dir)
+
+
+def _from_memory(source: Any, split: str, input_shape: Sequence[int] | None) -> Dataset:
+    """Arrays, pairs, dictionaries, and what yields them."""
+    if isinstance(source, Mapping) and split in source:  # of `tfds.load(name)`
+        source = source[split]
+    labels: Any = None
+    try:
+        if is_dataset(source):
+            images, labels = collect(source, input_shape)
+        elif isinstance(source, Mapping):
+            images, labels = split_batch(source)
+            images = as_array(images, "images")
+        elif isinstance(source, tuple) and len(source) == 2:
+            images, labels = as_array(source[0], "images"), source[1]
+        else:
+            images = as_array(source, "images")
+    except DatasetError:
+        raise
+    except ValueError as error:
+        raise DatasetError(f"The dataset cannot be read: {error}") from error
+    known = None if labels is None else as_labels(np.asarray(labels))
+    return Dataset("images", "array", split, images, known)
 
 
 def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> Dataset:
@@ -297,9 +325,16 @@ def _check_labels(shape: tuple[int, ...], dtype: np.dtype) -> None:
         )
 
 
-def _read_folder(path: Path, split: str, input_shape: Sequence[int] | None) -> Dataset:
+def _needed(path: Path, input_shape: Sequence[int] | None) -> Sequence[int]:
     if input_shape is None:
-        raise DatasetError(f"Reading the folder {path} needs `input_shape`.")
+        raise DatasetError(
+            f"Reading images from {path} needs `input_shape`, e.g. that of a model."
+        )
+    return input_shape
+
+
+def _read_folder(path: Path, split: str, input_shape: Sequence[int] | None) -> Dataset:
+    shape = _needed(path, input_shape)
     root = path / split if (path / split).is_dir() else path
     names = list(image_files(root))
     if not names:
@@ -307,7 +342,7 @@ def _read_folder(path: Path, split: str, input_shape: Sequence[int] | None) -> D
             f"The folder {root} holds no images ({', '.join(INPUT_SUFFIXES)})."
         )
     images = np.stack(
-        [read_image(root / n, input_shape)[0] for n in with_progress(names, "Reading")]
+        [read_image(root / n, shape)[0] for n in with_progress(names, "Reading")]
     )
     classes = [name.partition("/")[0] for name in names if "/" in name]
     labels = None

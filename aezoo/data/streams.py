@@ -180,7 +180,7 @@ def open_stream(
     if isinstance(source, Stream):
         return source
     if not isinstance(source, str | Path):
-        return _ArrayStream(open_dataset(source, split), shape)
+        return _ArrayStream(open_dataset(source, split, data_dir, shape), shape)
     path = Path(source)
     if path.suffix == ".npz":
         return _open_npz(path, str(path), shape)

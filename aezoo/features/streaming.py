@@ -131,7 +131,15 @@ def find_entry(name: str | os.PathLike[str]) -> "WeightsEntry | FolderEntry":
 
     Raises:
         UnknownModelError: If there is no such model; names the closest.
+        ValueError: If it is no name at all, e.g. a model.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ValueError(
+            "`name` must be the name, the folder or the address of a model, so that "
+            "its features can be told from others. Received: "
+            f"{type(name).__name__}. Save a model of your own first: "
+            "`name = aezoo.save(model, 'my_model')`."
+        )
     if not sources.is_address(name) and sources.as_folder(name) is None:
         return manifest.describe(str(name))
     from aezoo.store import load as hub

@@ -79,9 +79,7 @@ def as_array(x: Any, name: str = "x") -> np.ndarray:
         )
     if isinstance(x, list | tuple):
         x = _stack(x, name)
-    elif not any(hasattr(x, protocol) for protocol in _ARRAY_PROTOCOLS) and not (
-        isinstance(x, int | float | complex | memoryview | bytearray)
-    ):
+    elif not is_array(x):
         kind = type(x).__name__
         if isinstance(x, Iterable) or hasattr(x, "__getitem__"):
             raise ValueError(
@@ -109,6 +107,13 @@ def as_array(x: Any, name: str = "x") -> np.ndarray:
             "Python objects. Put images of one shape together with `np.stack`."
         )
     return array
+
+
+def is_array(x: Any) -> bool:
+    """Whether NumPy takes something as an array, or a number, by itself."""
+    return isinstance(x, int | float | complex | memoryview | bytearray) or any(
+        hasattr(x, protocol) for protocol in _ARRAY_PROTOCOLS
+    )
 
 
 def _stack(items: Sequence[Any], name: str) -> Any:
