@@ -280,7 +280,7 @@ class Extractor(Record, frozen=True, kw_only=True):
     """A feature extractor, as the manifest holds it under its name.
 
     Attributes:
-        config: Arguments of `aezoo.features.classifiers.Classifier`.
+        config: Arguments of `aezoo.modalities.image.classifier.Classifier`.
         input_shape: Image shape `(height, width, channels)`.
         num_classes: Classes that it was trained to tell apart.
         feature_dim: Number of features.

@@ -24,9 +24,13 @@ from aezoo.errors import (
     MissingDependencyError,
     UnknownModelError,
 )
-from aezoo.features import classifiers as extractors
-from aezoo.features.classifiers import (
-    Classifier,
+from aezoo.manifest import Manifest
+from aezoo.modalities.image.classifier import Classifier
+from aezoo.modalities.image.digits import draw_digits
+from aezoo.nn.backend import BACKEND
+from aezoo.store import classifiers as extractors
+from aezoo.store import load as hub
+from aezoo.store.classifiers import (
     default_extractor,
     extractor_deviation,
     inception_extractor,
@@ -34,10 +38,6 @@ from aezoo.features.classifiers import (
     load_classifier,
     load_extractor,
 )
-from aezoo.manifest import Manifest
-from aezoo.modalities.image.digits import draw_digits
-from aezoo.nn.backend import BACKEND
-from aezoo.store import load as hub
 from aezoo.utils.files import sha256_of
 from training.export import export as export_model
 from training.extractors import (

@@ -1,6 +1,5 @@
 """Every published protocol is what the declarations say, word by word."""
 
-import json
 import re
 
 import aezoo
@@ -18,17 +17,16 @@ _NOTES = (
 
 def stated() -> list[tuple[str, str, str]]:
     """Name, unit and protocol of every published figure, without the images."""
-    document = json.loads(manifest.manifest_path().read_text())
-    entries = [entry["metrics"] for entry in document["models"].values()]
-    entries += [
+    measured = [entry.metrics for entry in manifest.entries().values()]
+    measured += [
         {key: figures}
-        for key, rows in document["baselines"].items()
+        for key, rows in manifest.baselines().items()
         for figures in rows.values()
     ]
     found = {
-        (name, figure["unit"], figure["protocol"].partition("; ")[2])
-        for entry in entries
-        for figures in entry.values()
+        (name, figure.unit, figure.protocol.partition("; ")[2])
+        for metrics in measured
+        for figures in metrics.values()
         for name, figure in figures.items()
     }
     return sorted(found)

@@ -25,8 +25,9 @@ from aezoo.evaluation.image.samples import (
     kernel_distance,
     precision_recall,
 )
-from aezoo.features.classifiers import Classifier, Extractor
+from aezoo.modalities.image.classifier import Classifier
 from aezoo.modalities.image.digits import draw_digits
+from aezoo.store.classifiers import Extractor
 
 DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 

@@ -26,12 +26,6 @@ from aezoo import manifest
 from aezoo.data import datasets
 from aezoo.data.datasets import Dataset
 from aezoo.errors import AezooError, ManifestError
-from aezoo.features.classifiers import (
-    Classifier,
-    Extractor,
-    golden_features,
-    load_classifier,
-)
 from aezoo.manifest import (
     ExtractorEntry,
     Share,
@@ -39,8 +33,10 @@ from aezoo.manifest import (
     ZooFile,
     ZooGolden,
 )
+from aezoo.modalities.image.classifier import Classifier
 from aezoo.nn.backend import BACKEND
 from aezoo.store import load as hub
+from aezoo.store.classifiers import Extractor, golden_features, load_classifier
 from aezoo.utils.files import atomic_path, sha256_of
 from training.data import ShuffledImages
 from training.export import (

@@ -1,8 +1,8 @@
 """The variant that a metric takes from a dataset, unless its name says another."""
 
 from aezoo.evaluation.metrics.representation import default_unfamiliar
-from aezoo.features.classifiers import default_extractor
 from aezoo.metrics import MetricDefinition
+from aezoo.store.classifiers import default_extractor
 
 _DEFAULTS = {"extractor": default_extractor, "dataset": default_unfamiliar}
 

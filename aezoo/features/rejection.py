@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from aezoo.features.classifiers import load_extractor
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers.base import log_sum_exp
+from aezoo.store.classifiers import load_extractor
 from aezoo.utils.validation import check_number, check_positive_int
 
 
@@ -59,7 +59,7 @@ def rejection_sample(
         classifier = load_extractor(classifier).logits
     if labels is None:
         images = model.sample(math.ceil(n / keep), seed, **options)
-        return images[_surest(_log_probabilities(classifier, images).max(axis=1), n)]
+        return images[_highest(_log_probabilities(classifier, images).max(axis=1), n)]
     wanted = np.asarray(labels)
     if wanted.dtype.kind not in "iu" or wanted.shape not in ((), (n,)):
         raise ValueError(
@@ -79,7 +79,7 @@ def rejection_sample(
     kept = np.empty(n, "int64")
     for label, count in zip(classes, counts, strict=True):
         of_class = np.flatnonzero(drawn == label)
-        kept[wanted == label] = of_class[_surest(log_p[of_class, label], count)]
+        kept[wanted == label] = of_class[_highest(log_p[of_class, label], count)]
     return images[kept]
 
 
@@ -96,6 +96,6 @@ def _log_probabilities(
     return logits - log_sum_exp(logits)[:, None]
 
 
-def _surest(values: np.ndarray, n: int) -> np.ndarray:
+def _highest(values: np.ndarray, n: int) -> np.ndarray:
     """Positions of the `n` highest, the highest first; of equal ones, the first."""
     return np.argsort(-values, kind="stable")[:n]

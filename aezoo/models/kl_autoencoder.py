@@ -135,7 +135,7 @@ class KLAutoencoder(Tiles, VAE):
 
     @functools.cached_property
     def _classifier(self) -> Any:
-        from aezoo.features.classifiers import load_extractor
+        from aezoo.store.classifiers import load_extractor
 
         return load_extractor(str(self.perceptual)).network  # no part of the model
 

@@ -12,7 +12,6 @@ import keras
 
 from aezoo import manifest
 from aezoo.errors import ChecksumError
-from aezoo.features import classifiers as extractors
 from aezoo.manifest import (
     NO_FILES,
     BundledFile,
@@ -20,6 +19,7 @@ from aezoo.manifest import (
     GoldenFile,
     WeightsEntry,
 )
+from aezoo.store import classifiers as extractors
 from aezoo.store import folder, golden, remote
 from aezoo.store import load as hub
 from aezoo.store import reference as sources
