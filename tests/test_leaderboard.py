@@ -293,6 +293,16 @@ def test_the_function_is_not_hidden_by_a_module() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_metrics_are_listed_without_any_framework() -> None:
+    code = (
+        "import sys; from aezoo.cli import main;"
+        "main(['metrics'], standalone_mode=False);"
+        "heavy = {'tensorflow', 'keras', 'numpy'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 # --- The manifest's part -------------------------------------------------------------
 
 
