@@ -41,6 +41,10 @@ class ImageFileError(AezooError, ValueError):
     """A file cannot be read as an image."""
 
 
+class StaleSamplerError(AezooError, RuntimeError):
+    """A fitted sampler belongs to other weights than those that the model has."""
+
+
 class UnsupportedOperationError(AezooError, RuntimeError):
     """The model's family does not define this operation."""
 

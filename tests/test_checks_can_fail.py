@@ -178,7 +178,7 @@ class CannotLearnItsCode(AE):
 
 
 class StaysInFloat32(AE):
-    def _share_dtype_policy(self):
+    def share_dtype_policy(self):
         pass
 
 

@@ -16,6 +16,7 @@ from aezoo.features.info import (
 )
 from aezoo.modalities.image.check import check_images
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.batches import check_finite
 from aezoo.models.families import new_model
 from aezoo.networks.stages import LATENT, POOL
 from aezoo.nn.backend import is_concrete
@@ -108,7 +109,6 @@ def feature_extractor(
     extractor.build((None, *extractor.image_shape))
     extractor.copy_weights(model.encoder)
     extractor.trainable = trainable
-    extractor(keras.Input(extractor.image_shape))  # `export` wants a call before it
     return extractor
 
 
@@ -381,10 +381,35 @@ class FeatureExtractor(keras.Model):
             self._check_shape(inputs.shape)
         return super().__call__(inputs, *args, **kwargs)
 
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict`, for images that `aezoo.load(...).encode` would take.
+
+        Raises:
+            ValueError: If shape, dtype or range is wrong, or features not finite.
+        """
+        if is_concrete(x) or isinstance(x, list):
+            x = check_images(x, self.image_shape)
+        return check_finite(super().predict(x, *args, **kwargs), self.name)
+
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.export` of the map from floats in [0, 1] to features.
+
+        What is exported cannot refuse images of another range: it answers NaN.
+
+        Args:
+            filepath: As in Keras.
+            *args: As in Keras.
+            **kwargs: As in Keras; `input_signature` states another dtype.
+        """
+        signature = [keras.InputSpec("float32", (None, *self.image_shape))]
+        kwargs.setdefault("input_signature", signature)
+        return super().export(filepath, *args, **kwargs)
+
     def call(self, inputs: Tensor, training: bool = False) -> Any:  # noqa: ARG002
         """Features of images, float32, `(batch, ...)`; by name if there are several.
 
-        Of `latent`, the mode of the posterior. What behaves differently in training
+        Of `latent`, the mode of the posterior; NaN for images with floats outside
+        [0, 1]. What behaves differently in training
         takes `training` from Keras.
         """
         autoencoder = self._autoencoder()

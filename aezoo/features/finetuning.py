@@ -9,7 +9,7 @@ from aezoo.errors import UnsupportedOperationError
 from aezoo.features.extractor import FeatureExtractor
 from aezoo.features.info import check_layers
 from aezoo.nn.keras_private import flat_layers
-from aezoo.nn.optimizers import LayerwiseOptimizer
+from aezoo.nn.optimizers import LayerwiseOptimizer, inside_loss_scale
 from aezoo.utils.validation import check_number, check_positive_int
 
 
@@ -85,7 +85,7 @@ def layerwise_learning_rates(
     model: keras.Model,
     optimizer: Any = "adam",
     decay: float | Mapping[str, float] = 0.5,
-) -> LayerwiseOptimizer:
+) -> keras.optimizers.Optimizer:
     """An optimiser for which the lower layers of a feature extractor learn slower.
 
     What is not of the extractor, such as a new classifier, learns at the full rate.
@@ -136,9 +136,10 @@ def layerwise_learning_rates(
         for layer in layers
         for variable in layer.variables
     }
-    return LayerwiseOptimizer(
+    by_weight = [factors.get(id(v), 1.0) for v in model.trainable_variables]
+    return inside_loss_scale(
         keras.optimizers.get(optimizer),
-        [factors.get(id(variable), 1.0) for variable in model.trainable_variables],
+        lambda inner: LayerwiseOptimizer(inner, by_weight),
     )
 
 

@@ -119,6 +119,9 @@ class Modality(abc.ABC):
     def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
         """Examples as users have them to tensors `(batch, *tensor_shape)`, in a graph.
 
+        Nothing can be refused there, so examples that are not valid become NaN, and
+        with them all that follows, rather than a plausible answer.
+
         Args:
             x: Examples, `(batch, *shape)`.
             dtype: Of the tensor, for modalities of continuous values.
@@ -149,15 +152,16 @@ class Modality(abc.ABC):
         """
         raise NotImplementedError(f"{self.noun.capitalize()}s know no corruptions.")
 
-    def is_valid(self, x: Tensor) -> Tensor:  # noqa: ARG002
-        """Whether all elements of a batch are allowed, in a graph: a scalar bool.
+    def is_valid(self, x: Tensor) -> "Tensor | bool":  # noqa: ARG002
+        """Whether the values of examples are what `check` allows, in a graph.
 
         Args:
             x: Examples, `(batch, *shape)`.
-        """
-        from keras import ops
 
-        return ops.convert_to_tensor(True)
+        Returns:
+            Bools `(batch,)`; True alone where their dtype holds no other values.
+        """
+        return True
 
     # --- Files and pictures -----------------------------------------------------
 
@@ -210,6 +214,21 @@ class Modality(abc.ABC):
         """`{"kind": ...}` and the arguments, as JSON values."""
         fields = dataclasses.fields(self)
         return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields}}
+
+
+def nan_unless(valid: "Tensor | bool", x: Tensor) -> Tensor:
+    """Tensors of examples, with NaN in place of those that are not valid.
+
+    Args:
+        valid: What `Modality.is_valid` returned.
+        x: Floats, `(batch, ...)`.
+    """
+    from keras import ops
+
+    if valid is True:
+        return x
+    valid = ops.reshape(valid, (-1, *[1] * (len(x.shape) - 1)))
+    return ops.where(valid, x, ops.cast(float("nan"), x.dtype))
 
 
 def from_config(config: dict[str, Any]) -> Modality:

@@ -103,5 +103,5 @@ class LabelledVAE(VAE):
             like: Any tensor of that batch.
         """
         if labels is None:
-            return ops.zeros((ops.shape(like)[0], self.num_classes))
+            return ops.zeros((ops.shape(like)[0], self.num_classes), "float32")
         return self.given["labels"].to_model(labels)

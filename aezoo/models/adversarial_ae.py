@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.models.ae import AE, TINY_CONV
-from aezoo.models.arguments import number, sizes
+from aezoo.models.arguments import sizes, weight
 from aezoo.networks import Conv
 from aezoo.nn.layers.discriminators import Discriminator
 from aezoo.registry import register_family
@@ -33,7 +33,7 @@ class AdversarialAE(AE):
         **kwargs: As in `AE`.
     """
 
-    adversarial_weight: float = number(1.0, low=0.0)
+    adversarial_weight: float = weight(1.0)
     discriminator_units: tuple[int, ...] = sizes((256, 256))
 
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features", "sampling")

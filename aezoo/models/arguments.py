@@ -31,14 +31,21 @@ class Argument:
         default: Its default.
         check: Given name and value, returns the value to keep, or raises ValueError.
         is_fixed: Whether it shapes weights, so that it cannot be set later.
+        is_weight: Whether it acts through `loss_weights` alone, so that nothing is
+            compiled anew when it is set.
     """
 
     def __init__(
-        self, default: Any, check: Callable[[str, Any], Any], is_fixed: bool = False
+        self,
+        default: Any,
+        check: Callable[[str, Any], Any],
+        is_fixed: bool = False,
+        is_weight: bool = False,
     ) -> None:
         self.default = default
         self.check = check
         self.is_fixed = is_fixed
+        self.is_weight = is_weight
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -107,6 +114,21 @@ def number(
         return check_number(name, value, low=low, high=high, above=above)
 
     return Argument(default, check)
+
+
+def weight(
+    default: float,
+    *,
+    low: float | None = 0.0,
+    high: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """A finite number within bounds that `loss_weights` alone makes use of."""
+
+    def check(name: str, value: Any) -> Any:
+        return check_number(name, value, low=low, high=high, above=above)
+
+    return Argument(default, check, is_weight=True)
 
 
 def count(default: int | None, *, low: int = 0, is_fixed: bool = False) -> Any:

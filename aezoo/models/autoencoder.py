@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
@@ -19,12 +20,13 @@ from aezoo.models.arguments import (
     number,
     signature_of,
     units,
+    weight,
 )
 from aezoo.models.entry_points import EntryPoints
 from aezoo.models.training import Training
 from aezoo.networks.base import Latent, Network
 from aezoo.nn import losses
-from aezoo.nn.backend import SeedGenerator
+from aezoo.nn.backend import SeedGenerator, is_quantized
 from aezoo.nn.distributions import IndexedNoise, Posterior, standard_normal
 from aezoo.nn.keras_private import flat_layers
 from aezoo.registry import find_family
@@ -68,7 +70,7 @@ class Autoencoder(EntryPoints, Training, keras.Model):
         keep,  # the modality checks it
         is_fixed=True,
     )  # type: ignore[assignment]
-    sparsity: float = number(0.0, low=0.0)
+    sparsity: float = weight(0.0)
     corruption: str | None = Argument(None, keep)  # type: ignore[assignment]
     corruption_level: float = number(0.5, low=0.0)
 
@@ -187,7 +189,8 @@ class Autoencoder(EntryPoints, Training, keras.Model):
         except ValueError:
             self.argument_values[name] = old
             raise
-        self._forget_functions()
+        if not argument.is_weight:
+            self._forget_functions()
         self._update_term_weights()
 
     def check_arguments(self) -> None:
@@ -563,6 +566,52 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     def samplers(self) -> Samplers:
         """Fitted distributions over codes by kind, e.g. `"gmm"`; see `fit_sampler`."""
         return self._samplers
+
+    def save_assets(self, dir_path: str) -> None:
+        """Write the samplers, where Keras saves the model: `save`, copies, pickles."""
+        self.samplers.write(Path(dir_path))
+
+    def load_assets(self, dir_path: str) -> None:
+        """Read the samplers that `save_assets` wrote."""
+        self.samplers.read(Path(dir_path))
+
+    def save_own_variables(self, store: Any) -> None:
+        """Write weights of the model's own; refuses a quantised model.
+
+        Raises:
+            UnsupportedOperationError: If a layer is quantised.
+        """
+        self.check_can_be_saved()
+        super().save_own_variables(store)
+
+    def check_can_be_saved(self) -> None:
+        """Refuse what the configuration cannot rebuild.
+
+        Raises:
+            UnsupportedOperationError: If a layer is quantised.
+        """
+        if is_quantized(self):
+            raise UnsupportedOperationError(
+                f"{self.name!r} is quantised, which its configuration does not say, so "
+                "it cannot be saved. Save it before `quantize`, and call that again "
+                "after loading."
+            )
+
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.export` of the map from examples to what `call` returns.
+
+        Floats are in the modality's range, as everywhere: of images in [0, 1]. What
+        is exported cannot refuse others, and answers them with NaN.
+
+        Args:
+            filepath: As in Keras.
+            *args: As in Keras.
+            **kwargs: As in Keras; `input_signature` states another dtype.
+        """
+        self.ensure_built()
+        signature = [keras.InputSpec("float32", (None, *self.input_shape))]
+        kwargs.setdefault("input_signature", signature)
+        return super().export(filepath, *args, **kwargs)
 
     @property
     def num_label_classes(self) -> int | None:

@@ -1,7 +1,6 @@
-"""Checks of what `fit` and its like are given, before the first step."""
+"""Checks of what `fit` and its like are given, before the first step, and give."""
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -43,14 +42,14 @@ def with_targets(x: np.ndarray, y: Any, weights: Any) -> tuple[Any, Any]:
 
 
 def check_first_batch(model: Any, data: Any) -> Any:
-    """Check the first batch of a dataset or an iterable; later ones are as fast.
+    """Check the first batch of a dataset or an iterable; graphs check the others.
 
     Args:
         model: The model, whose `unpack` and modality say what is right.
         data: A `tf.data.Dataset`, a `PyDataset`, a loader, or an iterator of batches.
 
     Returns:
-        The same data; an iterator that gives the batch that was looked at, too.
+        The same data; of an iterator a generator that gives all batches.
 
     Raises:
         ValueError: If the batch does not fit; as `encode` says it.
@@ -61,34 +60,78 @@ def check_first_batch(model: Any, data: Any) -> Any:
         _check_batch(model, data[0])
         return data
     if isinstance(data, Iterator):
-        first = next(data, None)
-        if first is None:
-            return data
-        _check_batch(model, first)
-        return itertools.chain([first], data)
-    if hasattr(data, "take"):  # a `tf.data.Dataset`
-        for batch in data.take(1):
-            _check_batch(model, batch)
-        return data
-    if hasattr(data, "__iter__"):
-        for batch in data:
-            _check_batch(model, batch)
-            break
+        return _checked(model, data)
+    if hasattr(data, "take"):  # a `tf.data.Dataset`, which need not read ahead
+        data_of_first = data.take(1)
+    else:
+        data_of_first = data if hasattr(data, "__iter__") else ()
+    for batch in data_of_first:
+        _check_batch(model, batch)
+        break
     return data
 
 
+def _checked(model: Any, batches: Iterator[Any]) -> Iterator[Any]:
+    first = next(batches, None)
+    if first is not None:
+        _check_batch(model, first)
+
+    def all_batches() -> Iterator[Any]:  # Keras knows iterators that are generators
+        if first is not None:
+            yield first
+        yield from batches
+
+    return all_batches()
+
+
 def _check_batch(model: Any, batch: Any) -> None:
+    noun = model.modality.noun
+    if isinstance(batch, Mapping):
+        told = "".join(f", row[{name!r}]" for name in model.given)
+        wanted = f"(row[{noun!r}]{told})" if told else f"row[{noun!r}]"
+        raise ValueError(
+            f"Batches must be x, (x, y) or (x, y, sample_weight), not dictionaries. "
+            f"Received: keys {', '.join(map(repr, batch))[:80]}. Choose among them, "
+            f"e.g. `dataset.map(lambda row: {wanted})`."
+        )
     x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    if tuple(getattr(x, "shape", ())) == model.modality.shape:
+        raise ValueError(
+            f"The dataset gives single {noun}s, not batches of them. Received: "
+            f"x.shape={tuple(x.shape)}. Pass `dataset.batch(128)`."
+        )
     examples = model.modality.check(_as_array(x))
     if weights is not None:
         with_targets(examples, examples, _as_array(weights))
     model.unpack(batch)
     if model.given and y is not None:
         names = tuple(model.given)
-        given = y if isinstance(y, dict) else {names[0]: y}
+        given = y if isinstance(y, Mapping) else {names[0]: y}
         for name, value in given.items():
             model.check_given(name, _as_array(value), len(examples))
+    elif y is not None:
+        model.modality.check(_as_array(y), "y")
 
 
 def _as_array(value: Any) -> Any:
     return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value
+
+
+def check_finite(found: Any, name: str) -> Any:
+    """What a model has computed, if it is finite.
+
+    Args:
+        found: Arrays, in any structure.
+        name: Of the model.
+
+    Raises:
+        ValueError: If it holds NaN or infinity.
+    """
+    for array in keras.tree.flatten(found):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(
+                f"What {name!r} computes is not finite: its weights hold NaN or "
+                "infinity, or inputs are out of range or too large. A training that "
+                "diverged leaves such weights; load or train it again."
+            )
+    return found

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.models.ae import TINY_CONV
-from aezoo.models.arguments import count, number
+from aezoo.models.arguments import count, weight
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv
 from aezoo.nn import losses
@@ -36,9 +36,9 @@ class BetaTCVAE(VAE):
     """
 
     dataset_size: int = count(60_000, low=1)
-    alpha: float = number(1.0, low=0.0)
-    beta: float = number(6.0, low=0.0)
-    gamma: float = number(1.0, low=0.0)
+    alpha: float = weight(1.0)
+    beta: float = weight(6.0)
+    gamma: float = weight(1.0)
 
     PARTS: ClassVar[tuple[str, ...]] = (
         "mutual_information",

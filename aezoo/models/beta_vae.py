@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from aezoo.models.ae import TINY_CONV
-from aezoo.models.arguments import count, number
+from aezoo.models.arguments import count, number, weight
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv
 from aezoo.registry import register_family
@@ -32,10 +32,10 @@ class BetaVAE(VAE):
         **kwargs: As in `VAE`.
     """
 
-    beta: float = number(4.0, low=0.0)
+    beta: float = weight(4.0)
     capacity: float | None = number(None, low=0.0)
     capacity_steps: int = count(10_000)
-    gamma: float = number(100.0, low=0.0)
+    gamma: float = weight(100.0)
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from aezoo.models.ae import AE, TINY_CONV
-from aezoo.models.arguments import activation, choice, number
+from aezoo.models.arguments import activation, choice, weight
 from aezoo.networks import Conv, Dense, NetworkError
 from aezoo.nn import losses
 from aezoo.nn.backend import jacobian_product
@@ -54,7 +54,7 @@ class ContractiveAE(AE):
         **kwargs: As in `AE`.
     """
 
-    contraction_weight: float = number(1.0, low=0.0)
+    contraction_weight: float = weight(1.0)
     code_activation: str = activation("sigmoid")
     estimator: str = choice("exact", ESTIMATORS)
 

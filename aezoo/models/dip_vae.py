@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.models.ae import TINY_CONV
-from aezoo.models.arguments import choice, number
+from aezoo.models.arguments import choice, weight
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv
 from aezoo.nn import losses
@@ -38,8 +38,8 @@ class DIPVAE(VAE):
     """
 
     kind: str = choice("ii", ("i", "ii"))
-    lambda_od: float = number(10.0, low=0.0)
-    lambda_d: float = number(10.0, low=0.0)
+    lambda_od: float = weight(10.0)
+    lambda_d: float = weight(10.0)
 
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset(
         {"covariance_off_diagonal", "covariance_diagonal"}
@@ -60,7 +60,7 @@ class DIPVAE(VAE):
         """The terms of the objective, unweighted, each of shape `(batch,)`."""
         z_mean, z_log_var = outputs["z_mean"], outputs["z_log_var"]
         covariance = losses.covariance(z_mean)  # (latent_dim, latent_dim)
-        identity = ops.eye(self.latent_dim)
+        identity = ops.eye(self.latent_dim, dtype="float32")
         if self.kind == "ii":
             variance = ops.mean(ops.exp(z_log_var), axis=0)
             covariance = covariance + identity * variance

@@ -10,8 +10,14 @@ from keras import ops
 
 from aezoo.errors import UnsupportedOperationError
 from aezoo.modalities.label import Label
+from aezoo.models.batches import check_finite
 from aezoo.nn.backend import compile_inference, is_concrete, structure_of
-from aezoo.nn.distributions import Posterior, check_seed, interpolate_codes
+from aezoo.nn.distributions import (
+    Posterior,
+    check_codes,
+    check_seed,
+    interpolate_codes,
+)
 from aezoo.samplers import how_to_fit
 from aezoo.utils.batches import batched
 from aezoo.utils.validation import check_choice, check_count, check_positive_int
@@ -430,25 +436,7 @@ class EntryPoints:
         Raises:
             ValueError: If the shape or dtype is wrong, or a value not finite.
         """
-        codes = np.asarray(z)
-        if codes.shape[1:] != self.latent_shape or codes.ndim < 2:
-            raise ValueError(
-                f"`{name}` must have shape (n, "
-                f"{', '.join(map(str, self.latent_shape))}), one row per code. "
-                f"Received: {name}.shape={codes.shape}."
-            )
-        if len(codes) == 0:
-            raise ValueError(f"`{name}` is empty. Received: shape={codes.shape}.")
-        if codes.dtype.kind not in "fiu":
-            raise ValueError(
-                f"`{name}` must be numeric. Received: dtype={codes.dtype}."
-            )
-        codes = np.ascontiguousarray(codes, "float32")
-        if not np.isfinite(codes).all():
-            raise ValueError(
-                f"`{name}` holds NaN or infinity. Find them with `np.isfinite({name})`."
-            )
-        return codes
+        return check_codes(z, self.latent_shape, name)
 
     def check_given(self: Any, name: str, value: Any, n: int) -> np.ndarray:
         """One condition of `n` examples, `(n, ...)`.
@@ -575,14 +563,7 @@ class EntryPoints:
             *((array.shape[1:], array.dtype.name) for array in arrays),
         )
         found = batched(function, *arrays, batch_size=batch_size)
-        for array in found.values() if isinstance(found, dict) else (found,):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ValueError(
-                    f"What {self.name!r} computes is not finite: its weights hold NaN "
-                    "or infinity, or the inputs are too large. A training that "
-                    "diverged leaves such weights; load or train it again."
-                )
-        return found
+        return check_finite(found, self.name)
 
     def compiled_function(
         self: Any,

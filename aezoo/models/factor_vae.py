@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.models.ae import TINY_CONV
-from aezoo.models.arguments import number, sizes
+from aezoo.models.arguments import sizes, weight
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv
 from aezoo.nn.distributions import IndexedNoise
@@ -34,7 +34,7 @@ class FactorVAE(VAE):
         **kwargs: As in `VAE`.
     """
 
-    gamma: float = number(10.0, low=0.0)
+    gamma: float = weight(10.0)
     discriminator_units: tuple[int, ...] = sizes((256, 256, 256))
 
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"discriminator"})

@@ -152,7 +152,11 @@ class HierarchicalVAE(Levels, VAE):
             sample_seed = self.seed_generator
         shape = (ops.shape(x)[0], *self.latent_shape)
         is_mode = sample_seed is None
-        noise = ops.zeros(shape) if is_mode else standard_normal(shape, sample_seed)
+        noise = (
+            ops.zeros(shape, "float32")
+            if is_mode
+            else standard_normal(shape, sample_seed)
+        )
         outputs = self.walk(x, noise=noise, training=training)
         return {**outputs, "x_hat": self.point(outputs["decoder_output"]), "x": x}
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.models.ae import TINY_CONV
-from aezoo.models.arguments import choice, number
+from aezoo.models.arguments import choice, weight
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv
 from aezoo.nn import losses
@@ -35,8 +35,8 @@ class InfoVAE(VAE):
         **kwargs: As in `VAE`.
     """
 
-    alpha: float = number(0.5, high=1.0)
-    mmd_weight: float = number(100.0, low=0.0)
+    alpha: float = weight(0.5, low=None, high=1.0)
+    mmd_weight: float = weight(100.0)
     kernel: str = choice("rbf", losses.MMD_KERNELS)
 
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"mmd"})

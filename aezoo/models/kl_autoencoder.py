@@ -9,7 +9,7 @@ from keras import ops
 
 from aezoo import manifest
 from aezoo.models._tiles import Tiles
-from aezoo.models.arguments import Argument, count, keep, number, sizes, units
+from aezoo.models.arguments import Argument, count, keep, number, sizes, units, weight
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv, Latent
 from aezoo.nn import losses
@@ -72,11 +72,11 @@ class KLAutoencoder(Tiles, VAE):
 
     code_dim: int = units(4)
     likelihood: str = Argument("laplace", keep, is_fixed=True)  # type: ignore[assignment]
-    beta: float = number(1e-6, low=0.0)
+    beta: float = weight(1e-6)
     perceptual: str | None = Argument(None, keep, is_fixed=True)  # type: ignore[assignment]
-    perceptual_weight: float = number(1.0, low=0.0)
+    perceptual_weight: float = weight(1.0)
     discriminator_filters: tuple[int, ...] = sizes(())
-    adversarial_weight: float = number(1.0, low=0.0)
+    adversarial_weight: float = weight(1.0)
     discriminator_start: int = count(0)
 
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features")

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from aezoo.models.ae import AE
-from aezoo.models.arguments import Argument, flag, number, units
+from aezoo.models.arguments import Argument, flag, units, weight
 from aezoo.networks import Latent, NetworkError, ViT
 from aezoo.networks.vit import to_patches
 from aezoo.registry import register_family
@@ -61,7 +61,7 @@ class MaskedAE(AE):
         lambda name, value: check_number(name, value, low=0.0, high=1.0),
         is_fixed=True,
     )  # type: ignore[assignment]
-    visible_weight: float = number(0.1, low=0.0)
+    visible_weight: float = weight(0.1)
     normalize_patches: bool = flag(False)
     code_activation = "linear"
 
@@ -126,7 +126,7 @@ class MaskedAE(AE):
         """
         if sample_seed is None and not training:
             outputs = super().call(inputs, **given)
-            hidden = ops.zeros((ops.shape(inputs)[0], self.num_patches))
+            hidden = ops.zeros((ops.shape(inputs)[0], self.num_patches), "float32")
             return {**outputs, "hidden": hidden}
         x = self.to_input(inputs, training)
         noise = self.noise((ops.shape(x)[0], self.num_patches), training, sample_seed)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.models.ae import AE, TINY_CONV
-from aezoo.models.arguments import choice, number
+from aezoo.models.arguments import choice, weight
 from aezoo.networks import Conv
 from aezoo.nn import losses
 from aezoo.registry import register_family
@@ -34,9 +34,9 @@ class RAE(AE):
         **kwargs: As in `AE`.
     """
 
-    code_norm_weight: float = number(0.1, low=0.0)
+    code_norm_weight: float = weight(0.1)
     penalty: str | None = choice("l2", (None, *PENALTIES))
-    penalty_weight: float = number(1e-3, low=0.0)
+    penalty_weight: float = weight(1e-3)
 
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"decoder_norm"})
 

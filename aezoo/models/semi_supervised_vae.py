@@ -8,7 +8,7 @@ from keras import ops
 
 from aezoo.models._labels import LabelledVAE
 from aezoo.models.ae import TINY_CONV
-from aezoo.models.arguments import number
+from aezoo.models.arguments import weight
 from aezoo.networks import Conv
 from aezoo.nn.distributions import standard_normal
 from aezoo.nn.distributions.labelled import ClassPosterior, is_known
@@ -59,7 +59,7 @@ class SemiSupervisedVAE(LabelledVAE):
         ValueError: If an argument is out of range.
     """
 
-    classification_weight: float = number(3000.0, low=0.0)
+    classification_weight: float = weight(3000.0)
 
     CODES: ClassVar[str] = "mixed"
     SAMPLES: ClassVar[str] = "means of p(x|y, z), y and z from the prior"
@@ -133,7 +133,8 @@ class SemiSupervisedVAE(LabelledVAE):
         if sample_seed is not None:
             noise = standard_normal(ops.shape(posterior.z_log_var), sample_seed)
             z = posterior.sample_of_every_class(noise)
-        one_hots = ops.tile(ops.eye(self.num_classes)[None], (ops.shape(z)[0], 1, 1))
+        one_hots = ops.eye(self.num_classes, dtype="float32")[None]
+        one_hots = ops.tile(one_hots, (ops.shape(z)[0], 1, 1))
         codes = ops.concatenate([z, one_hots], axis=-1)
         decoder_outputs = ops.reshape(
             self.decode_parameters(

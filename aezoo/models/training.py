@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.models.batches import check_first_batch, with_targets
+from aezoo.models.batches import check_finite, check_first_batch, with_targets
 from aezoo.nn.backend import (
     Steps,
     first_position,
@@ -19,7 +19,7 @@ from aezoo.nn.backend import (
     replica_sum,
 )
 from aezoo.nn.distributions import IndexedNoise
-from aezoo.nn.optimizers import Adam, OptimizerPair
+from aezoo.nn.optimizers import Adam, OptimizerPair, inside_loss_scale
 
 Tensor = Any
 # Of the noise of `evaluate`: of codes, and of what is seen of examples.
@@ -91,7 +91,7 @@ class Training(Steps):
         The first scalar moves the model; the second, where there is an adversary,
         moves the adversary.
         """
-        x, target, weights, given = self.unpack(data)
+        x, target, weights, given, marks = self._unpack_valid(data)
         x, target = self.observed(x, target, self.seed_generator)
         outputs = self(x, training=True, **given)
         step = self.optimizer.iterations
@@ -103,24 +103,29 @@ class Training(Steps):
         if self.losses:  # regularisers that layers add
             objective = objective + sum(self.losses) / num_replicas()
         if self.adversary_term is None:
-            return (objective,), batch_losses, weights
+            return (objective,), batch_losses, marks
         against = ops.sum(batch_losses[self.adversary_term] * weights) / total
-        return (objective, against), batch_losses, weights
+        return (objective, against), batch_losses, marks
 
     def test_losses(self: Any, data: Any) -> tuple[dict[str, Tensor], Tensor]:
         """Losses `(batch,)` and weights; codes are sampled as the ELBO demands."""
-        x, target, weights, given = self.unpack(data)
+        x, target, _, given, marks = self._unpack_valid(data)
         seen = ops.convert_to_tensor(self._means.metrics[0].num_examples)
         position = first_position(seen, ops.shape(x)[0])
         x, target = self.observed(x, target, IndexedNoise(TEST_SEED + 1, position))
         noise = IndexedNoise(TEST_SEED, position)
         outputs = self(x, sample_seed=noise, **given)
-        return self.compute_losses(target, outputs), weights
+        return self.compute_losses(target, outputs), marks
 
     def update_metrics(
         self: Any, batch_losses: dict[str, Tensor], weights: Tensor
     ) -> dict[str, Tensor]:
-        """Add a batch to the running means, and return the means."""
+        """Add a batch to the running means, and return the means.
+
+        Args:
+            batch_losses: Losses by name, `(batch,)` each.
+            weights: Of the examples, `(batch,)`; NaN of those that are refused.
+        """
         for mean in self._means.metrics:
             mean.update_state(batch_losses[mean.name], sample_weight=weights)
         return {mean.name: mean.result() for mean in self._means.metrics}
@@ -164,10 +169,57 @@ class Training(Steps):
         for name, examples in (("x", x), ("y", target)):
             self._check_batch_shape(name, tuple(examples.shape))
         if weights is None:
-            weights = ops.ones((ops.shape(x)[0],))
+            weights = ops.ones((ops.shape(x)[0],), "float32")
         else:
             weights = ops.reshape(ops.cast(weights, "float32"), (-1,))
         return x, self.modality.to_model(target), weights, given
+
+    def _unpack_valid(
+        self: Any, data: Any
+    ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor], Tensor]:
+        """As `unpack`, but what `encode` would refuse teaches nothing.
+
+        Returns:
+            As `unpack`, with zeros in place of examples that are refused, which also
+            weigh nothing; and the weights with NaN for these.
+        """
+        x, target, weights, given = self.unpack(data)
+        told = [(modality, given[name]) for name, modality in self.given.items()]
+        valid = ops.logical_and(ops.isfinite(weights), weights >= 0.0)
+        for modality, values in ((self.modality, x), *told):
+            valid = ops.logical_and(valid, modality.is_valid(values))
+        if self.modality.is_continuous:  # NaN marks targets that are not valid
+            finite = ops.all(
+                ops.isfinite(target), axis=tuple(range(1, len(target.shape)))
+            )
+            valid = ops.logical_and(valid, finite)
+
+        def or_zeros(values: Tensor) -> Tensor:
+            shape = (-1, *[1] * (len(values.shape) - 1))
+            is_kept = ops.reshape(valid, shape)
+            return ops.where(is_kept, values, ops.zeros_like(values))
+
+        given = {name: or_zeros(values) for name, values in given.items()}
+        marks = ops.where(valid, weights, float("nan"))
+        return or_zeros(x), or_zeros(target), or_zeros(weights), given, marks
+
+    def _refuse_marked(self: Any) -> None:
+        """Refuse the data of a pass, if some of its batches held what `encode` refuses.
+
+        Raises:
+            ValueError: Says how many examples.
+        """
+        mean = self._means.metrics[0]
+        count = int(ops.convert_to_numpy(mean.num_refused))
+        if count:
+            mean.num_refused.assign(0)
+            also = f", or {', '.join(self.given)}," if self.given else ""
+            raise ValueError(
+                f"{count} of the {self.modality.noun}s{also} were out of range or not "
+                "finite, or their weights were. They taught nothing, and the losses "
+                "that were reported are NaN. `model.encode` says of a batch what is "
+                "wrong with it."
+            )
 
     def _check_batch_shape(self: Any, name: str, shape: tuple[Any, ...]) -> None:
         if shape[1:] != self.input_shape:
@@ -227,6 +279,7 @@ class Training(Steps):
         self.ensure_built()
         self._means = RunningMeans(self.loss_names)
         self._trained_terms = tuple(self.loss_weights)
+        self._is_outdated = False
         self._term_weights.create(self.loss_weights)
         optimizer = _get_optimizer(optimizer)
         if self.adversary_term is not None:
@@ -242,15 +295,17 @@ class Training(Steps):
     def _pair_of(
         self: Any, optimizer: keras.optimizers.Optimizer, adversary_optimizer: Any
     ) -> keras.optimizers.Optimizer:
-        # Keras wraps what it restores in mixed precision.
-        pair = getattr(optimizer, "inner_optimizer", optimizer)
-        if not isinstance(pair, OptimizerPair):
-            opponent = _get_optimizer(adversary_optimizer or optimizer)
-            if opponent is optimizer:
-                opponent = type(optimizer).from_config(optimizer.get_config())
-            optimizer = pair = OptimizerPair(optimizer, opponent)
-        pair.assign_adversary(self.players[1])
-        return optimizer
+        def pair(main: keras.optimizers.Optimizer) -> OptimizerPair:
+            if not isinstance(main, OptimizerPair):  # as Keras restores one
+                opponent = _get_optimizer(adversary_optimizer or main)
+                opponent = getattr(opponent, "inner_optimizer", opponent)
+                if opponent is main:
+                    opponent = type(main).from_config(main.get_config())
+                main = OptimizerPair(main, opponent)
+            main.assign_adversary(self.players[1])
+            return main
+
+        return inside_loss_scale(optimizer, pair)
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
         """Restore what `compile` was given, for `keras.saving.load_model`."""
@@ -273,19 +328,33 @@ class Training(Steps):
         """
         self._check_trainable()
         x, y, kwargs = self._checked(x, y, kwargs, "validation_data")
-        return super().fit(x, y, *args, **kwargs)
+        history = super().fit(x, y, *args, **kwargs)
+        self._refuse_marked()
+        return history
 
     def evaluate(
         self: Any, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         """`keras.Model.evaluate`, for examples that `encode` would take."""
-        x, y, kwargs = self._checked(x, y, kwargs)
-        return super().evaluate(x, y, *args, **kwargs)
+        if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which checked it
+            x, y, kwargs = self._checked(x, y, kwargs)
+        found = super().evaluate(x, y, *args, **kwargs)
+        self._refuse_marked()
+        return found
 
     def predict(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.predict`, for examples that `encode` would take."""
+        """`keras.Model.predict`, for examples that `encode` would take.
+
+        Raises:
+            ValueError: If an example is refused, or what comes out is not finite.
+        """
         x, _, kwargs = self._checked(x, None, kwargs)
-        return super().predict(x, *args, **kwargs)
+        return check_finite(super().predict(x, *args, **kwargs), self.name)
+
+    def predict_on_batch(self: Any, x: Any) -> Any:
+        """`keras.Model.predict_on_batch`, for examples that `encode` would take."""
+        x, _, _ = self._checked(x, None, {})
+        return check_finite(super().predict_on_batch(x), self.name)
 
     def train_on_batch(
         self: Any, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any
@@ -324,7 +393,11 @@ class Training(Steps):
         return x, y, kwargs
 
     def _checked_data(self: Any, x: Any, y: Any, weights: Any) -> tuple[Any, ...]:
-        if is_concrete(x) or hasattr(x, "__array__") or isinstance(x, list):
+        if (
+            is_concrete(x)
+            or hasattr(x, "__array__")
+            or isinstance(x, list | tuple | Mapping)
+        ):
             x = self.modality.check(x)
             y, weights = with_targets(x, y, weights)
             if self.given and y is not None:
@@ -357,6 +430,8 @@ class Training(Steps):
 
     def _update_term_weights(self: Any) -> None:
         self._term_weights.assign(self.loss_weights)
+        if tuple(self.loss_weights) != self._trained_terms:
+            self._is_outdated = True
 
     # Whether an argument was set since the functions were compiled.
     _is_outdated: bool = False
@@ -373,10 +448,11 @@ class Training(Steps):
         self: Any, kind: str, make: Callable[..., Any], force: bool
     ) -> Any:
         name = f"{kind}_function"
-        if getattr(self, name, None) is not None and not force:
-            if not self._is_outdated:
-                return getattr(self, name)
+        if self._is_outdated:
+            self._check_terms()
             force = True
+        if getattr(self, name, None) is not None and not force:
+            return getattr(self, name)
         make(force=force)
         self._is_outdated = False
         compiled = getattr(self, name)
@@ -454,17 +530,23 @@ class RunningMeans:
 
 
 class _CountingMean(keras.metrics.Mean):
-    """A mean that also counts its examples, whatever they weigh."""
+    """A mean that also counts its examples, whatever they weigh.
+
+    And those of weight NaN, which are refused; this count survives `reset_state`.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.num_examples = self.add_variable(
-            shape=(), initializer="zeros", name="num_examples"
+        self.num_examples, self.num_refused = (
+            self.add_variable(shape=(), initializer="zeros", dtype="float32", name=name)
+            for name in ("num_examples", "num_refused")
         )
 
-    def update_state(self, values: Tensor, sample_weight: Tensor | None = None) -> None:
+    def update_state(self, values: Tensor, sample_weight: Tensor) -> None:
         super().update_state(values, sample_weight)
         self.num_examples.assign_add(ops.cast(ops.shape(values)[0], "float32"))
+        refused = ops.cast(ops.isnan(sample_weight), "float32")
+        self.num_refused.assign_add(ops.sum(refused))
 
     def reset_state(self) -> None:
         super().reset_state()

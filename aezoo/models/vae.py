@@ -8,7 +8,7 @@ from keras import ops
 from aezoo.errors import UnsupportedOperationError
 from aezoo.modalities import Image
 from aezoo.models.ae import TINY_CONV, TINY_DENSE, TINY_RESNET
-from aezoo.models.arguments import Argument, count, flag, keep, number
+from aezoo.models.arguments import Argument, count, flag, keep, weight
 from aezoo.models.autoencoder import Autoencoder, check_for_modality
 from aezoo.networks import Conv, Dense, ResNet
 from aezoo.nn import losses
@@ -90,7 +90,7 @@ class VAE(Autoencoder):
 
     likelihood: str = Argument("bernoulli", keep, is_fixed=True)  # type: ignore[assignment]
     likelihood_scale: float | str = Argument(1.0, check_scale, is_fixed=True)  # type: ignore[assignment]
-    beta: float = number(1.0, low=0.0)
+    beta: float = weight(1.0)
     kl_warmup_steps: int = count(0)
     binarize: bool = flag(False)
 

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from aezoo.models.ae import TINY_CONV
-from aezoo.models.arguments import count, number, sizes
+from aezoo.models.arguments import count, sizes, weight
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv, NetworkError
 from aezoo.nn import losses
@@ -51,7 +51,7 @@ class VAEGAN(VAE):
             reconstructions by their grey values.
     """
 
-    gamma: float = number(0.1, above=0.0)
+    gamma: float = weight(0.1, low=None, above=0.0)
     discriminator_filters: tuple[int, ...] = sizes((32, 64, 128), minimum=1)
     feature_layer: int | None = count(None, low=1, is_fixed=True)
 

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from aezoo.models._discrete import QuantizedAE
-from aezoo.models.arguments import Argument, choice, number, units
+from aezoo.models.arguments import Argument, choice, number, units, weight
 from aezoo.networks import Conv
 from aezoo.nn.distributions import uniform
 from aezoo.nn.layers.quantizers import VectorQuantizer
@@ -55,7 +55,7 @@ class VQVAE(QuantizedAE):
 
     num_codes: int = units(512)
     code_dim: int = units(16)
-    commitment_cost: float = number(0.25, low=0.0)
+    commitment_cost: float = weight(0.25)
     codebook_update: str = choice("ema", CODEBOOK_UPDATES, is_fixed=True)
     ema_decay: float = number(0.99, low=0.0, high=1.0)
     restart_below: float = Argument(

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.models.ae import AE, TINY_CONV
-from aezoo.models.arguments import choice, count, number
+from aezoo.models.arguments import choice, count, weight
 from aezoo.models.autoencoder import TEST_SEED
 from aezoo.networks import Conv
 from aezoo.nn import losses
@@ -40,7 +40,7 @@ class WAE(AE):
     """
 
     divergence: str = choice("mmd", DIVERGENCES)
-    divergence_weight: float = number(300.0, low=0.0)
+    divergence_weight: float = weight(300.0)
     kernel: str = choice("imq", KERNELS)
     num_projections: int = count(50, low=1)
 

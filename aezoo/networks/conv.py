@@ -179,6 +179,7 @@ class _Convolutions(Encoder):
                 padding="same",
                 activation=activation if is_plain else None,
                 name=f"conv_{i}",
+                data_format="channels_last",
             )
             for i, (channels, stride) in enumerate(
                 zip(filters, strides, strict=True), start=1
@@ -246,7 +247,7 @@ class ConvEncoder(_Convolutions):
         self._add_convolutions(
             filters, strides, activation, residual_blocks, normalization
         )
-        self.flatten = keras.layers.Flatten(name="flatten")
+        self.flatten = keras.layers.Flatten(name="flatten", data_format="channels_last")
         self.hidden = [
             keras.layers.Dense(units, activation=activation, name=f"dense_{i}")
             for i, units in enumerate(hidden_units, start=1)
@@ -298,7 +299,9 @@ class ConvMapHeadsEncoder(_Convolutions):
             filters, strides, activation, residual_blocks, normalization
         )
         self.heads = {
-            name: keras.layers.Conv2D(channels, 1, name=name)
+            name: keras.layers.Conv2D(
+                channels, 1, name=name, data_format="channels_last"
+            )
             for name, channels in heads.items()
         }
 
@@ -337,7 +340,9 @@ class ConvMapEncoder(_Convolutions):
         self._add_convolutions(
             filters, strides, activation, residual_blocks, normalization
         )
-        self.to_code = keras.layers.Conv2D(code_dim, 1, name="to_code")
+        self.to_code = keras.layers.Conv2D(
+            code_dim, 1, name="to_code", data_format="channels_last"
+        )
         self.quantizer = quantizer
 
     def stages(self) -> list[Stage]:
@@ -420,6 +425,7 @@ class _Upsampling(keras.layers.Layer):
                     padding="same",
                     activation=layer_activation,
                     name=name,
+                    data_format="channels_last",
                 )
             )
 
@@ -539,6 +545,7 @@ class ConvMapDecoder(_Upsampling):
             padding="same",
             activation=activation if residual_blocks == 0 else None,
             name="to_map",
+            data_format="channels_last",
         )
         self._add_convolutions(
             filters,

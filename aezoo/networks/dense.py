@@ -108,7 +108,7 @@ class DenseEncoder(Encoder):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.flatten = keras.layers.Flatten(name="flatten")
+        self.flatten = keras.layers.Flatten(name="flatten", data_format="channels_last")
         self.hidden = [
             keras.layers.Dense(units, activation=activation, name=f"dense_{i}")
             for i, units in enumerate(hidden_units, start=1)

@@ -95,7 +95,7 @@ class _LinearGaussian(Encoder):
         """Mean and scale of the posterior."""
         x = ops.cast(ops.reshape(inputs, (-1, self.pixels)), "float32")
         weight = ops.convert_to_tensor(self.weight)
-        eye = ops.eye(self.latent_dim)
+        eye = ops.eye(self.latent_dim, dtype="float32")
         noise_var = ops.exp(self.log_noise_var)
         inner = ops.matmul(ops.transpose(weight), weight) + noise_var * eye  # M
         projected = ops.matmul(x - self.loc, weight)  # (batch, latent_dim)

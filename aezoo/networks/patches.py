@@ -115,7 +115,11 @@ class GridEncoder(Encoder):
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
         """Codes `z`: the means of each cell."""
-        return {"z": ops.average_pool(x, self.cell, self.cell, padding="same")}
+        return {
+            "z": ops.average_pool(
+                x, self.cell, self.cell, padding="same", data_format="channels_last"
+            )
+        }
 
     def build_outputs(self, shape: tuple) -> None:
         """Nothing: means have no weights."""
@@ -163,14 +167,19 @@ class PatchFeatures(keras.layers.Layer):
         variance = ops.maximum(square - ops.square(mean), 0.0)
         contrast = ops.sqrt(variance + VARIANCE_FLOOR)
         kernel = ops.cast(self.kernel, inputs.dtype)
-        response = ops.cast(ops.conv(inputs, kernel, padding="valid"), "float32")
+        response = ops.cast(
+            ops.conv(inputs, kernel, padding="valid", data_format="channels_last"),
+            "float32",
+        )
         of_mean = ops.cast(ops.sum(self.kernel, axis=(0, 1, 2)), "float32")
         response = (response - mean * of_mean) / contrast
         features = ops.relu(response + ops.cast(self.bias, "float32"))
         return ops.concatenate([features, contrast, colour], axis=-1)
 
     def _mean(self, x: Tensor) -> Tensor:
-        return ops.average_pool(x, self.patch_size, 1, padding="valid")
+        return ops.average_pool(
+            x, self.patch_size, 1, padding="valid", data_format="channels_last"
+        )
 
 
 class PatchDecoder(keras.layers.Layer):
@@ -192,7 +201,11 @@ class PatchDecoder(keras.layers.Layer):
         height, width, channels = self.image_shape
         self.cell = (-(-height // grid), -(-width // grid))
         self.to_cells = keras.layers.Conv2D(
-            math.prod(self.cell) * channels, 3, padding="same", name="to_cells"
+            math.prod(self.cell) * channels,
+            3,
+            padding="same",
+            name="to_cells",
+            data_format="channels_last",
         )
 
     def build(self, input_shape: Sequence[int | None]) -> None:

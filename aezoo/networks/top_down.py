@@ -227,7 +227,12 @@ class BottomUpEncoder(HierarchicalEncoder):
         self.sizes = sizes
         stride = factor_between(decoder.output_size, sizes[-1])
         self.stem = keras.layers.Conv2D(
-            width, max(3, 2 * stride), stride, padding="same", name="stem"
+            width,
+            max(3, 2 * stride),
+            stride,
+            padding="same",
+            name="stem",
+            data_format="channels_last",
         )
         depth = sum(counts)
         self.levels = [
@@ -247,7 +252,10 @@ class BottomUpEncoder(HierarchicalEncoder):
         ][::-1]
         factors = map(factor_between, sizes[:0:-1], sizes[-2::-1])
         self.pools = [
-            keras.layers.AveragePooling2D(factor, padding="same") for factor in factors
+            keras.layers.AveragePooling2D(
+                factor, padding="same", data_format="channels_last"
+            )
+            for factor in factors
         ]
 
     def stages(self) -> list[Stage]:
@@ -345,7 +353,11 @@ class TopDownDecoder(keras.layers.Layer):
         # a pixel of the finest map becomes a square of the image
         self.scale = factor_between(self.output_size, sizes[-1])
         self.pixels = keras.layers.Conv2D(
-            self.output_channels * self.scale**2, 3, padding="same", name="pixels"
+            self.output_channels * self.scale**2,
+            3,
+            padding="same",
+            name="pixels",
+            data_format="channels_last",
         )
 
     def build(self, input_shape: Sequence[int | None]) -> None:  # noqa: ARG002
@@ -487,7 +499,11 @@ class TopDownBlock(keras.layers.Layer):
         self.prior = Bottleneck(2 * code_dim + width, *inner, 0.0, name="prior")
         self.posterior = Bottleneck(2 * code_dim, *inner, 1.0, name="posterior")
         self.project = keras.layers.Conv2D(
-            width, 1, kernel_initializer=_initializer(scale), name="project"
+            width,
+            1,
+            kernel_initializer=_initializer(scale),
+            name="project",
+            data_format="channels_last",
         )
         self.residual = Bottleneck(
             width, *inner, scale, is_residual=True, name="residual"
@@ -588,6 +604,7 @@ class Bottleneck(keras.layers.Layer):
                 padding="same",
                 kernel_initializer=_initializer(scale if i == 4 else 1.0),
                 name=f"conv_{i}",
+                data_format="channels_last",
             )
             for i, (filters, kernel) in enumerate((*shapes, (channels, 1)), start=1)
         ]

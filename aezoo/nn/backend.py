@@ -52,6 +52,11 @@ def structure_of(model: keras.Model) -> tuple[Any, ...]:
     )
 
 
+def is_quantized(model: keras.Model) -> bool:
+    """Whether a layer of a model is quantised."""
+    return any(mode for mode, _ in structure_of(model))
+
+
 # --- Inference -----------------------------------------------------------------
 
 

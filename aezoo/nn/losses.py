@@ -421,7 +421,9 @@ def multi_scale_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
     smooth: Tensor = 1.0
     for scale, weight in enumerate(weights):
         if scale:
-            pair = ops.average_pool(pair, 2, strides=2, padding="valid")
+            pair = ops.average_pool(
+                pair, 2, strides=2, padding="valid", data_format="channels_last"
+            )
         x, x_hat = pair[..., :channels], pair[..., channels:]
         moments = [pair, ops.square(pair), x * x_hat]
         means = _window_means(ops.concatenate(moments, axis=-1))

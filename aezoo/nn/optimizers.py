@@ -1,8 +1,8 @@
 """Optimisers: a fused Adam, one for a model and its adversary, one by layers."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -131,17 +131,77 @@ class Adam(keras.optimizers.Adam):
             super().update_step(gradient, variable, learning_rate)
 
 
+class _Wrapper(keras.optimizers.Optimizer):
+    """An optimiser that leaves the steps to others, and the scale of the loss."""
+
+    # Attributes that hold them.
+    INNER: ClassVar[tuple[str, ...]]
+
+    def __init__(self, name: str, **inner: keras.optimizers.Optimizer) -> None:
+        for argument, optimizer in inner.items():
+            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                raise ValueError(
+                    f"`{argument}` must not be a `LossScaleOptimizer`, which goes "
+                    f"around a `{type(self).__name__}`. Received: "
+                    f"{argument}={optimizer.name!r}. Pass its `inner_optimizer`."
+                )
+        super().__init__(learning_rate=0.0, name=name)  # each has its own
+        for argument, optimizer in inner.items():
+            setattr(self, argument, optimizer)
+        self.loss_scale_factor = next(iter(inner.values())).loss_scale_factor
+
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """Factor on the loss, the same for all; steps do not depend on it."""
+        first = getattr(self, self.INNER[0])
+        return first.loss_scale_factor  # type: ignore[no-any-return]
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, value: float | None) -> None:
+        for name in self.INNER:
+            if hasattr(self, name):  # not yet, in Keras's `__init__`
+                getattr(self, name).loss_scale_factor = value
+
+
+def inside_loss_scale(
+    optimizer: keras.optimizers.Optimizer,
+    wrap: Callable[[keras.optimizers.Optimizer], keras.optimizers.Optimizer],
+) -> keras.optimizers.Optimizer:
+    """What `wrap` makes of an optimiser; inside its `LossScaleOptimizer`, if any.
+
+    Args:
+        optimizer: The optimiser.
+        wrap: From an optimiser to one that has it inside.
+    """
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return wrap(optimizer)
+    return keras.optimizers.LossScaleOptimizer(
+        wrap(optimizer.inner_optimizer),
+        initial_scale=optimizer.initial_scale,
+        dynamic_growth_steps=optimizer.dynamic_growth_steps,
+        name=optimizer.name,
+    )
+
+
 @keras.saving.register_keras_serializable("aezoo")
-class OptimizerPair(keras.optimizers.Optimizer):
+class OptimizerPair(_Wrapper):
     """Two optimisers behind one: of a model, and of the adversary beside it.
 
     Keras saves, restores and passes on the state of *one* optimiser, on every
-    backend; so both are resumed from a checkpoint.
+    backend; so both are resumed from a checkpoint. The factor on the loss is that of
+    `main` for both.
 
     Args:
         main: Moves the model's weights.
         adversary: Moves the adversary's weights.
+
+    Raises:
+        ValueError: If one is a `LossScaleOptimizer`: see `inside_loss_scale`.
     """
+
+    INNER: ClassVar[tuple[str, ...]] = ("main", "adversary")
+    main: keras.optimizers.Optimizer
+    adversary: keras.optimizers.Optimizer
 
     def __init__(
         self,
@@ -149,9 +209,7 @@ class OptimizerPair(keras.optimizers.Optimizer):
         adversary: keras.optimizers.Optimizer,
         name: str = "optimizer_pair",
     ) -> None:
-        super().__init__(learning_rate=0.0, name=name)  # each has its own
-        self.main = main
-        self.adversary = adversary
+        super().__init__(name, main=main, adversary=adversary)
         self._opponents: frozenset[int] = frozenset()
 
     def assign_adversary(self, variables: Sequence[keras.Variable]) -> None:
@@ -164,6 +222,11 @@ class OptimizerPair(keras.optimizers.Optimizer):
         self.main.build(main)
         self.adversary.build(adversary)
         super().build(variables)
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """Both, as `keras.callbacks.SwapEMAWeights` looks for them."""
+        return [self.main, self.adversary]
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -241,7 +304,7 @@ class OptimizerPair(keras.optimizers.Optimizer):
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class LayerwiseOptimizer(keras.optimizers.Optimizer):
+class LayerwiseOptimizer(_Wrapper):
     """Another optimiser, whose steps are shorter for some weights than for others.
 
     Howard & Ruder (2018), "Universal language model fine-tuning for text
@@ -257,7 +320,14 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
     Args:
         optimizer: Makes the steps; has the learning rate, its schedule and clipping.
         factors: Of the model's trainable weights, in their order; in [0, 1].
+
+    Raises:
+        ValueError: If a factor is out of range, or the optimiser has `use_ema`, or is
+            a `LossScaleOptimizer`: see `inside_loss_scale`.
     """
+
+    INNER: ClassVar[tuple[str, ...]] = ("optimizer",)
+    optimizer: keras.optimizers.Optimizer
 
     def __init__(
         self,
@@ -265,8 +335,12 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         factors: Sequence[float],
         name: str = "layerwise_optimizer",
     ) -> None:
-        super().__init__(learning_rate=0.0, name=name)  # the other has its own
-        self.optimizer = optimizer
+        super().__init__(name, optimizer=optimizer)
+        if optimizer.use_ema:
+            raise ValueError(
+                "`optimizer` must not average weights: the averages would be of full "
+                "steps. Received: use_ema=True. Pass one with `use_ema=False`."
+            )
         self.factors = tuple(
             check_number(f"factors[{i}]", factor, low=0.0, high=1.0)
             for i, factor in enumerate(factors)

@@ -79,6 +79,40 @@ def read_sampler(
         ManifestError: If it is no sampler of that kind for such codes.
     """
     content = read_verified(path, file.sha256, remedy, file.bytes, MAX_BYTES)
+    return sampler_of(content, path, kind, latent_shape, remedy)
+
+
+def load_sampler(path: Path, kind: str, latent_shape: tuple[int, ...]) -> Sampler:
+    """Read a sampler file of which neither size nor hash is stated.
+
+    Args:
+        path: The file.
+        kind: What it must be.
+        latent_shape: Shape of the codes that it must give.
+
+    Raises:
+        ManifestError: If it is no sampler of that kind for such codes.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    return sampler_of(content, path, kind, latent_shape, "Save the model again.")
+
+
+def sampler_of(
+    content: bytes, path: Path, kind: str, latent_shape: tuple[int, ...], remedy: str
+) -> Sampler:
+    """The sampler of a file's content.
+
+    Args:
+        content: The content.
+        path: Where it was, for messages.
+        kind: What it must be.
+        latent_shape: Shape of the codes that it must give.
+        remedy: What to do about a file that is damaged; ends the message.
+
+    Raises:
+        ManifestError: If it is no sampler of that kind for such codes.
+    """
     arrays = read_npz(
         io.BytesIO(content),
         MAX_BYTES,

@@ -338,7 +338,12 @@ class InceptionFeatures(keras.Model):
         x = to_unit_range(images)
         if x.shape[-1] == 1:
             x = ops.repeat(x, 3, axis=-1)
-        x = ops.image.resize(x, (self.side, self.side), interpolation="bilinear")
+        x = ops.image.resize(
+            x,
+            (self.side, self.side),
+            interpolation="bilinear",
+            data_format="channels_last",
+        )
         return ops.cast(self.inception(2.0 * x - 1.0, training=False), "float32")
 
     call = extract

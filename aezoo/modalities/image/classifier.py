@@ -49,12 +49,21 @@ class Classifier(keras.Model):
         for i, n in enumerate(self.filters, start=1):
             self.hidden += [
                 keras.layers.Conv2D(
-                    n, 5, activation="relu", name=f"convolution_{i}", **options
+                    n,
+                    5,
+                    activation="relu",
+                    name=f"convolution_{i}",
+                    data_format="channels_last",
+                    **options,
                 ),
-                keras.layers.MaxPooling2D(2, name=f"pooling_{i}", **options),
+                keras.layers.MaxPooling2D(
+                    2, name=f"pooling_{i}", data_format="channels_last", **options
+                ),
             ]
         self.hidden += [
-            keras.layers.Flatten(name="flat", dtype=self.dtype_policy),
+            keras.layers.Flatten(
+                name="flat", dtype=self.dtype_policy, data_format="channels_last"
+            ),
             keras.layers.Dense(
                 feature_dim, activation="relu", name="features", dtype=self.dtype_policy
             ),

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.modalities.base import Modality, Preview
-from aezoo.modalities.image.check import check_images
+from aezoo.modalities.base import Modality, Preview, nan_unless
+from aezoo.modalities.image.check import TOLERANCE, check_images
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -72,8 +72,14 @@ class Image(Modality):
         return check_images(x, self.shape, name)
 
     def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
-        """Images as floats in [0, 1]: integers are divided by 255."""
-        return to_unit_range(x, dtype)
+        """Images as floats in [0, 1]: uint8 is divided by 255.
+
+        Floats outside become NaN, all of an image.
+
+        Raises:
+            ValueError: If they are of another dtype.
+        """
+        return nan_unless(self.is_valid(x), to_unit_range(x, dtype))
 
     def from_model(self, x: Tensor, like: str = "float32") -> Tensor:
         """Floats clipped to [0, 1]; rounded to uint8 if images were uint8."""
@@ -84,18 +90,16 @@ class Image(Modality):
             return ops.cast(ops.round(255.0 * x), "uint8")
         return x
 
-    def is_valid(self, x: Tensor) -> Tensor:
-        """Whether floats are in [0, 1] and integers are uint8, in a graph."""
+    def is_valid(self, x: Tensor) -> "Tensor | bool":
+        """Whether floats are in [0, 1], in a graph; bools `(batch,)`."""
         import keras
         from keras import ops
 
-        kind = keras.backend.standardize_dtype(x.dtype)
-        if kind in ("uint8", "bool"):
-            return ops.convert_to_tensor(True)
-        if "float" not in kind:
-            return ops.convert_to_tensor(False)
-        # False for NaN, too.
-        return ops.logical_and(ops.min(x) >= 0.0, ops.max(x) <= 1.0 + 1e-6)
+        if "float" not in keras.backend.standardize_dtype(x.dtype):
+            return True
+        # False for NaN, too, which minimum and maximum may pass over.
+        within = ops.logical_and(x >= -TOLERANCE, x <= 1.0 + TOLERANCE)
+        return ops.all(within, axis=tuple(range(1, len(x.shape))))
 
     def corrupt(self, x: Tensor, kind: str, level: float, seed: Any) -> Tensor:
         """As in `aezoo.modalities.image.corruption`."""
@@ -163,11 +167,14 @@ class Image(Modality):
 
 
 def to_unit_range(images: Tensor, dtype: str = "float32") -> Tensor:
-    """Images as floats in [0, 1], in a graph: integers are divided by 255.
+    """Images as floats in [0, 1], in a graph: uint8 is divided by 255.
 
     Args:
         images: Images of any shape.
         dtype: Of the result.
+
+    Raises:
+        ValueError: If they are neither uint8, nor bool or float.
     """
     import keras
     from keras import ops
@@ -175,4 +182,9 @@ def to_unit_range(images: Tensor, dtype: str = "float32") -> Tensor:
     kind = keras.backend.standardize_dtype(images.dtype)
     if kind == "bool" or "float" in kind:
         return ops.cast(images, dtype)
+    if kind != "uint8":
+        raise ValueError(
+            "Images must be uint8, or float with values in [0, 1]. Received: "
+            f"dtype={kind}. Cast levels of 0 to 255 to uint8."
+        )
     return ops.cast(ops.cast(images, "float32") / 255.0, dtype)

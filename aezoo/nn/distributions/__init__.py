@@ -30,6 +30,7 @@ from aezoo.nn.distributions.posterior import (
     Posterior,
     QuantizedCode,
     SampledThenMeasured,
+    check_codes,
 )
 from aezoo.nn.distributions.von_mises_fisher import (
     VonMisesFisher,
@@ -58,6 +59,7 @@ __all__ = [
     "SampledThenMeasured",
     "VonMisesFisher",
     "bessel_ratio",
+    "check_codes",
     "check_seed",
     "gaussian_mixture_log_prob",
     "gumbel",

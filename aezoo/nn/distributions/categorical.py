@@ -33,6 +33,11 @@ class Categorical(SampledThenMeasured):
         """The most probable class of each variable, `(batch, num_variables)`."""
         return ops.cast(ops.argmax(self.z_logits, axis=-1), "int32")
 
+    @property
+    def code_shape(self) -> tuple[Any, ...]:
+        """`(batch, num_variables, num_classes)`."""
+        return tuple(self.z_logits.shape)
+
     def mode(self) -> Tensor:
         """The most probable classes, one-hot: the lowest class of several.
 
@@ -73,7 +78,7 @@ class Categorical(SampledThenMeasured):
         """KL to equally probable classes, in nats, `(batch,)`; non-negative."""
         return losses.categorical_kl(self.z_logits)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_density(self, z: Tensor) -> Tensor:
         """Log of the probability mass at one-hot rows; minus infinity elsewhere."""
         log_p = ops.log_softmax(self.z_logits, axis=-1)
         mass = losses.sum_per_example(ops.where(z == 1.0, log_p, 0.0))

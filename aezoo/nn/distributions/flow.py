@@ -47,7 +47,7 @@ class FlowPosterior(EstimatedKL):
     def push(self, origin: Tensor) -> tuple[Tensor, Tensor]:
         """Codes that start as `origin` in the Gaussian, and their log density."""
         z, log_det = self.flow.forward(origin, self.context)
-        return z, self.base.log_prob(origin) - log_det
+        return z, self.base.log_density(origin) - log_det
 
     @property
     def mean(self) -> Tensor:
@@ -69,10 +69,15 @@ class FlowPosterior(EstimatedKL):
         """One code per example and its log density, without an inverse."""
         return self.push(self.base.sample(seed))
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_density(self, z: Tensor) -> Tensor:
         """Log density at `z` of shape `(batch, latent_dim)`. Nats, `(batch,)`."""
         origin, log_det = self.flow.inverse(z, self.context)
-        return self.base.log_prob(origin) - log_det
+        return self.base.log_density(origin) - log_det
+
+    @property
+    def code_shape(self) -> tuple[Any, ...]:
+        """`(batch, latent_dim)`."""
+        return self.base.code_shape
 
     def parameters(self) -> dict[str, Tensor]:
         """`{"base_mean", "base_log_var", "context"}`."""

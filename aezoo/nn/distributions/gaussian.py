@@ -41,7 +41,7 @@ class DiagonalGaussian(SampledThenMeasured):
         """KL to the standard normal, in nats, shape `(batch,)`; non-negative."""
         return losses.gaussian_kl(self.mean, self.log_var)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_density(self, z: Tensor) -> Tensor:
         """Log density at `z` of shape `(batch, latent_dim)`. Nats, `(batch,)`."""
         return -losses.gaussian_nll(z, self.mean, 0.5 * self.log_var)
 
@@ -101,7 +101,7 @@ class FullGaussian(SampledThenMeasured):
         below = losses.sum_per_example(ops.square(ops.tril(self.scale_tril, k=-1)))
         return losses.gaussian_kl(self.mean, 2.0 * ops.log(diagonal)) + 0.5 * below
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_density(self, z: Tensor) -> Tensor:
         """Log density at `z` of shape `(batch, latent_dim)`. Nats, `(batch,)`."""
         centred = (z - self.mean)[..., None]  # (batch, latent_dim, 1)
         noise = ops.solve_triangular(self.scale_tril, centred, lower=True)

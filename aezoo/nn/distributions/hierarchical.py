@@ -50,7 +50,7 @@ class HierarchicalGaussian(EstimatedKL):
 
     def mode(self) -> Tensor:
         """Each latent at the mode of its factor, given the ones before it."""
-        return self.walk(self.x, noise=ops.zeros(self._shape))["z"]
+        return self.walk(self.x, noise=ops.zeros(self._shape, "float32"))["z"]
 
     def sample(self, seed: Any = None) -> Tensor:
         """One code per example, differentiable in all factors (reparameterised)."""
@@ -61,7 +61,7 @@ class HierarchicalGaussian(EstimatedKL):
         path = self._draw(seed)
         return path["z"], _log_prob_of_path(path)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_density(self, z: Tensor) -> Tensor:
         """Log density at `z` of shape `(batch, *latent_shape)`. Nats, `(batch,)`."""
         return _log_prob_of_path(self.walk(self.x, z=z))
 
@@ -90,10 +90,15 @@ class HierarchicalGaussian(EstimatedKL):
     def _shape(self) -> tuple[Any, ...]:
         return (ops.shape(self.x)[0], *self.latent_shape)
 
+    @property
+    def code_shape(self) -> tuple[Any, ...]:
+        """`(batch, *latent_shape)`."""
+        return (self.x.shape[0], *self.latent_shape)
+
     def parameters(self) -> dict[str, Tensor]:
         """`{"x"}`."""
         return {"x": self.x}
 
 
 def _log_prob_of_path(path: dict[str, Tensor]) -> Tensor:
-    return DiagonalGaussian(path["z_mean"], path["z_log_var"]).log_prob(path["z"])
+    return DiagonalGaussian(path["z_mean"], path["z_log_var"]).log_density(path["z"])

@@ -72,7 +72,7 @@ class ClassPosterior(SampledThenMeasured):
         of_class = losses.categorical_kl(self.class_logits)
         return of_class + ops.sum(self.probabilities * by_class, axis=-1)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_density(self, z: Tensor) -> Tensor:
         """Log of q(y|x) q(z|x, y) at codes; minus infinity if y is not one-hot."""
         z, y = z[:, : self.latent_dim], z[:, self.latent_dim :]
         differs = ops.not_equal(y, self.one_hot(ops.argmax(y, axis=-1)))
@@ -81,11 +81,21 @@ class ClassPosterior(SampledThenMeasured):
         log_density = log_class - losses.gaussian_nll(z, mean, 0.5 * self.z_log_var)
         return ops.where(ops.any(differs, axis=-1), -math.inf, log_density)
 
+    @property
+    def code_shape(self) -> tuple[Any, ...]:
+        """`(batch, latent_dim + num_classes)`."""
+        return (self.z_mean.shape[0], self.latent_dim + self.num_classes)
+
     def given(self, classes: Tensor) -> "ClassPosterior":
-        """The posterior once classes are known: one-hot rows, zeros where unknown."""
+        """The posterior once classes are known: one-hot rows, zeros where unknown.
+
+        NaN where they are, which stands for classes out of range.
+        """
         certain = CERTAIN * (classes - 1.0)
         logits = ops.where(is_known(classes), certain, self.class_logits)
-        return ClassPosterior(logits, self.z_mean, self.z_log_var)
+        # the largest of logits that are NaN is a number: NaN must come by the mean
+        z_mean = self.z_mean + (0.0 * classes)[..., None]
+        return ClassPosterior(logits, z_mean, self.z_log_var)
 
     def parameters(self) -> dict[str, Tensor]:
         """`{"class_logits", "z_mean", "z_log_var"}`."""
@@ -105,5 +115,8 @@ class ClassPosterior(SampledThenMeasured):
 
 
 def is_known(classes: Tensor) -> Tensor:
-    """Whether rows `(batch, num_classes)` have a class at all; `(batch, 1)`."""
-    return ops.any(classes > 0.0, axis=-1, keepdims=True)
+    """Whether rows `(batch, num_classes)` have a class at all; `(batch, 1)`.
+
+    NaN, which stands for classes out of range, counts as one, and so is not lost.
+    """
+    return ops.logical_not(ops.all(classes == 0.0, axis=-1, keepdims=True))

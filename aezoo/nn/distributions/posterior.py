@@ -1,12 +1,15 @@
 """What every posterior over codes can do, and the simplest: points."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 from keras import ops
 
 from aezoo.nn import losses
+from aezoo.nn.backend import is_concrete
 from aezoo.nn.distributions.noise import IndexedNoise
 
 Tensor = Any
@@ -35,19 +38,77 @@ class Posterior(Protocol):
         """KL(q(z|x) || p(z)) to the model's prior. Nats, shape `(batch,)`."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log q(z|x). Nats, shape `(batch,)`."""
+        """Log q(z|x) of one code per example. Nats, shape `(batch,)`.
+
+        Raises:
+            ValueError: If shape or dtype are wrong, or a value is not finite.
+        """
 
     def parameters(self) -> dict[str, Tensor]:
         """The arguments that rebuild this object, by name."""
 
 
-class SampledThenMeasured:
+def check_codes(
+    z: Any, latent_shape: Sequence[int], name: str = "z", n: int | None = None
+) -> np.ndarray:
+    """Codes as float32, `(n, *latent_shape)`.
+
+    Args:
+        z: Codes.
+        latent_shape: Shape of one.
+        name: What to call them in a message.
+        n: How many there must be; None for any number.
+
+    Raises:
+        ValueError: If the shape or dtype is wrong, or a value not finite.
+    """
+    codes = np.asarray(z)
+    shape = tuple(latent_shape)
+    if codes.shape[1:] != shape or not codes.ndim or n not in (None, len(codes)):
+        rows = "one row per code" if n is None else "one code per example"
+        raise ValueError(
+            f"`{name}` must have shape ({'n' if n is None else n}, "
+            f"{', '.join(map(str, shape))}), {rows}. Received: "
+            f"{name}.shape={codes.shape}."
+        )
+    if len(codes) == 0:
+        raise ValueError(f"`{name}` is empty. Received: shape={codes.shape}.")
+    if codes.dtype.kind not in "fiu":
+        raise ValueError(f"`{name}` must be numeric. Received: dtype={codes.dtype}.")
+    codes = np.ascontiguousarray(codes, "float32")
+    if not np.isfinite(codes).all():
+        raise ValueError(
+            f"`{name}` holds NaN or infinity. Find them with `np.isfinite({name})`."
+        )
+    return codes
+
+
+class Measured:
+    """`log_prob`, which checks what people pass, by `log_density`, which does not."""
+
+    @property
+    def code_shape(self: Any) -> tuple[Any, ...]:
+        """`(batch, *latent_shape)`."""
+        return tuple(self.mean.shape)
+
+    def log_prob(self: Any, z: Tensor) -> Tensor:
+        """Log q(z|x), as in `Posterior`; checks codes that have values."""
+        is_tensor = keras.ops.is_tensor(z) or isinstance(z, keras.KerasTensor)
+        if is_tensor and not is_concrete(z):
+            return self.log_density(z)
+        n, *shape = self.code_shape
+        codes = check_codes(z, shape, n=n)
+        # the tensor itself, through which a gradient may pass
+        return self.log_density(ops.cast(z if is_tensor else codes, "float32"))
+
+
+class SampledThenMeasured(Measured):
     """`sample_with_log_prob` for posteriors whose density is as cheap at any code."""
 
     def sample_with_log_prob(self: Any, seed: Any = None) -> tuple[Tensor, Tensor]:
         """One code per example, and its log density `(batch,)`."""
         z = self.sample(seed)
-        return z, self.log_prob(z)
+        return z, self.log_density(z)
 
 
 class PointMass(SampledThenMeasured):
@@ -70,9 +131,9 @@ class PointMass(SampledThenMeasured):
 
     def kl(self) -> Tensor:
         """Infinity: no density has a finite divergence from a point mass."""
-        return ops.full((ops.shape(self.mean)[0],), float("inf"))
+        return ops.full((ops.shape(self.mean)[0],), float("inf"), "float32")
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_density(self, z: Tensor) -> Tensor:
         """Log of the probability mass at `z`: 0 at the code, minus infinity elsewhere.
 
         Mass, not density: relative to the counting measure on the code.
@@ -121,7 +182,7 @@ class QuantizedCode(PointMass):
         return {"z_encoded": self.z_encoded, "indices": self.indices}
 
 
-class EstimatedKL:
+class EstimatedKL(Measured):
     """`kl` for posteriors whose divergence from the prior has no closed form.
 
     They have `prior`, called without arguments, which gives log p(z) as a function of

@@ -79,7 +79,12 @@ class VonMisesFisher(SampledThenMeasured):
         far = kappa * (ratio - 1.0) - self._log_mean_exp()
         return ops.where(kappa < border, near, far)[:, 0]
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    @property
+    def code_shape(self) -> tuple[Any, ...]:
+        """`(batch, latent_dim)`."""
+        return tuple(self.direction.shape)
+
+    def log_density(self, z: Tensor) -> Tensor:
         """Log density in the direction of `z`, `(batch, latent_dim)`; `(batch,)`."""
         norm = ops.sqrt(ops.sum(ops.square(z), axis=-1, keepdims=True))
         difference = z / ops.maximum(norm, 1e-12) - self.direction

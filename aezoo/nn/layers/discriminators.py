@@ -21,7 +21,7 @@ class Discriminator(keras.layers.Layer):
 
     def __init__(self, hidden_units: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.flatten = keras.layers.Flatten(name="flatten")
+        self.flatten = keras.layers.Flatten(name="flatten", data_format="channels_last")
         self.hidden = [
             keras.layers.Dense(units, activation="leaky_relu", name=f"dense_{i}")
             for i, units in enumerate(hidden_units, start=1)
@@ -64,6 +64,7 @@ class ImageDiscriminator(keras.layers.Layer):
                 strides=2,
                 padding="same",
                 name=f"conv_{i}",
+                data_format="channels_last",
             )
             for i, channels in enumerate(filters, start=1)
         ]
@@ -111,7 +112,14 @@ class PatchDiscriminator(keras.layers.Layer):
     def __init__(self, filters: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.convs = [
-            keras.layers.Conv2D(n, 4, strides=2, padding="same", name=f"conv_{i}")
+            keras.layers.Conv2D(
+                n,
+                4,
+                strides=2,
+                padding="same",
+                name=f"conv_{i}",
+                data_format="channels_last",
+            )
             for i, n in enumerate(filters, start=1)
         ]
         self.norms = [
@@ -121,7 +129,12 @@ class PatchDiscriminator(keras.layers.Layer):
         # While no error of the hinge loss is 0, those of both kinds of image cancel in
         # a bias.
         self.logit = keras.layers.Conv2D(
-            1, 4, padding="same", use_bias=False, name="logit"
+            1,
+            4,
+            padding="same",
+            use_bias=False,
+            name="logit",
+            data_format="channels_last",
         )
 
     def build(self, input_shape: Sequence[int | None]) -> None:

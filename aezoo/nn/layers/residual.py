@@ -43,6 +43,7 @@ class ResidualBlock(keras.layers.Layer):
                 padding="same",
                 kernel_initializer=initializer,
                 name=f"conv_{i}",
+                data_format="channels_last",
             )
             for i, initializer in ((1, "he_normal"), (2, "zeros"))
         ]

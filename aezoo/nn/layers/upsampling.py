@@ -67,7 +67,11 @@ class ResizeConv2D(keras.layers.Layer):
             rows, ((0, 0), (1, 0), (0, 0), (0, 0))
         )
         outputs = ops.conv_transpose(
-            inputs, ops.transpose(box, (0, 1, 3, 2)), strides=2, padding="same"
+            inputs,
+            ops.transpose(box, (0, 1, 3, 2)),
+            strides=2,
+            padding="same",
+            data_format="channels_last",
         )
         return self.activation(outputs + ops.cast(self.bias, self.compute_dtype))
 
@@ -108,7 +112,11 @@ class SubpixelConv2D(keras.layers.Layer):
         self.filters = filters
         self.activation = keras.activations.get(activation)
         self.conv = keras.layers.Conv2D(
-            4 * filters, 3, padding="same", kernel_initializer=SubpixelInitializer()
+            4 * filters,
+            3,
+            padding="same",
+            kernel_initializer=SubpixelInitializer(),
+            data_format="channels_last",
         )
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -162,5 +170,11 @@ def upsampling_layer(
     if method == "subpixel":
         return SubpixelConv2D(filters, activation=activation, name=name)
     return keras.layers.Conv2DTranspose(
-        filters, 3, strides=2, padding="same", activation=activation, name=name
+        filters,
+        3,
+        strides=2,
+        padding="same",
+        activation=activation,
+        name=name,
+        data_format="channels_last",
     )
