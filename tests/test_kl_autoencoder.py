@@ -11,7 +11,6 @@ from aezoo.nn.layers.discriminators import PatchDiscriminator
 from aezoo.nn.losses import perceptual_error
 from aezoo.registry import find_family
 from aezoo.store.classifiers import load_extractor
-from aezoo.registry import find_family
 from tests import checks
 
 FAMILY = find_family("kl_autoencoder")

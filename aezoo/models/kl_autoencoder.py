@@ -9,7 +9,7 @@ from keras import ops
 
 from aezoo import manifest
 from aezoo.models._tiles import Tiles
-from aezoo.models.arguments import Argument, count, keep, number, sizes, units, weight
+from aezoo.models.arguments import Argument, count, keep, sizes, units, weight
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv, Latent
 from aezoo.nn import losses

@@ -154,7 +154,7 @@ class _Wrapper(keras.optimizers.Optimizer):
     def loss_scale_factor(self) -> float | None:
         """Factor on the loss, the same for all; steps do not depend on it."""
         first = getattr(self, self.INNER[0])
-        return first.loss_scale_factor  # type: ignore[no-any-return]
+        return first.loss_scale_factor
 
     @loss_scale_factor.setter
     def loss_scale_factor(self, value: float | None) -> None:

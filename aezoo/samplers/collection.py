@@ -156,7 +156,7 @@ def fingerprint(model: "Autoencoder") -> int:
     """
     value = 0
     for array in model.get_weights():
-        value = zlib.crc32(np.ascontiguousarray(array).view("uint8"), value)
+        value = zlib.crc32(np.ascontiguousarray(array).tobytes(), value)
     return value
 
 
