@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from aezoo import manifest
 from aezoo.manifest import Manifest, Metric, WeightsEntry
 from aezoo.models.families import new_model
-from training import documents, seeds, sweeps
+from training import documents, draws, seeds, sweeps
 from training.grid import (
     BUDGET,
     CONVOLUTIONS,
@@ -62,7 +62,9 @@ MODELS = {
         linear_probe=0.93,
     ),
     "conv_vae_mnist_sigma": model(VAE, "mnist", mse=0.007, kl=30.0, elbo=700.0),
-    "conv_vae_mnist_z16": model(VAE, "mnist", mse=0.009, denoising_mse=0.05),
+    "conv_vae_mnist_z16": model(
+        VAE, "mnist", mse=0.009, denoising_mse=0.05, frechet__e_v1=31.0
+    ),
     "beta_vae_shapes_b4": model(VAE, "shapes", mse=0.01, kl=9.0, mig=0.25),
     "conv_vae_frey_faces": model(VAE, "frey_faces", mse=0.02, elbo=700.0),
 }
@@ -79,6 +81,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     path.write_text(manifest.manifest_text(document))
     monkeypatch.setattr(manifest, "manifest_path", lambda: path)
     monkeypatch.setattr(seeds, "RESULTS", tmp_path / "seeds.csv")
+    monkeypatch.setattr(draws, "RESULTS", tmp_path / "draws.csv")
     manifest.installed.cache_clear()
     yield
     manifest.installed.cache_clear()
@@ -222,10 +225,21 @@ def test_other_weights_stand_by_dataset_with_telling_columns() -> None:
         "`conv_vae_mnist_z16`",
         "pca_z16 (baseline)",
     ]
-    assert mnist[0][3:] == ["MSE", "MSE denoising"]
+    assert mnist[0][3:] == ["MSE", "MSE denoising", "Frechet (e_v1)"]
     assert shapes[0][3:] == ["MSE", "KL", "MIG"]
     assert faces[0][3:] == ["MSE", "ELBO"]
     assert "**" not in text, "one training is the best of nothing"
+
+
+@pytest.mark.usefixtures("install")
+def test_distances_of_one_training_show_their_spread_over_draws() -> None:
+    name, metric = "conv_vae_mnist_z16", "frechet/e_v1"
+    assert " 31.00 |" in documents.models_text()
+    draws.append(
+        draws.RESULTS,
+        [draws.Draw(name, metric, seed, 30.0 + seed % 2) for seed in range(10)],
+    )
+    assert " 30.50 ± 0.53 |" in documents.models_text()
 
 
 def test_tables_say_what_their_figures_need() -> None:

@@ -22,7 +22,7 @@ from aezoo.manifest import WeightsEntry
 from aezoo.metrics import format_figure, heading
 from aezoo.metrics.latent import SATURATION_MARGIN
 from aezoo.utils.files import atomic_path
-from training import seeds, sweeps, transfer
+from training import draws, seeds, sweeps, transfer
 from training.export import ROOT
 from training.grid import BUDGET, GRID, NETWORK, OBJECTIVES
 from training.intervals import Estimate
@@ -283,9 +283,12 @@ def models_text() -> str:
 def _models_table(table: Leaderboard, records: Records) -> str:
     """A leaderboard whose figures are of several seeds where there are several.
 
+    Of one training, distances of samples are of several draws of these.
+
     Nothing is bold but what is ahead beyond the noise: one training tells no best.
     """
     columns = []
+    spreads = draws.spreads(draws.read())
     for metric in table.columns:
         cells = [cell.strip("*") for cell in table.column(metric)]
         names = [row.name for row in table.rows]
@@ -295,6 +298,9 @@ def _models_table(table: Leaderboard, records: Records) -> str:
         for i, name in enumerate(names):
             if name in seeded:
                 cells[i] = _seeds_cell(name, plain, records)
+            if (name, metric) in spreads:
+                of_draws = [format_figure(metric, x) for x in spreads[name, metric]]
+                cells[i] = " ± ".join(of_draws)
             if name == winner:
                 cells[i] = f"**{cells[i]}**"
         columns.append(cells)
