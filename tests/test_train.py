@@ -281,6 +281,71 @@ def test_published_weights_are_immutable(
         export("dense_vae_small", model, recipe, data, {}, {}, tmp_path, path)
 
 
+def test_a_choice_is_made_on_training_images_that_were_held_out(
+    data_dir: Path,
+    tmp_path: Path,
+    recipe: Recipe,
+    monkeypatch: pytest.MonkeyPatch,
+    served: dict[tuple[int, int], Batch],
+) -> None:
+    """Neither is the test split read, nor are the held-out images learnt from."""
+    asked = []
+
+    def load(name: str, split: str, folder: Path) -> Dataset:
+        asked.append(split)
+        return load_dataset(name, split, folder)
+
+    monkeypatch.setattr("training.train.datasets.load_dataset", load)
+    entry = train("dense_vae_chosen", recipe, tmp_path / "run", data_dir, hold_out=300)
+    assert asked == ["train"]
+    (key,) = entry.metrics
+    assert key == "mnist/train[-300:]"
+    assert "all 300 images" in entry.metrics[key]["mse"].protocol
+    assert entry.data.split == "train[:-300]"
+    whole = load_dataset("mnist", "train", data_dir).images
+    learnt = np.concatenate([batch[0] for batch in served.values()])
+    counts = {image.tobytes(): 0 for image in whole}
+    for image in np.asarray(learnt):
+        counts[image.tobytes()] += 1
+    assert all(counts[image.tobytes()] == recipe.epochs for image in whole[:-300])
+    assert all(counts[image.tobytes()] == 0 for image in whole[-300:])
+    with pytest.raises(RecipeError, match=r"hold_out=300 \(now None\)"):
+        train("dense_vae_chosen", recipe, tmp_path / "run", data_dir)
+
+
+def test_an_objective_weighted_by_the_images_has_those_that_are_left(
+    data_dir: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    weighted = recipe.with_overrides(
+        family="beta_tcvae",
+        config={
+            "latent_dim": 2,
+            "filters": (4,),
+            "strides": (2,),
+            "dataset_size": 1100,
+        },
+        epochs=1,
+    )
+    entry = train(
+        "beta_tcvae_weighted", weighted, tmp_path / "run", data_dir, hold_out=100
+    )
+    assert entry.config["dataset_size"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hold_out": 1100}, r"from 1 to 1099.*Received: hold_out=1100"),
+        ({"hold_out": 100, "bundle": True}, r"is for choices.*with bundle=True"),
+    ],
+)
+def test_a_hold_out_that_leaves_nothing_or_is_published_is_refused(
+    data_dir: Path, tmp_path: Path, recipe: Recipe, options: dict, message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        train("dense_vae_chosen", recipe, tmp_path / "run", data_dir, **options)
+
+
 def test_weights_too_large_to_bundle_are_refused_before_training(
     data_dir: Path, tmp_path: Path, recipe: Recipe
 ) -> None:

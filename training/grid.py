@@ -2,6 +2,10 @@
 
 Recipes of the grid take these, so that any two of its rows can be compared. `GRID`
 lists the rows as the README shows them, each with what its figures teach.
+
+What a row leaves to choose, such as the weight of a term, is its paper's, or is chosen
+on images held out of the training split (`python -m training.train NAME --hold-out
+5000`), never on the test split. What its figures teach rests on several seeds.
 """
 
 import dataclasses

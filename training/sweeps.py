@@ -7,6 +7,9 @@ Each value is a run in `runs/sweeps/<sweep>/<value>`: a sweep that was killed go
 where it stopped when the same command is given again. Writes `docs/sweeps/<sweep>.json`
 with what was measured on the test split, and `docs/sweeps/<sweep>.png` with samples of
 each value; `python -m training.documents` puts the figures into the README.
+
+A sweep shows a trade-off, of one training a value, on the test split: no recipe's value
+is chosen by it. For that there is `python -m training.train NAME --hold-out 5000`.
 """
 
 import dataclasses

@@ -7,8 +7,13 @@ The first form writes to `runs/<name>`; `--bundle` also puts weights, golden ten
 and the manifest entry where the package ships them. A run that was killed, or stopped
 by `--time-budget` (exit status 75), goes on where it stopped when the same command is
 given again, and ends with the same weights.
+
+Choices, of an argument or of a number of epochs, are made on images that nothing was
+trained on and that no published figure is of: `--hold-out 5000` trains without the last
+images of the training split and measures those, never the test split.
 """
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -77,6 +82,7 @@ def train(
     distribute: bool = False,
     jit: bool | None = None,
     deadline: float | None = None,
+    hold_out: int | None = None,
 ) -> manifest.WeightsEntry:
     """Run a recipe to its end.
 
@@ -95,6 +101,9 @@ def train(
         jit: Whether XLA compiles the steps; None is Keras's choice, which is not to for
             TensorFlow on CPUs, where convolutions take twice the time with it.
         deadline: When to have stopped training, on the clock of `time.monotonic`.
+        hold_out: Train without so many images, the last of the training split, and
+            measure these in the place of the test split; for choices. None trains on
+            all.
 
     Returns:
         The manifest entry of the export.
@@ -111,16 +120,27 @@ def train(
     if distribute:
         check_distributable(recipe)
     if bundle:
+        if hold_out is not None:
+            raise RecipeError(
+                "`hold_out` is for choices; what is bundled is trained on all images "
+                f"and measured on the test split. Received: hold_out={hold_out} with "
+                "bundle=True. Pass one of them."
+            )
         refuse_published(name, ROOT / manifest.MANIFEST_NAME)
     with data_parallel(distribute):  # first, as TensorFlow wants it
         train_data = datasets.load_dataset(recipe.dataset, "train", data_dir)
-        test_data = datasets.load_dataset(recipe.dataset, "test", data_dir)
+        if hold_out is None:
+            test_data = datasets.load_dataset(recipe.dataset, "test", data_dir)
+        else:
+            train_data, test_data = held_out_split(train_data, hold_out)
+            recipe = for_fewer_images(recipe, len(train_data.images))
         run_file = out / "run.json"
         options = {
             "recipe": recipe.fingerprint(),
             "mixed_precision": mixed_precision,
             "distribute": distribute,
             "backend": BACKEND,
+            "hold_out": hold_out,
         }
         options = json.loads(json.dumps(options))
         if resume:
@@ -153,7 +173,11 @@ def train(
     if mixed_precision:  # what is measured and exported computes in float32
         trained, model = model, create(recipe.family, **config)
         model.set_weights(trained.get_weights())
-    report = evaluate(model, test_data, metrics=recipe.metrics)
+    report = evaluate(
+        *(model, test_data),
+        metrics=recipe.metrics,
+        train=None if hold_out is None else train_data,
+    )
     metrics = {test_data.key: report.metrics}
     training = {
         "hardware": hardware(),
@@ -169,6 +193,40 @@ def train(
         entry = export(*arguments, hub.WEIGHTS_FOLDER, ROOT / manifest.MANIFEST_NAME)
     print_metrics(entry)
     return entry
+
+
+def held_out_split(data: Dataset, count: int) -> tuple[Dataset, Dataset]:
+    """A training split without its last images, and these.
+
+    Raises:
+        RecipeError: If there are not so many, or none would be left.
+    """
+    if not 0 < count < len(data.images):
+        raise RecipeError(
+            f"`hold_out` must be from 1 to {len(data.images) - 1}, so that images are "
+            f"left to train on. Received: hold_out={count}."
+        )
+
+    def part(rows: slice, split: str) -> Dataset:
+        arrays = {
+            field: value[rows]
+            for field in ("images", "labels", "factors")
+            if (value := getattr(data, field)) is not None
+        }
+        return dataclasses.replace(data, split=split, **arrays)
+
+    return (
+        part(slice(None, -count), f"{data.split}[:-{count}]"),
+        part(slice(-count, None), f"{data.split}[-{count}:]"),
+    )
+
+
+def for_fewer_images(recipe: Recipe, count: int) -> Recipe:
+    """A recipe whose objective, if it is weighted by their number, has fewer images."""
+    if "dataset_size" not in recipe.config:
+        return recipe
+    count -= recipe.validation_examples
+    return recipe.with_overrides(config={**recipe.config, "dataset_size": count})
 
 
 def fit_closed_form(model: Autoencoder, images: np.ndarray) -> float:
@@ -478,6 +536,11 @@ def _figure(metric: Metric) -> str:
 @click.option(
     "--data-dir", type=click.Path(path_type=Path), help="TFDS or .npz folder."
 )
+@click.option(
+    "--hold-out",
+    type=click.IntRange(1),
+    help="Train without so many images and measure these, for a choice.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Default: runs/NAME.")
 @click.option("--bundle", is_flag=True, help="Export into the package as well.")
 @click.option(
@@ -494,6 +557,7 @@ def main(
     distribute: bool,
     resume: bool,
     data_dir: Path | None,
+    hold_out: int | None,
     out: Path | None,
     bundle: bool,
     time_budget: float | None,
@@ -512,6 +576,7 @@ def main(
             distribute=distribute,
             jit=jit,
             deadline=None if time_budget is None else STARTED + time_budget,
+            hold_out=hold_out,
         )
     except StoppedError as stop:
         click.echo(stop)
