@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from aezoo.data.digits import draw_digits
+from aezoo.modalities.image.digits import draw_digits
 from training import draws, seeds
 from training.draws import SEEDS, Draw, append, measure, read, spreads, subjects
 
