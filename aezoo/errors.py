@@ -25,6 +25,10 @@ class ChecksumError(AezooError, OSError):
     """A file's bytes differ from what the manifest promises."""
 
 
+class DiskError(AezooError, OSError):
+    """A disk is full or broken, or a folder may not be written."""
+
+
 class HubError(AezooError, OSError):
     """A file cannot be had from the Hugging Face Hub."""
 

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from aezoo.errors import ManifestError, UnsupportedOperationError
+from aezoo.errors import ChecksumError, ManifestError, UnsupportedOperationError
 from aezoo.manifest import (
     DataInfo,
     TrainingInfo,
@@ -490,9 +490,11 @@ def check_mismatched_loads(family: Family, config: Config, folder: Path) -> None
             hub.load_entry(entry_of(model, path, **changes), path)
 
     truncated = folder / "truncated.weights.h5"
-    truncated.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ManifestError, match="not a readable HDF5 file"):
+    truncated.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ChecksumError, match="does not match what is stated"):
         hub.load_entry(entry_of(model, path), truncated)
+    with pytest.raises(ManifestError, match="not a readable HDF5 file"):
+        hub.load_entry(entry_of(model, truncated), truncated)
 
     flattened = folder / "flattened.weights.h5"  # right count, wrong shapes
     with h5py.File(path) as source, h5py.File(flattened, "w") as target:
@@ -500,7 +502,7 @@ def check_mismatched_loads(family: Family, config: Config, folder: Path) -> None
             source.copy(key, target)
         _flatten_arrays(target)
     with pytest.raises(ManifestError, match="does not fit the manifest entry"):
-        hub.load_entry(entry_of(model, path), flattened)
+        hub.load_entry(entry_of(model, flattened), flattened)
 
 
 def _flatten_arrays(group: h5py.Group) -> None:

@@ -1,6 +1,7 @@
 """A training in slices ends with the weights of one that never stopped."""
 
 import csv
+import errno
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import aezoo
+from aezoo.errors import DiskError
 from aezoo.modalities.image.digits import draw_digits
 from training.checkpoints import (
     Duration,
@@ -135,6 +137,34 @@ def test_the_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     assert restore_state(tmp_path / "a.npz", models[0]) == (7, 1.5)
     with pytest.raises(RecipeError, match=r"a\.npz is of another model.*--no-resume"):
         restore_state(tmp_path / "a.npz", models[1])
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes | None) -> None:
+    model = aezoo.create("dense_ae", hidden_units=(3,))
+    model.compile("adam")
+    path = tmp_path / "a.npz"
+    save_state(path, model, 7, 1.5)
+    path.write_bytes(path.read_bytes()[:-30] if content is None else content)
+    with pytest.raises(RecipeError, match=r"a\.npz is damaged: .*Pass `--no-resume`"):
+        restore_state(path, model)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = aezoo.create("dense_ae", hidden_units=(3,))
+    model.compile("adam")
+    save_state(tmp_path / "a.npz", model, 7, 1.5)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", refuse)
+    with pytest.raises(DiskError, match=f"{tmp_path} .*No space left on device. Free"):
+        save_state(tmp_path / "a.npz", model, 8, 1.5)
+    assert restore_state(tmp_path / "a.npz", model) == (7, 1.5)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
 def test_durations() -> None:

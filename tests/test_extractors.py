@@ -263,7 +263,8 @@ def test_links_out_of_the_weights_file_are_refused(zoo: Path) -> None:
     path = zoo / "weights" / f"{NAME}.weights.h5"
     with h5py.File(path, "a") as file:
         file["more"] = h5py.ExternalLink("other.h5", "/")
-    change_entry(zoo, lambda e: e["weights"].update(sha256=sha256_of(path)))
+    facts = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    change_entry(zoo, lambda e: e["weights"].update(facts))
     with pytest.raises(aezoo.errors.UnsafeFileError, match="ExternalLink"):
         load_extractor(NAME)
 

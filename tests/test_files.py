@@ -4,14 +4,12 @@ import resource
 import signal
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
-from aezoo.errors import ChecksumError, ManifestError, UnsafeFileError
+from aezoo.errors import ChecksumError, UnsafeFileError
 from aezoo.utils.files import (
     atomic_path,
-    check_hdf5,
     path_inside,
     sha256_of,
     verify_sha256,
@@ -104,58 +102,6 @@ def test_a_link_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
     (folder / "link.h5").symlink_to(tmp_path / "outside.h5")
     with pytest.raises(UnsafeFileError, match=r"must stay inside its folder"):
         path_inside(folder, "link.h5")
-
-
-def test_a_plain_file_passes_the_hdf5_check(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        file.create_group("layer/vars").create_dataset("0", data=np.zeros((2, 3)))
-    check_hdf5(tmp_path / "w.h5", 6)
-    with pytest.raises(ManifestError, match=r"expected 7 values, received 6"):
-        check_hdf5(tmp_path / "w.h5", 7)
-
-
-@pytest.mark.parametrize(
-    "link", [h5py.ExternalLink("other.h5", "/x"), h5py.SoftLink("/x")]
-)
-def test_links_are_refused(tmp_path: Path, link: object) -> None:
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        file.create_group("layer")["0"] = link
-    with pytest.raises(UnsafeFileError, match=f"holds {type(link).__name__} at /layer"):
-        check_hdf5(tmp_path / "w.h5", 6)
-
-
-def test_external_storage_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "raw").write_bytes(bytes(48))
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        external = [(str(tmp_path / "raw"), 0, 48)]
-        file.create_dataset("0", (6,), "f8", external=external)
-    with pytest.raises(UnsafeFileError, match=r"keeps /0 in another file"):
-        check_hdf5(tmp_path / "w.h5", 6)
-
-
-def test_virtual_datasets_are_refused(tmp_path: Path) -> None:
-    layout = h5py.VirtualLayout((6,), "f8")
-    layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", shape=(6,))
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        file.create_virtual_dataset("0", layout)
-    with pytest.raises(UnsafeFileError, match=r"keeps /0 in another file"):
-        check_hdf5(tmp_path / "w.h5", 6)
-
-
-def test_a_file_that_is_not_hdf5_is_named(tmp_path: Path) -> None:
-    (tmp_path / "w.h5").write_bytes(b"not hdf5")
-    with pytest.raises(ManifestError, match=r"is not a readable HDF5 file"):
-        check_hdf5(tmp_path / "w.h5", 6)
-
-
-def test_a_group_that_holds_itself_is_refused(tmp_path: Path) -> None:
-    """A hard link in a circle would be followed for ever."""
-    path = tmp_path / "loop.weights.h5"
-    with h5py.File(path, "w") as file:
-        group = file.create_group("layers")
-        group["again"] = group
-    with pytest.raises(UnsafeFileError, match=r"holds the group .* twice"):
-        check_hdf5(path, 0)
 
 
 def test_links_may_lead_into_the_root_and_no_further(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.store import load as hub
-from training.half import halve_file, is_half, round_weights
+from aezoo.store.weights import StoredWeights, weights_bytes
+from training.half import halved, is_half, round_weights
 from training.halve import halve
 
 CONFIG = {"input_shape": (8, 8, 1), "hidden_units": (16,), "latent_dim": 3}
@@ -45,19 +45,16 @@ def test_a_halved_file_has_half_the_bytes_and_reads_the_same(tmp_path: Path) -> 
     model = make_model()
     round_weights(model)
     path = tmp_path / "a.weights.h5"
-    model.save_weights(path)
-    size = path.stat().st_size
-    halve_file(path)
+    whole = weights_bytes(model)
+    half = halved(whole)
     saved = 2 * model.count_params()
-    assert size - path.stat().st_size == pytest.approx(saved, rel=0.2)
+    assert len(whole) - len(half) == pytest.approx(saved, rel=0.2)
+    path.write_bytes(half)
     other = make_model(1)
-    hub.read_weights(other, path, "the model")
+    StoredWeights(half, model.count_params(), "file").read_into(other, "the model")
     for first, second in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(second, first)
-    first = path.read_bytes()
-    model.save_weights(path)
-    halve_file(path)
-    assert path.read_bytes() == first
+    assert halved(weights_bytes(model)) == half
     with h5py.File(path) as file:
         kinds: set[str] = set()
         file.visititems(
@@ -86,13 +83,14 @@ def test_bundled_weights_are_stored_anew_and_all_else_stays(own_zoo: Path) -> No
     weights = aezoo.load(name).get_weights()
     assert halve(*arguments) == (
         before[name].weights.bytes,
-        (own_zoo / "weights" / f"{name}.weights.h5").stat().st_size,
+        (own_zoo / "weights" / f"{name}__2.weights.h5").stat().st_size,
     )
+    assert not (own_zoo / "weights" / f"{name}.weights.h5").exists(), "it is unused"
     after = manifest.read_manifest(path).models
-    halved, whole = after[name], before[name]
-    assert halved.weights.dtype == "float16"
-    assert halved.weights.bytes < 0.7 * whole.weights.bytes
-    after[name] = replace(halved, weights=whole.weights, golden=whole.golden)
+    half, whole = after[name], before[name]
+    assert half.weights.dtype == "float16"
+    assert half.weights.bytes < 0.7 * whole.weights.bytes
+    after[name] = replace(half, weights=whole.weights, golden=whole.golden)
     assert after == before
     manifest.installed.cache_clear()
     for old, new in zip(weights, aezoo.load(name).get_weights(), strict=True):

@@ -66,6 +66,7 @@ def test_an_unsupported_backend_is_named() -> None:
         ("UnknownModelError", ValueError),
         ("ManifestError", ValueError),
         ("ChecksumError", OSError),
+        ("DiskError", OSError),
         ("UnsafeFileError", ValueError),
         ("ImageFileError", ValueError),
         ("UnsupportedOperationError", RuntimeError),

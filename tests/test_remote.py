@@ -4,6 +4,8 @@ What goes wrong is in `test_hub_faults`.
 """
 
 import dataclasses
+import hashlib
+import io
 import json
 import os
 import subprocess
@@ -11,13 +13,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 pytest.importorskip("huggingface_hub")
 
 import aezoo
-from aezoo.errors import ChecksumError, HubError, UnsafeFileError
+from aezoo.errors import ChecksumError, HubError, ManifestError, UnsafeFileError
 from aezoo.store import load as loading
 from aezoo.store import remote
 from aezoo.store.remote import Place, fetch, parse_address
@@ -233,6 +236,33 @@ def test_names_that_leave_the_repository_are_refused_before_a_request(
     with pytest.raises(UnsafeFileError, match=r"must stay inside its folder"):
         remote.fetch_model(place)
     assert hub.count("outside") == 0
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shape": (236_000_000,), "chunks": True}, r"must fit the weights file"),
+        ({"shape": (236_000_000,), "stated": 5}, r"must store every value"),
+        ({"data": np.zeros(9), "stated": 9, "chunks": (9,)}, r"must store its"),
+        ({"data": np.full(9, np.nan), "stated": 9}, r"must hold finite numbers"),
+    ],
+)
+def test_what_a_folder_is_refused_for_a_repository_is_too(
+    hub, tmp_path: Path, options: dict, message: str
+) -> None:
+    """54 kB that declare 236 million values took 3.2 GB."""
+    entry, content = json.loads(hub.files("org/tiny")[SMALL]), io.BytesIO()
+    entry["num_params"] = options.pop("stated", 236_000_000)
+    with h5py.File(content, "w") as file:
+        file.create_dataset("vars/0", dtype="f4", **options)
+    sha256 = hashlib.sha256(content.getvalue()).hexdigest()
+    entry["weights"].update(bytes=len(content.getvalue()), sha256=sha256)
+    files = {SMALL: json.dumps(entry).encode(), WEIGHTS: content.getvalue()}
+    hub.commit("org/tiny", files)
+    place = Place("org/tiny", cache_dir=tmp_path / "cache", endpoint=hub.url)
+    with pytest.raises(ManifestError, match=message):
+        loading.load_folder(*remote.fetch_model(place))
 
 
 @pytest.mark.usefixtures("model")

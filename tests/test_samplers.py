@@ -872,7 +872,7 @@ def test_a_folder_with_samplers_goes_to_the_hub_and_back(
         files = hub.files("org/model", done.revision)
         assert files["sampler_gmm.npz"] == (saved / "sampler_gmm.npz").read_bytes()
         place = Place("org/model", cache_dir=tmp_path / "cache", endpoint=hub.url)
-        found = remote.fetch_entry(place)
+        found = remote.fetch_model(place)
         model = load_folder(*found)
         assert model.sample(1, sampler="gmm").shape == (1, 8, 8, 1)
         assert (found[0] / "sampler_gmm.npz").is_file()
@@ -896,7 +896,7 @@ def test_another_sampler_on_the_hub_is_refused(saved: Path, tmp_path: Path) -> N
         hub.add_repo("org/model", files)
         place = Place("org/model", cache_dir=tmp_path / "cache", endpoint=hub.url)
         with pytest.raises(ChecksumError, match=r"sampler_gmm\.npz of hf://org/model"):
-            remote.fetch_entry(place)
+            remote.fetch_model(place)
 
 
 def test_the_zoos_samplers_come_from_the_hub_where_the_package_has_none(

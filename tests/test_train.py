@@ -21,7 +21,8 @@ from aezoo.manifest import Manifest
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.store import load as hub
 from training.data import ShuffledImages
-from training.export import edited_manifest, export, write_manifest
+from training.export import export
+from training.files import edited_manifest, write_manifest
 from training.recipe import Recipe, RecipeError
 from training.train import (
     keep_labels,
@@ -235,6 +236,14 @@ def test_another_recipe_in_the_same_folder_is_refused(
 
 def test_a_folder_without_a_run_is_free(tmp_path: Path) -> None:
     refuse_other_run(tmp_path / "run.json", {"recipe": {}})
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "3", '{"recipe": 3}', "[" * 10**5])
+def test_a_run_file_of_something_else_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=r"run\.json is not what a training writes"):
+        refuse_other_run(path, {"recipe": {}})
 
 
 def test_a_missing_dataset_says_how_to_get_it(tmp_path: Path, recipe: Recipe) -> None:

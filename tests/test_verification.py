@@ -150,7 +150,9 @@ def test_weights_of_another_model_with_the_right_hash(zoo: Zoo) -> None:
     other = zoo.weights.with_name(f"{OTHER}.weights.h5")
     shutil.copy(other, zoo.weights)
     weights = aezoo.describe(NAME).to_dict()["weights"]
-    zoo.edit_entry(weights={**weights, "sha256": sha256_of(other)})
+    size = other.stat().st_size
+    changed = {**weights, "sha256": sha256_of(other), "bytes": size}
+    zoo.edit_entry(weights=changed, num_params=aezoo.describe(OTHER).num_params + 1)
     assert list(failed()) == ["weights and manifest"]
     assert "does not fit its entry" in failed()["weights and manifest"]
 
@@ -160,7 +162,9 @@ def test_retrained_weights_with_the_right_hash(zoo: Zoo) -> None:
     model.set_weights([w + 0.01 for w in model.get_weights()])
     model.save_weights(zoo.weights)
     weights = aezoo.describe(NAME).to_dict()["weights"]
-    zoo.edit_entry(weights={**weights, "sha256": sha256_of(zoo.weights)})
+    size = zoo.weights.stat().st_size
+    changed = {**weights, "sha256": sha256_of(zoo.weights), "bytes": size}
+    zoo.edit_entry(weights=changed)
     assert {"golden codes", "golden reconstruction", "golden samples"} <= set(failed())
 
 
@@ -284,7 +288,7 @@ def test_half_precision_has_the_tolerance_of_its_roundings(
     with np.load(path / "golden.npz") as file:
         tensors = {**file, "codes": file["codes"] + 1.5 * tolerance}
     np.savez(path / "golden.npz", **tensors)
-    deviation = golden.golden_deviation(model, path / "golden.npz")
+    deviation = golden.golden_deviation(model, (path / "golden.npz").read_bytes())
     assert deviation["codes"] > tolerance
 
 

@@ -24,7 +24,8 @@ import numpy as np
 from aezoo.errors import AezooError
 from aezoo.nn.backend import any_worker, is_chief
 from aezoo.nn.optimizers import averaged_weights
-from aezoo.utils.files import atomic_path
+from aezoo.store.weights import unproven_weights
+from aezoo.utils.files import atomic_path, sweep, write_file
 from training.data import ShuffledImages
 from training.recipe import RecipeError
 
@@ -89,12 +90,19 @@ def restore_state(path: Path, model: keras.Model) -> tuple[int, float]:
         Step and seconds, as given to `save_state`.
 
     Raises:
-        RecipeError: If the model has other variables than the one that was saved.
+        RecipeError: If the file is damaged, or the model has other variables than the
+            one that was saved.
     """
     variables = _state(model)
-    with np.load(path) as file:
-        values = [file[str(i)] for i in range(len(file.files) - 2)]
-        step, seconds = int(file["step"]), float(file["seconds"])
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            values = [file[str(i)] for i in range(len(file.files) - 2)]
+            step, seconds = int(file["step"]), float(file["seconds"])
+    except Exception as error:  # NumPy raises whatever the damage makes of it
+        raise RecipeError(
+            f"The checkpoint {path} is damaged: {error}. Pass `--no-resume` to start "
+            "anew."
+        ) from error
     if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
         raise RecipeError(
             f"The checkpoint {path} is of another model: it has {len(values)} "
@@ -138,6 +146,7 @@ class Recorder(keras.callbacks.Callback):
         deadline: float | None = None,
     ) -> None:
         super().__init__()
+        sweep(out)
         self.checkpoint = out / "checkpoint.npz"
         self.log = out / "log.csv"
         self.best = out / "best.weights.h5"
@@ -240,8 +249,7 @@ class Recorder(keras.callbacks.Callback):
                 verbose=0,
             )
             if is_chief() and losses["loss"] < min(earlier, default=math.inf):
-                with atomic_path(self.best) as path:
-                    self.model.save_weights(path)
+                write_file(self.best, unproven_weights(self.model))
         return {f"val_{name}": value for name, value in losses.items()}
 
     def _save_or_stop(self, step: int, saves: bool = False) -> None:

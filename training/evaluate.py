@@ -39,7 +39,8 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
 from aezoo.registry import find_family
 from aezoo.store import load as hub
-from training.export import ROOT, edited_manifest
+from training.export import ROOT
+from training.files import edited_manifest
 from training.recipe import load_recipe
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME

@@ -1,14 +1,11 @@
 """Weights, hash, golden tensors and manifest entry, written in one go."""
 
-import contextlib
-import hashlib
+import io
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 from aezoo import manifest
@@ -16,25 +13,27 @@ from aezoo.data.datasets import LICENSES, Dataset
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.manifest import (
     DataInfo,
-    Manifest,
     Metric,
     TrainingInfo,
     WeightsEntry,
     WeightsFile,
+    ZooFile,
     ZooGolden,
 )
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
 from aezoo.store import load as hub
 from aezoo.store.golden import golden_inputs, golden_tensors
-from aezoo.utils.files import atomic_path, sha256_of
+from aezoo.store.weights import weights_bytes
 from aezoo.utils.text import did_you_mean
-from training.half import halve_file, is_half
+from training.files import edited_manifest, put_files, remove_unused
+from training.half import halved, is_half
 from training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 # A bundled weight is at most this large.
 MAX_BYTES = 8_000_000
+WEIGHTS_SUFFIX, GOLDEN_SUFFIX = "weights.h5", "golden.npz"
 
 
 def export(
@@ -48,6 +47,9 @@ def export(
     manifest_file: Path,
 ) -> WeightsEntry:
     """Write a trained model as a member of a zoo, and check that it loads.
+
+    The manifest is written last. Killed at any moment, the folder is the zoo that it
+    was or the one that it becomes.
 
     Args:
         name: Name of the weights.
@@ -73,55 +75,58 @@ def export(
     # A fresh copy has no optimiser, whose moments would treble the file.
     copy = create(recipe.family, **{**model.config, "name": name})
     copy.set_weights(model.get_weights())
-    weights, golden = write_files(name, copy, folder)
-    entry = WeightsEntry(
-        name=name,
-        family=recipe.family,
-        config=copy.config,
-        description=recipe.description,
-        paper=recipe.paper,
-        input_shape=copy.input_shape,
-        value_range=(0.0, 1.0),
-        latent_shape=copy.latent_shape,
-        num_params=copy.count_params(),
-        tasks=copy.TASKS,
-        data=data_info(data),
-        license=recipe.license,
-        seed=recipe.seed,
-        recipe=f"training/recipes/{name}.py",
-        training=TrainingInfo(**training),
-        weights=weights,
-        golden=golden,
-        metrics=metrics,
-    )
+    content = model_files(copy)
     with edited_manifest(manifest_file) as document:
+        weights, golden = stated(put_files(name, content, folder, document), copy)
+        entry = WeightsEntry(
+            name=name,
+            family=recipe.family,
+            config=copy.config,
+            description=recipe.description,
+            paper=recipe.paper,
+            input_shape=copy.input_shape,
+            value_range=(0.0, 1.0),
+            latent_shape=copy.latent_shape,
+            num_params=copy.count_params(),
+            tasks=copy.TASKS,
+            data=data_info(data),
+            license=recipe.license,
+            seed=recipe.seed,
+            recipe=f"training/recipes/{name}.py",
+            training=TrainingInfo(**training),
+            weights=weights,
+            golden=golden,
+            metrics=metrics,
+        )
         document.models[name] = entry
+    remove_unused(name, folder, document)
     hub.load_entry(entry, folder / entry.weights.file)
     return entry
 
 
-def write_files(
-    name: str, model: Autoencoder, folder: Path
-) -> tuple[WeightsFile, ZooGolden]:
-    """Write weights and golden tensors of a model that has no optimiser.
+# --- Files of an entry ---------------------------------------------------------------
 
-    Returns:
-        The fields `weights` and `golden` of its entry.
-    """
+
+def model_files(model: Autoencoder) -> dict[str, bytes]:
+    """Weights and golden tensors of a model that has no optimiser, by suffix."""
+    weights = weights_bytes(model)
+    golden = io.BytesIO()
+    np.savez_compressed(golden, **golden_tensors(model, golden_inputs(model)))  # type: ignore[arg-type]
+    return {
+        WEIGHTS_SUFFIX: halved(weights) if is_half(model) else weights,
+        GOLDEN_SUFFIX: golden.getvalue(),
+    }
+
+
+def stated(
+    files: Mapping[str, ZooFile], model: Autoencoder
+) -> tuple[WeightsFile, ZooGolden]:
+    """The fields `weights` and `golden` of the entry of files that were put."""
+    weights, golden = files[WEIGHTS_SUFFIX], files[GOLDEN_SUFFIX]
     dtype = "float16" if is_half(model) else None
-    weights = folder / f"{name}.weights.h5"
-    with atomic_path(weights) as path:
-        model.save_weights(path)
-        if dtype is not None:
-            halve_file(path)
-    golden = folder / f"{name}.golden.npz"
-    tensors = golden_tensors(model, golden_inputs(model))
-    with atomic_path(golden) as path, path.open("wb") as file:
-        np.savez_compressed(file, **tensors)  # type: ignore[arg-type]
-    size = weights.stat().st_size
     return (
-        WeightsFile(weights.name, size, sha256_of(weights), dtype),
-        ZooGolden(golden.name, sha256_of(golden)),
+        WeightsFile(weights.file, weights.bytes, weights.sha256, dtype),
+        ZooGolden(golden.file, golden.sha256),
     )
 
 
@@ -139,21 +144,6 @@ def read_entry(name: str, manifest_file: Path) -> WeightsEntry:
             f"`python -m training.train {name}`."
         )
     return entries[name]
-
-
-@contextlib.contextmanager
-def edited_manifest(manifest_file: Path) -> Iterator[Manifest]:
-    """A manifest to change, empty if there is none; written where nothing was raised.
-
-    Trainings side by side so lose no entry: the others wait.
-    """
-    place = hashlib.sha256(str(manifest_file.resolve()).encode()).hexdigest()[:16]
-    lock = Path(tempfile.gettempdir()) / f"aezoo-manifest-{place}.lock"
-    with filelock.FileLock(lock):
-        is_new = not manifest_file.is_file()
-        document = Manifest() if is_new else manifest.read_manifest(manifest_file)
-        yield document
-        write_manifest(document, manifest_file)
 
 
 def data_info(data: Dataset) -> DataInfo:
@@ -193,17 +183,6 @@ def check_bundle_size(name: str, model: Autoencoder) -> None:
             f"{MAX_BYTES / 1e6:.0f} MB are bundled. Make the network smaller, or "
             "train without `--bundle`."
         )
-
-
-def write_manifest(document: Manifest, path: Path) -> None:
-    """Check a manifest against its records, and replace the file in one step.
-
-    Raises:
-        ManifestError: If it breaks a rule; says which.
-    """
-    text = manifest.manifest_text(document)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def check_writable(folder: Path) -> None:

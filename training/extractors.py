@@ -9,6 +9,7 @@ figures are compared by name, so new weights need a new one.
 """
 
 import dataclasses
+import io
 import os
 import sys
 import time
@@ -36,19 +37,20 @@ from aezoo.manifest import (
     ExtractorEntry,
     Share,
     TrainingInfo,
-    ZooFile,
     ZooGolden,
 )
 from aezoo.nn.backend import BACKEND
 from aezoo.store import load as hub
-from aezoo.utils.files import atomic_path, sha256_of
+from aezoo.store.weights import weights_bytes
 from training.data import ShuffledImages
 from training.export import (
+    GOLDEN_SUFFIX,
     ROOT,
+    WEIGHTS_SUFFIX,
     check_writable,
     data_info,
-    edited_manifest,
 )
+from training.files import edited_manifest, put_files, remove_unused
 from training.recipe import RecipeError
 from training.train import hardware, versions
 
@@ -250,32 +252,32 @@ def export(
     copy = Classifier(**model.config, name=name, dtype="float32")
     copy.build()
     copy.set_weights(model.get_weights())
-    weights = folder / f"{name}.weights.h5"
-    with atomic_path(weights) as path:
-        copy.save_weights(path)
-    extractor = Extractor(name, copy, copy.input_shape)
-    golden = folder / f"{name}.golden.npz"
-    with atomic_path(golden) as path, path.open("wb") as file:
-        np.savez_compressed(file, **golden_features(extractor))  # type: ignore[arg-type]
+    golden = io.BytesIO()
+    features = golden_features(Extractor(name, copy, copy.input_shape))
+    np.savez_compressed(golden, **features)  # type: ignore[arg-type]
+    contents = {WEIGHTS_SUFFIX: weights_bytes(copy), GOLDEN_SUFFIX: golden.getvalue()}
 
-    entry = ExtractorEntry(
-        name=name,
-        config=copy.config,
-        input_shape=copy.input_shape,
-        num_classes=copy.num_classes,
-        feature_dim=copy.feature_dim,
-        num_params=copy.count_params(),
-        accuracy=accuracy,
-        data=data_info(data),
-        license=recipe.license,
-        seed=recipe.seed,
-        training=TrainingInfo(**training),
-        weights=ZooFile(weights.name, weights.stat().st_size, sha256_of(weights)),
-        golden=ZooGolden(golden.name, sha256_of(golden)),
-    )
     with edited_manifest(manifest_file) as document:
+        files = put_files(name, contents, folder, document)
+        weights, golden_file = files[WEIGHTS_SUFFIX], files[GOLDEN_SUFFIX]
+        entry = ExtractorEntry(
+            name=name,
+            config=copy.config,
+            input_shape=copy.input_shape,
+            num_classes=copy.num_classes,
+            feature_dim=copy.feature_dim,
+            num_params=copy.count_params(),
+            accuracy=accuracy,
+            data=data_info(data),
+            license=recipe.license,
+            seed=recipe.seed,
+            training=TrainingInfo(**training),
+            weights=weights,
+            golden=ZooGolden(golden_file.file, golden_file.sha256),
+        )
         document.extractors[name] = entry
-    load_classifier(entry, weights)
+    remove_unused(name, folder, document)
+    load_classifier(entry, folder / entry.weights.file)
     return entry
 
 

@@ -3,13 +3,11 @@
 Models of the zoo compute in float32; only their files hold float16.
 """
 
-from pathlib import Path
+import io
 
 import h5py
 import keras
 import numpy as np
-
-from aezoo.utils.files import atomic_path
 
 
 def round_weights(model: keras.Model) -> None:
@@ -43,14 +41,12 @@ def is_half(model: keras.Model) -> bool:
         return all((value == value.astype("float16")).all() for value in values)
 
 
-def halve_file(path: Path) -> None:
-    """Rewrite a weights file with its floating-point numbers as float16."""
-    with (
-        atomic_path(path) as half,
-        h5py.File(path) as source,
-        h5py.File(half, "w") as target,
-    ):
+def halved(content: bytes) -> bytes:
+    """A weights file with its floating-point numbers as float16."""
+    half = io.BytesIO()
+    with h5py.File(io.BytesIO(content), "r") as source, h5py.File(half, "w") as target:
         _copy(source, target)
+    return half.getvalue()
 
 
 def _copy(source: h5py.Group, target: h5py.Group) -> None:

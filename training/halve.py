@@ -18,14 +18,15 @@ from msgspec.structs import replace
 from aezoo import manifest
 from aezoo.errors import AezooError
 from aezoo.store import load as hub
-from aezoo.utils.files import path_inside, verify_sha256
+from aezoo.utils.files import path_inside
 from training.export import (
     ROOT,
-    edited_manifest,
+    model_files,
     read_entry,
     refuse_published,
-    write_files,
+    stated,
 )
+from training.files import edited_manifest, put_files, remove_unused
 from training.half import round_weights
 
 
@@ -52,14 +53,15 @@ def halve(name: str, folder: Path, manifest_file: Path) -> tuple[int, int]:
     refuse_published(name, manifest_file)
     path = path_inside(folder, entry.weights.file)
     remedy = f"Train it again: `python -m training.train {name}`."
-    verify_sha256(path, entry.weights.sha256, remedy)
-    model = hub.load_entry(entry, path)
+    model = hub.load_entry(entry, path, remedy)
     round_weights(model)
-    weights, golden = write_files(name, model, folder)
     with edited_manifest(manifest_file) as document:
+        files = put_files(name, model_files(model), folder, document)
+        weights, golden = stated(files, model)
         document.models[name] = replace(
             document.models[name], weights=weights, golden=golden
         )
+    remove_unused(name, folder, document)
     return entry.weights.bytes, weights.bytes
 
 

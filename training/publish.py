@@ -11,7 +11,6 @@ Given again, the command does only what is still missing. The token is the one t
 
 import dataclasses
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -31,10 +30,8 @@ from aezoo.store.folder import (
     METADATA,
     SAMPLERS,
     SCHEMA_VERSION,
-    WEIGHTS,
-    write_card,
-    write_json,
-    write_keras_files,
+    card_files,
+    json_bytes,
 )
 from aezoo.store.publish import (
     Plan,
@@ -47,8 +44,10 @@ from aezoo.store.publish import (
 )
 from aezoo.store.remote import SCHEME
 from aezoo.store.verify import verify
-from aezoo.utils.files import path_inside, verify_sha256
-from training.export import ROOT, edited_manifest, read_entry
+from aezoo.store.weights import WEIGHTS, keras_files
+from aezoo.utils.files import path_inside, read_verified, write_file
+from training.export import ROOT, read_entry
+from training.files import edited_manifest
 
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 REMEDY = "Export the model again with `python -m training.train`."
@@ -128,12 +127,11 @@ def build_folder(
     """
     weights = path_inside(weights_folder, entry.weights.file)
     golden = path_inside(weights_folder, entry.golden.file)
-    verify_sha256(weights, entry.weights.sha256, REMEDY)
-    verify_sha256(golden, entry.golden.sha256, REMEDY)
-    write_keras_files(hub.load_entry(entry, weights), folder)
-    write_json({"keras_version": entry.training.versions["keras"]}, folder / METADATA)
-    shutil.copyfile(weights, folder / WEIGHTS)
-    shutil.copyfile(golden, folder / GOLDEN)
+    content = hub.read_weights_file(entry, weights, REMEDY)
+    files = keras_files(hub.build_entry(entry, content, weights))
+    files[METADATA] = json_bytes({"keras_version": entry.training.versions["keras"]})
+    files[WEIGHTS] = content
+    files[GOLDEN] = read_verified(golden, entry.golden.sha256, REMEDY)
     fields = entry.to_dict()
     # Without its place on the Hub: no commit can name itself.
     fields["weights"] = {
@@ -144,12 +142,14 @@ def build_folder(
     fields["golden"]["file"] = GOLDEN
     for kind, file in entry.samplers.items():
         sampler = path_inside(weights_folder, file.file)
-        verify_sha256(sampler, file.sha256, REFIT)
-        shutil.copyfile(sampler, folder / SAMPLERS[kind])
+        files[SAMPLERS[kind]] = read_verified(sampler, file.sha256, REFIT, file.bytes)
         fields["samplers"][kind]["file"] = SAMPLERS[kind]
     head = {"schema_version": SCHEMA_VERSION, "name": entry.name}
-    write_json({**head, **fields}, folder / ENTRY)
-    write_card(folder, address)
+    stated = {**head, **fields}
+    files[ENTRY] = json_bytes(stated)
+    files |= card_files(stated, files[GOLDEN], address)
+    for name, data in files.items():
+        write_file(folder / name, data)
 
 
 def check_immutable(entry: WeightsEntry, target: Target) -> None:

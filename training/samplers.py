@@ -22,12 +22,11 @@ from msgspec.structs import replace
 from aezoo import manifest
 from aezoo.data import datasets
 from aezoo.errors import AezooError
-from aezoo.manifest import ZooFile
-from aezoo.samplers import KINDS, Sampler, fit_sampler, read_sampler, write_sampler
+from aezoo.samplers import KINDS, Sampler, fit_sampler, read_sampler, sampler_bytes
 from aezoo.store import load as hub
-from aezoo.store.folder import sampler_fields
-from aezoo.utils.files import atomic_path, path_inside, verify_sha256
-from training.export import ROOT, check_writable, edited_manifest, read_entry
+from aezoo.utils.files import path_inside
+from training.export import ROOT, check_writable, read_entry
+from training.files import edited_manifest, put_files, remove_unused
 
 
 def fit(
@@ -62,20 +61,19 @@ def fit(
     check_writable(weights_folder)
     weights = path_inside(weights_folder, entry.weights.file)
     remedy = f"Train it again: `python -m training.train {name}`."
-    verify_sha256(weights, entry.weights.sha256, remedy)
-    model = hub.load_entry(entry, weights)
+    model = hub.load_entry(entry, weights, remedy)
     data = datasets.load_dataset(entry.data.name, entry.data.split, data_dir)
     sampler = fit_sampler(
         model, data.images, kind, seed, data.labels, **(options or {})
     )
-    path = weights_folder / f"{name}.{kind}.npz"
-    with atomic_path(path) as temporary:
-        write_sampler(sampler, temporary)
-    file = ZooFile(**sampler_fields(path))
+    contents = {f"{kind}.npz": sampler_bytes(sampler)}
     with edited_manifest(manifest_file) as document:
+        (file,) = put_files(name, contents, weights_folder, document).values()
         known = document.models[name]
         samplers = {**known.samplers, kind: file}
         document.models[name] = replace(known, samplers=samplers)
+    remove_unused(name, weights_folder, document)
+    path = weights_folder / file.file
     return read_sampler(path, kind, entry.latent_shape, file, "Fit it again.")
 
 

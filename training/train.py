@@ -460,8 +460,20 @@ def refuse_other_run(run_file: Path, options: dict[str, Any]) -> None:
     """
     if not run_file.is_file():
         return
-    old = json.loads(run_file.read_text())
-    flat_old, flat_new = ({**o.pop("recipe"), **o} for o in (old, dict(options)))
+    try:
+        old = json.loads(run_file.read_text(encoding="utf-8"))
+        flat_old, flat_new = ({**o.pop("recipe"), **o} for o in (old, dict(options)))
+    except (
+        ValueError,
+        RecursionError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise RecipeError(
+            f"{run_file} is not what a training writes: {error!r:.200}. Pass "
+            "`--no-resume` to start anew, or another `--out`."
+        ) from error
     differing = [k for k in flat_new if flat_new[k] != flat_old.get(k)]
     if not differing:
         return

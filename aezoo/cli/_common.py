@@ -249,8 +249,8 @@ def open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
         from aezoo.store import folder
         from aezoo.store import load as hub
     found = hub.find_folder(name)
-    path, root, entry = cast("tuple[Path, Path | None, Any]", found)  # see `is_own`
-    return entry or folder.read_entry(path, root), path, root
+    path, root = cast("tuple[Path, Path | None]", found)  # see `is_own`
+    return folder.read_entry(path, root), path, root
 
 
 def read_examples(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarray":

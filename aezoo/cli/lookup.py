@@ -112,7 +112,7 @@ def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
     path, root = Path(name), None
     if sources.is_address(name):
         place = remote.parse_address(name)
-        file = remote.fetch(place, folder.ENTRY, max_bytes=folder.MAX_ENTRY_BYTES)
+        file = remote.fetch(place, folder.ENTRY, max_bytes=sources.MAX_ENTRY_BYTES)
         path, root = file.parent, file.parents[2]
     entry = folder.read_entry(path, root)
     fields = json.loads((path / folder.ENTRY).read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ Small classifiers that the project trained itself are bundled and listed in the
 manifest; `inception_v3` is the network of `keras.applications`.
 """
 
+import io
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +28,10 @@ from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.modality import to_unit_range
 from aezoo.nn.backend import compile_inference, without_initialisation
 from aezoo.store import load as hub
-from aezoo.utils.files import check_hdf5, path_inside, verify_sha256
+from aezoo.store.golden import MAX_BYTES
+from aezoo.store.weights import StoredWeights
+from aezoo.utils.archives import read_npz
+from aezoo.utils.files import path_inside, read_verified
 from aezoo.utils.progress import with_progress
 from aezoo.utils.text import did_you_mean
 from aezoo.utils.validation import (
@@ -38,6 +42,7 @@ from aezoo.utils.validation import (
 
 Tensor = Any
 INCEPTION = "inception_v3"
+REMEDY = "Reinstall aezoo to restore it."
 # Of golden features, relative to the largest; backends differ by about 1e-6.
 TOLERANCE = 1e-4
 NUM_GOLDEN = 8
@@ -302,7 +307,6 @@ def load_extractor(name: str) -> Extractor:
         return inception_extractor()
     entry = _entry(name)
     path = path_inside(hub.WEIGHTS_FOLDER, entry.weights.file)
-    verify_sha256(path, entry.weights.sha256, "Reinstall aezoo to restore it.")
     return Extractor(name, load_classifier(entry, path), entry.input_shape)
 
 
@@ -317,13 +321,15 @@ def _entry(name: str) -> ExtractorEntry:
 
 
 def load_classifier(entry: ExtractorEntry, path: Path) -> Classifier:
-    """Build the classifier of an entry and read its weights from a verified file.
+    """Build the classifier of an entry and read its weights from a file.
 
     Raises:
+        ChecksumError: If the file is missing, or is not the entry's.
         ManifestError: If the configuration is invalid, or entry and file disagree.
         UnsafeFileError: If the file refers to data outside itself.
     """
-    check_hdf5(path, entry.num_params)
+    content = hub.read_weights_file(entry, path, REMEDY)
+    weights = StoredWeights(content, entry.num_params, f"weights file {path}")
     try:
         # float32 whatever the global policy: features must not depend on it
         model = Classifier(**entry.config, name=entry.name, dtype="float32")
@@ -342,7 +348,7 @@ def load_classifier(entry: ExtractorEntry, path: Path) -> Classifier:
             f"expected (input_shape, num_classes, feature_dim) = {actual}, received "
             f"{stated}."
         )
-    hub.read_weights(model, path, f"the manifest's extractor {entry.name!r}")
+    weights.read_into(model, f"the manifest's extractor {entry.name!r}")
     return model
 
 
@@ -381,10 +387,9 @@ def extractor_deviation(name: str) -> dict[str, float]:
     """
     entry = _entry(name)
     path = path_inside(hub.WEIGHTS_FOLDER, entry.golden.file)
-    verify_sha256(path, entry.golden.sha256, "Reinstall aezoo to restore it.")
+    content = read_verified(path, entry.golden.sha256, REMEDY, max_bytes=MAX_BYTES)
+    golden = read_npz(io.BytesIO(content), MAX_BYTES, f"golden file {path}")
     extractor = load_extractor(name)
-    with np.load(path, allow_pickle=False) as file:
-        golden = dict(file)
     expected = {
         "inputs": (NUM_GOLDEN, *entry.input_shape),
         "features": (NUM_GOLDEN, entry.feature_dim),

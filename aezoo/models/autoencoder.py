@@ -322,6 +322,14 @@ class Autoencoder(EntryPoints, Training, keras.Model):
         self.is_built = True
         self.built = True
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Create all weights when Keras reads a file; raises as `build` does.
+
+        Keras's own passes over whatever `build` raises, and then over the weights.
+        """
+        if config:
+            self.build(config.get("input_shape"))
+
     # Whether `build` has created the weights.
     is_built: bool = False
 

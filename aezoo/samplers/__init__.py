@@ -8,7 +8,7 @@ after the fit is NumPy: the same seed gives the same codes on every backend.
 from aezoo.samplers.autoregressive import AutoregressiveSampler
 from aezoo.samplers.base import Sampler
 from aezoo.samplers.collection import Samplers, how_to_fit
-from aezoo.samplers.files import read_sampler, write_sampler
+from aezoo.samplers.files import read_sampler, sampler_bytes, write_sampler
 from aezoo.samplers.fitting import fit_sampler
 from aezoo.samplers.flow import FlowSampler
 from aezoo.samplers.gaussian_mixture import GaussianMixtureSampler
@@ -26,5 +26,6 @@ __all__ = [
     "fit_sampler",
     "how_to_fit",
     "read_sampler",
+    "sampler_bytes",
     "write_sampler",
 ]

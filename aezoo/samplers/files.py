@@ -1,7 +1,6 @@
 """Files of samplers."""
 
 import dataclasses
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -9,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from aezoo.errors import ChecksumError, ManifestError
+from aezoo.errors import ManifestError
 from aezoo.manifest import BundledFile
 from aezoo.samplers.base import Sampler
 from aezoo.samplers.kinds import CLASSES, KINDS
 from aezoo.utils.archives import NUMBERS, TEXT, read_npz
+from aezoo.utils.files import read_verified, write_file
 
 # Sampler files may come from others; a mixture of ten on 784 code units takes 25 MB.
 MAX_BYTES = 50_000_000
@@ -22,7 +22,17 @@ CONFIG = "config"
 
 
 def write_sampler(sampler: Sampler, path: Path) -> None:
-    """Write a sampler as an `.npz` file; the same bytes each time.
+    """Write a sampler as an `.npz` file, whole or not at all; the same bytes each time.
+
+    Raises:
+        ValueError: If it is larger than what would be read.
+        DiskError: If the disk is full, or the folder cannot be written.
+    """
+    write_file(path, sampler_bytes(sampler))
+
+
+def sampler_bytes(sampler: Sampler) -> bytes:
+    """The content of a sampler's file, the same bytes each time.
 
     Raises:
         ValueError: If it is larger than what would be read.
@@ -40,8 +50,9 @@ def write_sampler(sampler: Sampler, path: Path) -> None:
         "fit": dict(sampler.fit),
     }
     content: dict[str, Any] = {CONFIG: np.array(json.dumps(config)), **arrays}
-    with path.open("wb") as file:
-        np.savez_compressed(file, **content)
+    file = io.BytesIO()
+    np.savez_compressed(file, **content)
+    return file.getvalue()
 
 
 def read_sampler(
@@ -67,21 +78,7 @@ def read_sampler(
         ChecksumError: If it is missing, or its size or bytes differ.
         ManifestError: If it is no sampler of that kind for such codes.
     """
-    size = path.stat().st_size if path.is_file() else None
-    if size is None:
-        raise ChecksumError(f"The file {path} is missing. {remedy}")
-    if size > MAX_BYTES or size != file.bytes:
-        raise ChecksumError(
-            f"The sampler file {path} must have {file.bytes:,} bytes, and at most "
-            f"{MAX_BYTES:,}. Received: {size:,} bytes. {remedy}"
-        )
-    content = path.read_bytes()  # what is hashed is what is read
-    received = hashlib.sha256(content).hexdigest()
-    if received != file.sha256:
-        raise ChecksumError(
-            f"The file {path} does not match its hash: expected sha256 "
-            f"{file.sha256[:12]}…, received {received[:12]}… ({size:,} bytes). {remedy}"
-        )
+    content = read_verified(path, file.sha256, remedy, file.bytes, MAX_BYTES)
     arrays = read_npz(
         io.BytesIO(content),
         MAX_BYTES,

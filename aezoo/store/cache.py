@@ -24,7 +24,7 @@ from aezoo.manifest import (
 from aezoo.store import reference as sources
 from aezoo.store import remote
 from aezoo.store.remote import Place
-from aezoo.utils.files import path_inside, sha256_of
+from aezoo.utils.files import path_inside, read_file, sha256_of
 from aezoo.utils.progress import with_progress
 
 if TYPE_CHECKING:
@@ -172,8 +172,10 @@ def _fetch_one(name: str, place: Place) -> Download:
 
 
 def _fetch_model(place: Place) -> Path:
-    snapshot, _, entry = remote.fetch_entry(place)
-    return snapshot / entry.weights.file
+    from aezoo.store.folder import read_entry, weights_file
+
+    snapshot, cache = remote.fetch_model(place)
+    return weights_file(snapshot, read_entry(snapshot, cache), cache)
 
 
 def _stamps(place: Place) -> set[tuple[Path, int]]:
@@ -452,7 +454,8 @@ def _promised(snapshot: Path, entries: Sequence[WeightsEntry]) -> Mapping[str, s
             },
         }
     try:
-        fields = json.loads((snapshot / ENTRY).read_text(encoding="utf-8"))
+        content = read_file(snapshot / ENTRY, sources.MAX_ENTRY_BYTES) or b""
+        fields = json.loads(content.decode("utf-8"))
         files = [fields["weights"], fields["golden"]]
         files += fields.get("samplers", {}).values()
         return {file["file"]: str(file["sha256"]) for file in files}

@@ -6,19 +6,16 @@
 Folders may come from others: they are data, never code.
 """
 
-import contextlib
 import dataclasses
+import io
 import json
 import math
-import os
+import numbers
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-import h5py
 import keras
 import numpy as np
 
@@ -33,28 +30,39 @@ from aezoo.manifest import (
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import new_model
 from aezoo.registry import find_family, list_families
-from aezoo.samplers import KINDS, Sampler, read_sampler, write_sampler
+from aezoo.samplers import KINDS, Sampler, read_sampler, sampler_bytes
 from aezoo.store.card import ADDRESS, RECONSTRUCTION, SAMPLES, model_card, pictures
 from aezoo.store.golden import golden_inputs, golden_tensors
+from aezoo.store.reference import MAX_ENTRY_BYTES
+from aezoo.store.weights import CONFIG, WEIGHTS, keras_files
 from aezoo.utils.extras import installed_versions
-from aezoo.utils.files import path_inside, sha256_of, verify_sha256
+from aezoo.utils.files import (
+    is_folder,
+    path_inside,
+    read_file,
+    sha256_hex,
+    write_file,
+)
+from aezoo.utils.folders import restore, write_folder
 
 if TYPE_CHECKING:
     from aezoo.evaluation.report import Report
 
 Metrics: TypeAlias = "Report | Mapping[str, Mapping[str, Metric]] | None"
 SCHEMA_VERSION = 1
-ENTRY, WEIGHTS, GOLDEN = "aezoo.json", "model.weights.h5", "golden.npz"
-CONFIG, METADATA, CARD = "config.json", "metadata.json", "README.md"
+ENTRY, GOLDEN = "aezoo.json", "golden.npz"
+METADATA, CARD = "metadata.json", "README.md"
 REQUIRED = frozenset({ENTRY, WEIGHTS, GOLDEN, CONFIG, METADATA})
 # Names of sampler files, by kind.
 SAMPLERS = {kind: f"sampler_{kind}.npz" for kind in KINDS}
 OPTIONAL = frozenset({SAMPLES, RECONSTRUCTION, *SAMPLERS.values()})
 WRITTEN = REQUIRED | {CARD} | OPTIONAL
-MAX_ENTRY_BYTES = 1_000_000
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
+# At reading a folder that others keep replacing.
+ATTEMPTS = 20
 REMEDY = "Copy the folder again, or save the model again with `aezoo.save`."
+_Result = TypeVar("_Result")
 _PACKAGES = ("aezoo", "keras", "tensorflow", "jax")
 
 
@@ -113,7 +121,7 @@ def save(
         model: A model of a registered family, trained or not.
         folder: The folder to create; its parent must exist.
         overwrite: Replace a folder that `save` wrote before. It keeps its old content
-            if anything fails.
+            if anything fails, and its mode and the modes of its files in any case.
         description: One sentence about the model.
         license: Licence of the weights, e.g. `"Apache-2.0"`.
         metrics: What `aezoo.evaluate` returned, or metrics by `dataset/split`, then
@@ -124,22 +132,26 @@ def save(
         The folder.
 
     Raises:
-        TypeError: If `model` is not a model of a registered family, or `metrics`
-            holds something other than metrics.
+        TypeError: If `model` is not a model of a registered family, `metrics` holds
+            something other than metrics, or a text is none.
         ValueError: If its weights or a metric are not finite, its configuration holds
-            something other than JSON values, or `data` lacks a field.
+            something other than JSON values, `data` lacks a field, `folder` is the
+            working folder, or this version of Keras does not write every weight.
         FileExistsError: If `folder` exists, and is not to be overwritten or holds
             files that `save` did not write.
         FileNotFoundError: If the parent folder does not exist.
-        PermissionError: If the parent folder cannot be written.
+        DiskError: If the disk is full or the parent folder cannot be written; the
+            model and the old folder are as they were.
 
     Example:
         >>> model = aezoo.create("dense_vae", latent_dim=2)
         >>> model = aezoo.load(aezoo.save(model, "my_vae"))
     """
     _check_model(model)
-    target = Path(folder).resolve()
+    target = _target(folder)
+    restore(target)
     _check_target(target, overwrite)
+    _check_texts(description=description, license=license)
     config = {**model.config, "dtype": model.dtype_policy.name}
     check_config_values(config)
     stated = _metrics_fields(metrics), _data_fields(data)
@@ -149,75 +161,69 @@ def save(
     copy.build((None, *copy.input_shape))
     copy.set_weights(model.get_weights())
 
-    with _replaced_folder(target) as path:
-        write_keras_files(copy, path)
-        np.savez_compressed(path / GOLDEN, **_golden(copy))
-        entry = {
-            "schema_version": SCHEMA_VERSION,
-            "name": copy.name,
-            "family": copy.family,
-            "config": config,
-            "description": description,
-            "license": license,
-            "input_shape": list(copy.input_shape),
-            "value_range": [0.0, 1.0],
-            "latent_shape": list(copy.latent_shape),
-            "num_params": copy.count_params(),
-            "tasks": list(copy.TASKS),
-            "data": stated[1],
-            "weights": {
-                "file": WEIGHTS,
-                "bytes": (path / WEIGHTS).stat().st_size,
-                "sha256": sha256_of(path / WEIGHTS),
-            },
-            "golden": {"file": GOLDEN, "sha256": sha256_of(path / GOLDEN)},
-            "metrics": stated[0],
-            "backend": keras.backend.backend(),
-            "versions": installed_versions(_PACKAGES),
+    files = keras_copy_files(copy)
+    files[GOLDEN] = _golden(copy)
+    files |= {SAMPLERS[kind]: sampler_bytes(s) for kind, s in samplers.items()}
+    entry = {
+        "schema_version": SCHEMA_VERSION,
+        "name": copy.name,
+        "family": copy.family,
+        "config": config,
+        "description": description,
+        "license": license,
+        "input_shape": list(copy.input_shape),
+        "value_range": [0.0, 1.0],
+        "latent_shape": list(copy.latent_shape),
+        "num_params": copy.count_params(),
+        "tasks": list(copy.TASKS),
+        "data": stated[1],
+        "weights": file_fields(WEIGHTS, files[WEIGHTS]),
+        "golden": {"file": GOLDEN, "sha256": sha256_hex(files[GOLDEN])},
+        "metrics": stated[0],
+        "backend": keras.backend.backend(),
+        "versions": installed_versions(_PACKAGES),
+    }
+    if samplers:
+        entry["samplers"] = {
+            kind: file_fields(SAMPLERS[kind], files[SAMPLERS[kind]])
+            for kind in samplers
         }
-        for kind, sampler in samplers.items():
-            write_sampler(sampler, path / SAMPLERS[kind])
-            entry.setdefault("samplers", {})[kind] = sampler_fields(
-                path / SAMPLERS[kind]
-            )
-        write_json(entry, path / ENTRY)
-        write_card(path)
+    files[ENTRY] = json_bytes(entry)
+    files |= card_files(entry, files[GOLDEN])
+    write_folder(target, files, WRITTEN, lambda: _check_target(target, overwrite))
     return Path(folder)
 
 
-def sampler_fields(path: Path) -> dict[str, Any]:
-    """What an entry states of a sampler file."""
-    size = path.stat().st_size
-    return {"file": path.name, "bytes": size, "sha256": sha256_of(path)}
+def file_fields(name: str, content: bytes) -> dict[str, Any]:
+    """What an entry states of a file: its name, size and hash."""
+    return {"file": name, "bytes": len(content), "sha256": sha256_hex(content)}
 
 
-def write_keras_files(model: Autoencoder, folder: Path) -> None:
-    """Write Keras's own files of a model, the same bytes each time.
+def keras_copy_files(model: Autoencoder) -> dict[str, bytes]:
+    """Keras's own files of a model, the same bytes each time.
 
-    Keras writes the time as well, which it shows and never reads, and names of layers
-    that it counts up within a process and never compares.
+    Keras writes the time as well, which it shows and never reads.
 
     Args:
         model: A model without an optimiser.
-        folder: An existing folder.
     """
-    with tempfile.TemporaryDirectory(prefix=".keras-", dir=folder) as scratch:
-        path = Path(scratch)
-        keras.saving.save_model(model, path, zipped=False)
-        shutil.copy(path / CONFIG, folder / CONFIG)
-        write_json({"keras_version": keras.__version__}, folder / METADATA)
-        with (
-            h5py.File(path / WEIGHTS, "r") as named,
-            h5py.File(folder / WEIGHTS, "w") as unnamed,
-        ):
+    metadata = json_bytes({"keras_version": keras.__version__})
+    return {**keras_files(model), METADATA: metadata}
 
-            def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
-                if isinstance(item, h5py.Dataset):
-                    named.copy(item, unnamed, name)
-                else:
-                    unnamed.require_group(name)
 
-            named.visititems(copy)
+def card_files(
+    fields: Mapping[str, Any], golden: bytes, address: str = ADDRESS
+) -> dict[str, bytes]:
+    """The model card and its pictures.
+
+    Args:
+        fields: The entry.
+        golden: The golden file that it states.
+        address: What `aezoo.load` takes to load the model.
+    """
+    with np.load(io.BytesIO(golden), allow_pickle=False) as tensors:
+        files = dict(pictures(fields, tensors))
+    return {**files, CARD: str(model_card(fields, address)).encode()}
 
 
 def write_card(folder: Path, address: str = ADDRESS) -> None:
@@ -228,18 +234,26 @@ def write_card(folder: Path, address: str = ADDRESS) -> None:
         address: What `aezoo.load` takes to load the model, for the card.
     """
     fields = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
-    with np.load(folder / fields["golden"]["file"], allow_pickle=False) as golden:
-        images = pictures(fields, golden)
-    for name, content in images.items():
-        (folder / name).write_bytes(content)
-    text = str(model_card(fields, address))
-    (folder / CARD).write_text(text, encoding="utf-8", newline="\n")
+    golden = (folder / fields["golden"]["file"]).read_bytes()
+    for name, content in card_files(fields, golden, address).items():
+        write_file(folder / name, content)
 
 
-def write_json(value: Any, path: Path) -> None:
-    """Write a JSON file as all of a folder's are: one field a line, text as it is."""
+def json_bytes(value: Any) -> bytes:
+    """A JSON file as all of a folder's are: one field a line, text as it is.
+
+    Raises:
+        ValueError: If a text is none, but half of a letter.
+    """
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    try:
+        return f"{text}\n".encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            "Texts must be valid Unicode. Received: a lone surrogate in "
+            f"{error.object[error.start : error.end]!a}. Decode them again, with "
+            "the right encoding."
+        ) from error
 
 
 def _metrics_fields(metrics: Any) -> dict[str, dict[str, Any]]:
@@ -247,33 +261,65 @@ def _metrics_fields(metrics: Any) -> dict[str, dict[str, Any]]:
     if dataset is not None:  # one report of `aezoo.evaluate`
         metrics = {f"{dataset}/{metrics.split}": metrics}
     fields: dict[str, dict[str, Any]] = {}
-    for key, group in (metrics or {}).items():
-        for name, metric in group.items() if isinstance(group, Mapping) else [("", 0)]:
-            if not isinstance(metric, Metric):
-                raise TypeError(
-                    "`metrics` must be what `aezoo.evaluate` returned, or `Metric`s by "
-                    f"`dataset/split`, then by name. Received: {key}={group!r:.80}."
-                )
-            if not math.isfinite(metric.value):
+    for key, group in _items(metrics, f"metrics={metrics!r:.80}"):
+        for name, metric in _items(group, f"{key}={group!r:.80}"):
+            texts = (
+                key,
+                name,
+                *(getattr(metric, n, None) for n in ("unit", "protocol")),
+            )
+            value = getattr(metric, "value", None)
+            if (
+                not isinstance(metric, Metric)
+                or not all(isinstance(text, str) for text in texts)
+                or not isinstance(value, numbers.Real)
+            ):
+                raise _no_metrics(f"{key}={group!r:.80}")
+            if not math.isfinite(value):
                 raise ValueError(
-                    f"`metrics` must be finite. Received: {key}, {name}="
-                    f"{metric.value}. Leave it out."
+                    f"`metrics` must be finite. Received: {key}, {name}={value}. Leave "
+                    "it out."
                 )
             fields.setdefault(key, {})[name] = metric.to_dict()
     return fields
 
 
+def _items(metrics: Any, received: str) -> Any:
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise _no_metrics(received)
+    return (metrics or {}).items()
+
+
+def _no_metrics(received: str) -> TypeError:
+    return TypeError(
+        "`metrics` must be what `aezoo.evaluate` returned, or `Metric`s by "
+        f"`dataset/split`, then by name. Received: {received}."
+    )
+
+
 def _data_fields(data: DataInfo | Mapping[str, str] | None) -> dict[str, str] | None:
     if data is None:
         return None
-    values = data.to_dict() if isinstance(data, DataInfo) else dict(data)
+    values = data.to_dict() if isinstance(data, DataInfo) else data
     names = DataInfo.__struct_fields__
-    if set(values) != set(names) or not all(type(v) is str for v in values.values()):
+    if (
+        not isinstance(values, Mapping)
+        or set(values) != set(names)
+        or not all(type(value) is str for value in values.values())
+    ):
         raise ValueError(
             f"`data` must have {', '.join(f'`{name}`' for name in names)} as text. "
             f"Received: data={values!r:.200}."
         )
     return {name: values[name] for name in names}
+
+
+def _check_texts(**texts: Any) -> None:
+    for name, value in texts.items():
+        if value is not None and not isinstance(value, str):
+            raise TypeError(
+                f"`{name}` must be text or None. Received: {name}={value!r:.80}."
+            )
 
 
 def _check_model(model: Any) -> None:
@@ -291,6 +337,26 @@ def _check_model(model: Any) -> None:
                 f"`model` holds NaN or infinity. Received: weight {weight.path!r}. "
                 "Its training has diverged: train again with a lower learning rate."
             )
+
+
+def _target(folder: str | Path) -> Path:
+    """Where to save, without links; raises ValueError if that cannot be."""
+    try:
+        target = Path(folder).resolve()
+        is_working_folder = target.exists() and target.samefile(Path.cwd())
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a circle, NUL
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"`folder` must be a path. Received: folder={str(folder)!r:.80}: {reason}. "
+            "Choose another."
+        ) from error
+    if is_working_folder:
+        raise ValueError(
+            "`folder` must not be the working folder, which would be replaced under "
+            f"this process. Received: folder={str(folder)!r}. Choose one in it, e.g. "
+            "'model'."
+        )
+    return target
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -320,38 +386,10 @@ def _check_target(target: Path, overwrite: bool) -> None:
         )
 
 
-@contextlib.contextmanager
-def _replaced_folder(target: Path) -> Iterator[Path]:
-    """A new folder to fill; it takes the place of `target` only when complete."""
-    try:
-        scratch = tempfile.TemporaryDirectory(prefix=".aezoo-", dir=target.parent)
-    except OSError as error:
-        raise PermissionError(
-            f"The folder {target.parent}, in which to save, cannot be written: "
-            f"{error}. Choose another."
-        ) from error
-    with scratch:
-        new = Path(scratch.name) / target.name
-        new.mkdir()
-        yield new
-        for path in new.iterdir():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-        # Outside `scratch`, so that no failure between the two steps removes it.
-        old = target.parent / f"{Path(scratch.name).name}-old"
-        try:
-            if target.exists():
-                target.rename(old)
-            new.rename(target)
-        except BaseException:
-            if old.exists() and not target.exists():
-                old.rename(target)
-            raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _golden(model: Autoencoder) -> dict[str, Any]:
-    return golden_tensors(model, golden_inputs(model))
+def _golden(model: Autoencoder) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **golden_tensors(model, golden_inputs(model)))  # type: ignore[arg-type]
+    return file.getvalue()
 
 
 # --- Reading -------------------------------------------------------------------
@@ -373,25 +411,28 @@ def read_entry(folder: Path, root: Path | None = None) -> FolderEntry:
             another schema version, lacks a field or has a value of the wrong type.
         UnsafeFileError: If it is a link out of the folder.
     """
-    if not folder.is_dir():
+    restore(folder)
+    if not is_folder(folder):
         raise FileNotFoundError(
-            f"There is no folder {folder}. Pass a folder that `aezoo.save` wrote, or "
-            "a name from `aezoo.list_models()`."
+            f"There is no folder {folder}. Pass a folder that `aezoo.save` "
+            "wrote, or a name from `aezoo.list_models()`."
         )
     path = path_inside(folder, ENTRY, root)
-    if not path.is_file():
-        raise ManifestError(
-            f"The folder {folder} has no {ENTRY}. Pass a folder that `aezoo.save` "
-            "wrote; other Keras models are read by `keras.saving.load_model`."
-        )
-    size = path.stat().st_size
-    if size > MAX_ENTRY_BYTES:
-        raise ManifestError(
-            f"{path} must have at most {MAX_ENTRY_BYTES:,} bytes. Received: "
-            f"{size:,} bytes. {REMEDY}"
-        )
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = read_file(path, MAX_ENTRY_BYTES)
+        if content is None:
+            raise ManifestError(
+                f"The folder {folder} has no {ENTRY}. Pass a folder that `aezoo.save` "
+                "wrote; other Keras models are read by `keras.saving.load_model`."
+            )
+        if len(content) > MAX_ENTRY_BYTES:
+            raise ManifestError(
+                f"{path} must have at most {MAX_ENTRY_BYTES:,} bytes. Received: "
+                f"more. {REMEDY}"
+            )
+        document = json.loads(content.decode("utf-8"))
+    except ManifestError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path} is not JSON: {error}. {REMEDY}") from error
     if not isinstance(document, dict):
@@ -411,29 +452,39 @@ def read_entry(folder: Path, root: Path | None = None) -> FolderEntry:
         raise ManifestError(f"{path} is not a valid entry: {error} {REMEDY}") from error
 
 
-def weights_path(folder: Path, entry: FolderEntry, root: Path | None = None) -> Path:
-    """The weights file of a folder, once its size and hash are as stated.
+def of_one_state(
+    folder: Path, root: Path | None, read: Callable[[FolderEntry], _Result]
+) -> tuple[FolderEntry, _Result]:
+    """The entry of a folder, and what is read by it, although others may save into it.
+
+    Args:
+        folder: The folder.
+        root: As in `read_entry`.
+        read: Reads files of the folder, and raises ChecksumError if one is not what
+            the entry states.
 
     Raises:
-        UnsafeFileError: If its name leaves the folder.
-        ChecksumError: If it is missing, or its size or bytes differ.
-        ManifestError: If it is too small to hold the stated number of weights.
+        ChecksumError: If a file is not what the entry states, and the entry stays.
+        ManifestError: As in `read_entry`, and whatever else `read` raises.
     """
-    path_inside(folder, entry.weights.file, root)
-    path = folder / entry.weights.file  # unresolved: Keras wants the name's suffix
-    weights = entry.weights
-    if path.is_file() and path.stat().st_size != weights.bytes:
-        raise ChecksumError(
-            f"The file {path} does not match {ENTRY}: expected {weights.bytes:,} "
-            f"bytes, received {path.stat().st_size:,}. {REMEDY}"
-        )
-    verify_sha256(path, weights.sha256, REMEDY)
-    if entry.num_params > weights.bytes:
-        raise ManifestError(
-            f"`num_params` must fit the weights file {path} of {weights.bytes:,} "
-            f"bytes. Received: num_params={entry.num_params}. {REMEDY}"
-        )
-    return path
+    entry = read_entry(folder, root)
+    for _ in range(ATTEMPTS):
+        try:
+            return entry, read(entry)
+        except ChecksumError:
+            before, entry = entry, read_entry(folder, root)
+            if before == entry:
+                raise
+    return entry, read(entry)
+
+
+def weights_file(folder: Path, entry: FolderEntry, root: Path | None = None) -> Path:
+    """Where the weights of a folder are; they are checked when they are read.
+
+    Raises:
+        UnsafeFileError: If the name leaves the folder.
+    """
+    return path_inside(folder, entry.weights.file, root)
 
 
 def sampler_of(

@@ -1,6 +1,7 @@
 """Golden tensors: what a model must still compute, wherever it is loaded."""
 
-from pathlib import Path
+import io
+import os
 
 import numpy as np
 
@@ -18,6 +19,7 @@ NUM_INPUTS = 8
 # Golden files may come from others; eight colour images of 512 x 512 take 56 MB.
 MAX_BYTES = 100_000_000
 SAMPLE_SEED = 0
+GOLDEN = "golden.npz"
 
 
 def golden_inputs(model: Autoencoder) -> np.ndarray:
@@ -65,13 +67,16 @@ def golden_tolerance(model: Autoencoder) -> float:
     return max(TOLERANCE, _ROUNDINGS * epsilon)
 
 
-def golden_deviation(model: Autoencoder, path: Path) -> dict[str, float]:
+def golden_deviation(
+    model: Autoencoder, content: bytes, path: str | os.PathLike[str] = GOLDEN
+) -> dict[str, float]:
     """Largest absolute deviation of a model from each tensor of a golden file.
 
     Args:
         model: A loaded model.
-        path: The golden `.npz` file; nothing of it is unpacked before its size is
+        content: The golden `.npz` file; nothing of it is unpacked before its size is
             known to be bounded.
+        path: Its path, for the messages.
 
     Returns:
         Deviation by tensor name, of all but the inputs; compare with
@@ -81,12 +86,11 @@ def golden_deviation(model: Autoencoder, path: Path) -> dict[str, float]:
         ManifestError: If the file is unreadable or too large, or holds other tensors
             than the model makes.
     """
-    expected = read_npz(path, MAX_BYTES, f"golden file {path}")
-    inputs = expected.get("inputs", golden_inputs(model))
-    shape = (*inputs.shape[:1], *model.input_shape)
+    expected = read_npz(io.BytesIO(content), MAX_BYTES, f"golden file {path}")
+    inputs = expected.get("inputs", np.zeros(0))
     if (
         inputs.dtype != "uint8"
-        or inputs.shape != shape
+        or inputs.shape != (*inputs.shape[:1], *model.input_shape)
         or not 1 <= len(inputs) <= NUM_INPUTS
     ):
         raise ManifestError(
@@ -96,11 +100,12 @@ def golden_deviation(model: Autoencoder, path: Path) -> dict[str, float]:
             f"Received: {inputs.dtype}, {inputs.shape}."
         )
     actual = golden_tensors(model, inputs)
-    shapes = {name: value.shape for name, value in actual.items()}
-    if shapes != {name: value.shape for name, value in expected.items()}:
+    facts = {name: (value.shape, value.dtype.kind) for name, value in actual.items()}
+    received = {name: (v.shape, v.dtype.kind) for name, v in expected.items()}
+    if facts != received:
         raise ManifestError(
             f"The golden file {path} does not fit model {model.name!r}: expected "
-            f"{shapes}, received { ({n: v.shape for n, v in expected.items()}) }."
+            f"shapes and kinds {facts}, received {received}."
         )
     del actual["inputs"]
     return {

@@ -2,28 +2,28 @@
 
 import functools
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from aezoo import manifest
 from aezoo.errors import ManifestError, UnknownModelError
-from aezoo.manifest import WeightsEntry
+from aezoo.manifest import ExtractorEntry, WeightsEntry
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import check_config, new_model
 from aezoo.nn.backend import without_initialisation
 from aezoo.samplers import Sampler, read_sampler
 from aezoo.store import folder, remote
 from aezoo.store import reference as sources
+from aezoo.store.bounds import bounded
 from aezoo.store.folder import FolderEntry
 from aezoo.store.reference import as_folder, is_address
-from aezoo.utils.files import check_hdf5, path_inside, verify_sha256
+from aezoo.store.weights import StoredWeights
+from aezoo.utils.files import path_inside, read_verified
 from aezoo.utils.text import did_you_mean
 
 WEIGHTS_FOLDER = manifest.PACKAGE / "weights"
+_COPY_AGAIN = "Copy the file again."
 
 
 def load(
@@ -102,16 +102,17 @@ def load(
     entry = manifest.describe(str(name))
     place = find_place(entry, source, **options)
     if place is None:
-        model = load_entry(entry, bundled_weights(entry))
+        model = load_entry(entry, bundled_weights(entry), bundle_remedy(entry))
     else:
-        model = load_entry(entry, sources.fetch_weights(entry, place))
+        path = sources.fetch_weights(entry, place)
+        model = load_entry(entry, path, sources.CACHE_REMEDY)
     _attach_samplers(model, entry, lambda kind: zoo_sampler(entry, kind, place))
     return model
 
 
 def find_folder(
     name: str | os.PathLike[str], source: str = "auto", **options: Any
-) -> tuple[Path, Path | None, FolderEntry | None] | None:
+) -> tuple[Path, Path | None] | None:
     """The folder that `load(name)` reads, fetched if it is on the Hub.
 
     Args:
@@ -120,8 +121,8 @@ def find_folder(
         **options: The other options of `load`.
 
     Returns:
-        The folder, what links in it must not leave, and its entry if its files have
-        just been checked, as `load_folder` takes them; None if `name` is of the zoo.
+        The folder, and what links in it must not leave, as `load_folder` takes them;
+        None if `name` is of the zoo.
 
     Raises:
         ValueError: If options contradict the kind of name.
@@ -139,9 +140,9 @@ def find_folder(
             f"source={source!r}, name={str(name)!r}."
         )
     if path is None:
-        return remote.fetch_entry(remote.parse_address(str(name), **options))
+        return remote.fetch_model(remote.parse_address(str(name), **options))
     _refuse_hub_options(options, f"name={str(name)!r}")
-    return path, None, None
+    return path, None
 
 
 def find_place(
@@ -181,18 +182,19 @@ def _refuse_hub_options(options: dict[str, Any], received: str) -> None:
 
 
 def bundled_weights(entry: WeightsEntry) -> Path:
-    """The weights file of the package, once its hash is the manifest's.
+    """Where the package has the weights file of a model.
 
     Raises:
-        ChecksumError: If it is missing or another.
         UnsafeFileError: If its name leaves the folder.
     """
-    path = path_inside(WEIGHTS_FOLDER, entry.weights.file)
-    remedy = "Reinstall aezoo to restore it."
+    return path_inside(WEIGHTS_FOLDER, entry.weights.file)
+
+
+def bundle_remedy(entry: WeightsEntry) -> str:
+    """What to do about a weights file of the package that is damaged."""
     if sources.is_published(entry):
-        remedy = "Reinstall aezoo to restore it, or load with `source='hub'`."
-    verify_sha256(path, entry.weights.sha256, remedy)
-    return path
+        return "Reinstall aezoo to restore it, or load with `source='hub'`."
+    return "Reinstall aezoo to restore it."
 
 
 def zoo_sampler(
@@ -229,45 +231,88 @@ def _attach_samplers(
     model.samplers.read_later(readers)
 
 
-def load_folder(
-    path: Path, root: Path | None = None, entry: FolderEntry | None = None
-) -> Autoencoder:
+def load_folder(path: Path, root: Path | None = None) -> Autoencoder:
     """The model of a folder that `aezoo.save` wrote; raises as `load` does.
+
+    Entry and weights are those of one save, also where others save into the folder
+    meanwhile: the entry states the hash of the bytes that are read.
 
     Args:
         path: The folder.
         root: What links in it must not leave; None for the folder itself.
-        entry: Its entry, where `remote.fetch_entry` has just read it and checked the
-            weights; None to do so here.
     """
-    if entry is None:
-        found = folder.read_entry(path, root)
-        check_entry(found)  # refused before the weights are even hashed
-        weights = folder.weights_path(path, found, root)
-    else:
-        found, weights = entry, path / entry.weights.file
-    model = load_entry(found, weights)
+    entry, model = folder.of_one_state(path, root, lambda e: _build(e, path, root))
     absolute = path.absolute()  # read later, perhaps from another working folder
     _attach_samplers(
-        model, found, lambda kind: folder.sampler_of(absolute, found, kind, root)
+        model, entry, lambda kind: folder.sampler_of(absolute, entry, kind, root)
     )
     return model
 
 
-def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:
-    """Build the model of an entry and read its weights from a verified file.
+def _build(entry: FolderEntry, path: Path, root: Path | None) -> Autoencoder:
+    check_entry(entry)  # refused before the weights are even looked for
+    return load_entry(entry, folder.weights_file(path, entry, root), folder.REMEDY)
+
+
+def load_entry(
+    entry: WeightsEntry | FolderEntry, path: Path, remedy: str = _COPY_AGAIN
+) -> Autoencoder:
+    """Build the model of an entry and read its weights; the same checks for all.
+
+    Args:
+        entry: The entry.
+        path: Its weights file, which is read once.
+        remedy: What to do about a file that is damaged; ends the message.
+
+    Raises:
+        ChecksumError: If the file is missing, or its size or bytes are not the entry's.
+        ManifestError: If the configuration is invalid, or entry and file disagree.
+        UnsafeFileError: If the file refers to data outside itself.
+    """
+    return build_entry(entry, read_weights_file(entry, path, remedy), path)
+
+
+def read_weights_file(
+    entry: WeightsEntry | ExtractorEntry | FolderEntry, path: Path, remedy: str
+) -> bytes:
+    """The content of a weights file, once its size and hash are the entry's.
+
+    Raises:
+        ChecksumError: If it is missing, or its size or bytes differ.
+        ManifestError: If it is too small to hold the stated number of weights.
+    """
+    weights = entry.weights
+    content = read_verified(path, weights.sha256, remedy, weights.bytes)
+    if 2 * entry.num_params > weights.bytes:  # float16
+        raise ManifestError(
+            f"`num_params` must fit the weights file {path} of {weights.bytes:,} "
+            f"bytes. Received: num_params={entry.num_params}. {remedy}"
+        )
+    return content
+
+
+def build_entry(
+    entry: WeightsEntry | FolderEntry, content: bytes, path: Path
+) -> Autoencoder:
+    """Build the model of an entry with the weights of a file whose hash is right.
+
+    Args:
+        entry: The entry.
+        content: The file.
+        path: Its path, for the messages.
 
     Raises:
         ManifestError: If the configuration is invalid, or entry and file disagree.
         UnsafeFileError: If the file refers to data outside itself.
     """
-    check_hdf5(path, entry.num_params)
+    weights = StoredWeights(content, entry.num_params, f"weights file {path}")
     check_entry(entry)
     try:
-        model = new_model(entry.family, **entry.config, name=entry.name)
-        with without_initialisation(model, entry.num_params):
-            model.build((None, *model.input_shape))
-    except (TypeError, ValueError) as error:
+        with bounded(entry.config, entry.num_params):
+            model = new_model(entry.family, **entry.config, name=entry.name)
+            with without_initialisation(model, entry.num_params):
+                model.build((None, *model.input_shape))
+    except Exception as error:  # a hostile configuration may raise anything
         raise _invalid(entry, error) from error
     stated = (entry.input_shape, entry.latent_shape, entry.num_params)
     actual = (model.input_shape, model.latent_shape, model.count_params())
@@ -277,7 +322,7 @@ def load_entry(entry: WeightsEntry | FolderEntry, path: Path) -> Autoencoder:
             "expected (input_shape, latent_shape, num_params) = "
             f"{actual}, received {stated}."
         )
-    read_weights(model, path, f"the {_kind(entry)} {entry.name!r}")
+    weights.read_into(model, f"the {_kind(entry)} {entry.name!r}")
     return model
 
 
@@ -298,7 +343,7 @@ def find_entry(
     path = as_folder(name)
     if path is None and is_address(name):
         place = remote.parse_address(str(name), **options)
-        file = remote.fetch(place, folder.ENTRY, max_bytes=folder.MAX_ENTRY_BYTES)
+        file = remote.fetch(place, folder.ENTRY, max_bytes=sources.MAX_ENTRY_BYTES)
         return folder.read_entry(file.parent, file.parents[2])
     _refuse_hub_options(options, f"name={str(name)!r}")
     return manifest.describe(str(name)) if path is None else folder.read_entry(path)
@@ -318,31 +363,10 @@ def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
     entry = find_entry(name, **options)
     check_entry(entry)
     try:
-        return new_model(entry.family, **entry.config, name=entry.name)
-    except (TypeError, ValueError) as error:
+        with bounded(entry.config, entry.num_params):
+            return new_model(entry.family, **entry.config, name=entry.name)
+    except Exception as error:  # as in `build_entry`
         raise _invalid(entry, error) from error
-
-
-def read_weights(model: keras.Model, path: Path, owner: str) -> None:
-    """Read a verified weights file into a model that is built.
-
-    Args:
-        model: The model.
-        path: The weights file.
-        owner: Whose file it is, for the message.
-
-    Raises:
-        ManifestError: If the file holds other weights.
-    """
-    try:
-        with warnings.catch_warnings():
-            # Keras would leave such layers as they were.
-            warnings.filterwarnings("error", "Skipping nested container")
-            model.load_weights(path)
-    except (ValueError, KeyError, UserWarning) as error:
-        raise ManifestError(
-            f"The weights file {path} does not fit {owner}: {error}"
-        ) from error
 
 
 def check_entry(entry: WeightsEntry | FolderEntry) -> None:

@@ -28,15 +28,15 @@ from aezoo.store.folder import (
     REMEDY,
     REQUIRED,
     SAMPLERS,
-    WEIGHTS,
     WRITTEN,
     Metrics,
     read_entry,
     save,
     write_card,
 )
-from aezoo.store.golden import golden_deviation, golden_tolerance
-from aezoo.utils.files import path_inside, sha256_of, verify_sha256
+from aezoo.store.golden import MAX_BYTES, golden_deviation, golden_tolerance
+from aezoo.store.weights import WEIGHTS
+from aezoo.utils.files import path_inside, read_verified, sha256_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -373,7 +373,9 @@ def _check_folder(folder: Path) -> str:
             f"The files of {folder} must be named {WEIGHTS} and {GOLDEN}. Received: "
             f"{entry.weights.file}, {entry.golden.file}. {REMEDY}"
         )
-    verify_sha256(folder / GOLDEN, entry.golden.sha256, REMEDY)
+    content = read_verified(
+        folder / GOLDEN, entry.golden.sha256, REMEDY, max_bytes=MAX_BYTES
+    )
     for kind, file in entry.samplers.items():
         if file.file != SAMPLERS[kind]:
             raise ManifestError(
@@ -382,7 +384,7 @@ def _check_folder(folder: Path) -> str:
             )
         model.samplers.find(kind)  # reads it, and raises what is wrong with it
     tolerance = golden_tolerance(model)
-    for tensor, deviation in golden_deviation(model, folder / GOLDEN).items():
+    for tensor, deviation in golden_deviation(model, content, folder / GOLDEN).items():
         if not deviation <= tolerance:
             raise ManifestError(
                 f"The model in {folder} deviates from its golden {tensor} by "

@@ -9,9 +9,12 @@ from aezoo.errors import ChecksumError, HubError
 from aezoo.manifest import WeightsEntry
 from aezoo.store import remote
 from aezoo.store.remote import Place
+from aezoo.utils.files import is_folder
 
 # What `aezoo.load(source=...)` takes.
 SOURCES = ("auto", "bundled", "hub")
+MAX_ENTRY_BYTES = 1_000_000  # of `aezoo.json`
+CACHE_REMEDY = "Load it again: it is then fetched anew."
 # Names in a repository, as in a folder that `aezoo.save` wrote.
 WEIGHTS, GOLDEN = "model.weights.h5", "golden.npz"
 SAMPLER = "sampler_{kind}.npz"
@@ -26,7 +29,7 @@ def as_folder(name: str | os.PathLike[str]) -> Path | None:
     if is_address(name):
         return None
     is_path = any(separator in name for separator in {"/", os.sep})
-    return Path(name) if is_path or Path(name).is_dir() else None
+    return Path(name) if is_path or is_folder(Path(name)) else None
 
 
 def is_address(name: str | os.PathLike[str]) -> bool:

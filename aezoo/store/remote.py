@@ -19,12 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from aezoo.errors import AezooError, ChecksumError, HubError
-from aezoo.utils.files import path_inside, sha256_of
+from aezoo.utils.files import MAX_FILE_BYTES, path_inside, sha256_of
 
 if TYPE_CHECKING:
     import tenacity
 
-    from aezoo.store.folder import FolderEntry
 
 SCHEME = "hf://"
 # Attempts at a file, and seconds before the second one; later waits are longer.
@@ -161,15 +160,17 @@ def fetch(
 def fetch_model(place: Place) -> tuple[Path, Path]:
     """A folder that `aezoo.save` wrote, from the cache or the Hub.
 
-    `aezoo.json` decides the commit, the size and the hash of the weights, which are
-    then taken from that commit alone, even if the branch moves meanwhile.
+    `aezoo.json` decides the commit, and the size and the hash of weights and samplers,
+    which are then taken from that commit alone, even if the branch moves meanwhile.
+    Whoever reads the files checks them once more, as those of any folder.
 
     Args:
         place: The repository.
 
     Returns:
-        The folder in the cache, and the cache itself: the files in the first are links
-        into the second, to the repository's own or to those that all share.
+        The folder in the cache, without the golden tensors; and the cache itself: the
+        files in the first are links into the second, to the repository's own or to
+        those that all share.
 
     Raises:
         HubError: As in `fetch`.
@@ -177,27 +178,19 @@ def fetch_model(place: Place) -> tuple[Path, Path]:
         ManifestError: If its `aezoo.json` is no valid entry.
         UnsafeFileError: If the entry names a file outside the repository.
     """
-    return fetch_entry(place)[:2]
-
-
-def fetch_entry(place: Place) -> tuple[Path, Path, "FolderEntry"]:
-    """What `fetch_model` returns, and the entry: its files have been checked.
-
-    These are the weights and the samplers, without the golden tensors.
-    """
-    from aezoo.store.folder import ENTRY, MAX_ENTRY_BYTES, read_entry
+    from aezoo.store.folder import ENTRY, read_entry
+    from aezoo.store.reference import MAX_ENTRY_BYTES
 
     path = fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
     snapshot, cache = path.parent, path.parents[3]
     entry = read_entry(snapshot, cache)
-    weights = entry.weights
-    files = [weights, *entry.samplers.values()]
+    files = [entry.weights, *entry.samplers.values()]
     for file in files:
         path_inside(snapshot, file.file, cache)  # before anything is written
     pinned = dataclasses.replace(place, revision=snapshot.name)
     for file in files:
-        fetch(pinned, file.file, file.sha256, file.bytes)
-    return snapshot, cache, entry
+        fetch(pinned, file.file, file.sha256, min(file.bytes, MAX_FILE_BYTES))
+    return snapshot, cache
 
 
 def _is_intact(path: Path, sha256: str | None) -> bool:

@@ -15,7 +15,6 @@ from aezoo.errors import ChecksumError
 from aezoo.features import classifiers as extractors
 from aezoo.manifest import (
     NO_FILES,
-    BundledFile,
     ExtractorEntry,
     GoldenFile,
     WeightsEntry,
@@ -24,7 +23,7 @@ from aezoo.store import folder, golden, remote
 from aezoo.store import load as hub
 from aezoo.store import reference as sources
 from aezoo.store.folder import FolderEntry
-from aezoo.utils.files import path_inside, verify_sha256
+from aezoo.utils.files import path_inside, read_verified
 from aezoo.utils.progress import with_progress
 
 _REINSTALL = "Reinstall aezoo to restore it."
@@ -144,10 +143,16 @@ def verify(name: str | os.PathLike[str]) -> Verification:
         >>> aezoo.verify("conv_vae_mnist_z16").ok
         True
     """
-    try:
-        checks = tuple(_checks(_subject(name)))
-    except ChecksumError as error:  # of what is fetched with its entry
-        checks = (Check(_WEIGHTS, False, " ".join(str(error).split())),)
+    for _ in range(folder.ATTEMPTS):
+        try:
+            subject = _subject(name)
+            checks = tuple(_checks(subject))
+        except ChecksumError as error:  # of what is fetched with its entry
+            checks = (Check(_WEIGHTS, False, " ".join(str(error).split())),)
+            break
+        # Others may have saved into the folder meanwhile.
+        if all(check.is_passed for check in checks) or not subject.has_changed():
+            break
     return Verification(str(name), keras.backend.backend(), checks)
 
 
@@ -164,16 +169,18 @@ _WEIGHTS = "sha256 of the weights"
 class _Subject:
     """What is verified: where its files come from, and how it is loaded and compared.
 
-    `weights_file` and `golden_file` return a file once its hash is right, or raise.
+    `weights_file` and `golden_file` return a file's content once its hash is right, or
+    raise.
     """
 
     entry: WeightsEntry | ExtractorEntry | FolderEntry
-    weights_file: Callable[[], Path]
-    golden_file: Callable[[], Path]
-    load: Callable[[Path], Any]
-    deviation: Callable[[Any, Path], dict[str, float]] = golden.golden_deviation
+    weights_file: Callable[[], bytes]
+    golden_file: Callable[[], bytes]
+    load: Callable[[bytes], Any]
+    deviation: Callable[[Any, bytes], dict[str, float]]
     tolerance: Callable[[Any], float] = golden.golden_tolerance
     sampler: Callable[[str], Any] = NO_FILES.__getitem__
+    has_changed: Callable[[], bool] = lambda: False
 
 
 def _subject(name: str | os.PathLike[str]) -> _Subject:
@@ -189,24 +196,43 @@ def _subject(name: str | os.PathLike[str]) -> _Subject:
     return _zoo_model(manifest.describe(str(name)))
 
 
+def _model(
+    entry: WeightsEntry | FolderEntry,
+    weights: Callable[[], Path],
+    golden_path: Callable[[], Path],
+    remedy: str,
+    sampler: Callable[[str], Any],
+) -> _Subject:
+    """A model, by where its files are; each of them is read once."""
+    return _Subject(
+        entry,
+        lambda: hub.read_weights_file(entry, weights(), remedy),
+        lambda: _read_golden(golden_path(), entry.golden, remedy),
+        lambda content: hub.build_entry(entry, content, weights()),
+        lambda model, content: golden.golden_deviation(model, content, golden_path()),
+        sampler=sampler,
+    )
+
+
 def _folder(
     path: Path, root: Path | None, place: remote.Place | None = None
 ) -> _Subject:
     """A folder, or the part of a repository that was fetched."""
     entry = folder.read_entry(path, root)
 
-    def golden_file() -> Path:
-        if place is None:
-            return _verified(path, entry.golden, folder.REMEDY)
-        path_inside(path, entry.golden.file, root)  # before anything is written
-        return _fetch_golden(place, entry.golden.file, entry.golden)
+    def golden_path() -> Path:
+        inside = path_inside(path, entry.golden.file, root)  # before one is written
+        return inside if place is None else _fetch_golden(place, entry.golden)
 
-    return _Subject(
+    subject = _model(
         entry,
-        lambda: folder.weights_path(path, entry, root),
-        golden_file,
-        lambda weights: hub.load_entry(entry, weights),
-        sampler=lambda kind: folder.sampler_of(path, entry, kind, root),
+        lambda: folder.weights_file(path, entry, root),
+        functools.cache(golden_path),
+        folder.REMEDY,
+        lambda kind: folder.sampler_of(path, entry, kind, root),
+    )
+    return dataclasses.replace(
+        subject, has_changed=lambda: folder.read_entry(path, root) != entry
     )
 
 
@@ -214,61 +240,64 @@ def _zoo_model(entry: WeightsEntry) -> _Subject:
     """A model of the zoo, from where `aezoo.load` takes it."""
     place = hub.find_place(entry)
     if place is None:
-        return _Subject(
+        return _model(
             entry,
             lambda: hub.bundled_weights(entry),
-            lambda: _verified(hub.WEIGHTS_FOLDER, entry.golden, _REINSTALL),
-            lambda weights: hub.load_entry(entry, weights),
-            sampler=lambda kind: hub.zoo_sampler(entry, kind),
+            lambda: path_inside(hub.WEIGHTS_FOLDER, entry.golden.file),
+            hub.bundle_remedy(entry),
+            lambda kind: hub.zoo_sampler(entry, kind),
         )
-    return _Subject(
+    golden_file = dataclasses.replace(entry.golden, file=sources.GOLDEN)
+    return _model(
         entry,
-        lambda: sources.fetch_weights(entry, place),
-        lambda: _fetch_golden(place, sources.GOLDEN, entry.golden),
-        lambda weights: hub.load_entry(entry, weights),
-        sampler=lambda kind: hub.zoo_sampler(entry, kind, place),
+        functools.cache(lambda: sources.fetch_weights(entry, place)),
+        functools.cache(lambda: _fetch_golden(place, golden_file)),
+        sources.CACHE_REMEDY,
+        lambda kind: hub.zoo_sampler(entry, kind, place),
     )
 
 
 def _extractor(name: str) -> _Subject:
     entry = manifest.extractors()[name]
+    weights = path_inside(hub.WEIGHTS_FOLDER, entry.weights.file)
+    golden_path = path_inside(hub.WEIGHTS_FOLDER, entry.golden.file)
     return _Subject(
         entry,
-        lambda: _verified(hub.WEIGHTS_FOLDER, entry.weights, _REINSTALL),
-        lambda: _verified(hub.WEIGHTS_FOLDER, entry.golden, _REINSTALL),
+        lambda: hub.read_weights_file(entry, weights, _REINSTALL),
+        lambda: _read_golden(golden_path, entry.golden, _REINSTALL),
         lambda _: extractors.load_extractor(name),
         lambda _, __: extractors.extractor_deviation(name),
         lambda _: extractors.TOLERANCE,
     )
 
 
-def _verified(files: Path, file: BundledFile | GoldenFile, remedy: str) -> Path:
-    path = path_inside(files, file.file)
-    verify_sha256(path, file.sha256, remedy)
-    return path
+def _read_golden(path: Path, file: GoldenFile, remedy: str) -> bytes:
+    return read_verified(path, file.sha256, remedy, max_bytes=golden.MAX_BYTES)
 
 
-def _fetch_golden(place: remote.Place, name: str, file: GoldenFile) -> Path:
-    return remote.fetch(place, name, file.sha256, golden.MAX_BYTES)
+def _fetch_golden(place: remote.Place, file: GoldenFile) -> Path:
+    return remote.fetch(place, file.file, file.sha256, golden.MAX_BYTES)
 
 
 def _checks(subject: _Subject) -> Iterator[Check]:
-    weights, file = _attempt(
+    weights, content = _attempt(
         _WEIGHTS, subject.weights_file, subject.entry.weights.sha256
     )
-    golden_file, path = _attempt(
+    golden_check, golden_content = _attempt(
         "sha256 of the golden file", subject.golden_file, subject.entry.golden.sha256
     )
-    yield from (weights, golden_file)
+    yield from (weights, golden_check)
     for kind in getattr(subject.entry, "samplers", NO_FILES):
         yield _attempt(f"sampler {kind}", functools.partial(subject.sampler, kind))[0]
-    if file is None:
+    if content is None:
         return
-    loaded, model = _attempt("weights and manifest", lambda: subject.load(file))
+    loaded, model = _attempt("weights and manifest", lambda: subject.load(content))
     yield loaded
-    if model is None or path is None:
+    if model is None or golden_content is None:
         return
-    compared, found = _attempt("golden tensors", lambda: subject.deviation(model, path))
+    compared, found = _attempt(
+        "golden tensors", lambda: subject.deviation(model, golden_content)
+    )
     if found is None:
         yield compared
         return
