@@ -254,7 +254,8 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
             "paper": self.paper,
             "weights": f"{self.weights.file}, {self.weights.bytes / 1e6:.2f} MB"
             f"{f' of {self.weights.dtype}' if self.weights.dtype else ''}, "
-            f"sha256 {self.weights.sha256[:12]}…, {self.license}",
+            f"sha256 {self.weights.sha256[:12]}…",
+            "license": self.license,
         }
         if self.samplers:
             rows["samplers"] = f"{', '.join(self.samplers)}, beside the prior, if any"

@@ -16,7 +16,7 @@ import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.manifest import Manifest, Metric, manifest_text, read_manifest
-from aezoo.metrics.listing import table, telling
+from aezoo.metrics.listing import WIDTH, table, telling
 
 SCHEMA = json.loads((manifest.PACKAGE / "weights_manifest.schema.json").read_text())
 NAME = "conv_vae_mnist_z16"
@@ -199,11 +199,11 @@ def test_what_is_told_of_a_model_fits_a_screen(name: str) -> None:
     entry = aezoo.describe(name)
     lines = repr(entry).splitlines()
     assert 20 <= len(lines) <= 40
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines[15:])) <= WIDTH
     assert lines[0] == name
     (figures,) = entry.metrics.values()
     first = next(iter(figures))
-    rows = {line.split()[0]: line for line in lines[14:]}
+    rows = {line.split()[0]: line for line in lines[15:]}
     assert first in rows, "the one that its recipe names"
     assert "mse" in rows
     assert "better" in "".join(lines)
@@ -220,18 +220,26 @@ def test_a_table_of_figures_says_value_error_direction_and_unit() -> None:
         "kl": Metric(23.2878, "nats per image", "p"),
         "linear_probe": Metric(0.92051, "fraction of images", "p", 0.0027),
         "odd_score": Metric(
-            7.25, "a unit of far too many words to stand in a line", "p"
+            7.25,
+            "a unit in words of which there are more than a line has room for",
+            "p",
         ),
         "mse": Metric(1e-5, "squared error", "p"),
     }
-    assert list(table(figures)) == [
-        "                 value           better  unit",
-        "elbo            -95.44  ± 0.24   higher  nats per image",
-        "kl               23.29                   nats per image",
-        "linear_probe    92.05%  ± 0.27%  higher  fraction of images",
-        "odd_score         7.25                   a unit of far too many words to …",
-        "mse           0.000010           lower   squared error",
+    rows = [line.split("  ") for line in table(figures)]
+    assert [[cell.strip() for cell in row if cell] for row in rows] == [
+        ["value", "better", "unit"],
+        ["elbo", "-95.44", "± 0.24", "higher", "nats per image"],
+        ["kl", "23.29", "nats per image"],
+        ["linear_probe", "92.05%", "± 0.27%", "higher", "fraction of images"],
+        ["odd_score", "7.25", "a unit in words of which there are more …"],
+        ["mse", "0.00001", "lower", "squared error"],
     ]
+    starts = {line.index(unit) for line, unit in zip(
+        table(figures), ("unit", "nats", "nats", "fraction", "a unit", "squared"),
+        strict=True,
+    )}  # fmt: skip
+    assert len(starts) == 1, "columns are aligned"
     assert telling(figures) == ["elbo", "kl", "linear_probe", "mse"]
     assert telling({"odd_score": figures["odd_score"]}) == ["odd_score"]
     assert telling({}) == []
