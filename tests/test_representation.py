@@ -286,13 +286,13 @@ def test_unfamiliar_images_are_ranked_by_error_and_by_elbo(vae, drawn) -> None:
 
 def test_unfamiliar_images_are_encoded_once(vae, drawn, monkeypatch) -> None:
     calls = []
-    run = type(vae)._run
+    run = type(vae).run
 
-    def counted(self, method, inputs, batch_size):
+    def counted(self, method, inputs, batch_size, **given):
         calls.append((method, len(inputs)))
-        return run(self, method, inputs, batch_size)
+        return run(self, method, inputs, batch_size, **given)
 
-    monkeypatch.setattr(type(vae), "_run", counted)
+    monkeypatch.setattr(type(vae), "run", counted)
     evaluate(
         vae,
         "fashion_mnist",
