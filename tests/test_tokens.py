@@ -80,7 +80,9 @@ def test_what_is_no_text_is_no_token(token) -> None:
         Place(REPO, token=token)
 
 
-@pytest.mark.parametrize("what", set(NONE) - {"two lines"})  # which the client joins
+@pytest.mark.parametrize(
+    "what", sorted(set(NONE) - {"two lines"})
+)  # which the client joins
 @pytest.mark.parametrize("source", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "file"])
 def test_the_clients_own_is_checked_as_well(
     what: str, source: str, place: Place, tmp_path: Path, monkeypatch
