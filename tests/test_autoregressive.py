@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -73,6 +73,7 @@ def every_code(ours: AutoregressiveSampler) -> tuple[np.ndarray, np.ndarray]:
 class MarkovModel:
     """A model whose codes are a Markov chain of three one-hot classes."""
 
+    given: ClassVar[dict] = {}
     name = family = "markov"
     TASKS = ("reconstruction",)
     CODES = "discrete"
