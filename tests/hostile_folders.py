@@ -334,8 +334,6 @@ def outcome(folder: Path, verifies: bool) -> str:
             result = f"loaded, {'ok' if aezoo.verify(folder).ok else 'not ok'}"
     except aezoo.errors.AezooError as error:
         result = type(error).__name__
-        if not str(error).isprintable() and "\n" not in str(error):
-            result = f"!unprintable {error!r:.200}"
     except BaseException as error:
         result = f"!{type(error).__name__}: {error}"[:300]
     finally:
