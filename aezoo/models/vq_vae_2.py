@@ -29,7 +29,7 @@ class VQVAE2(VQVAE):
     order, then the bottom map. In indices the bottom codes follow the top ones: they
     are 0 to `num_top_codes - 1`, and `num_top_codes` to
     `num_top_codes + num_codes - 1`. `split_levels` gives the two maps of either. An
-    image takes `posterior(x).kl() / log(2)` bits.
+    example takes `posterior(x).kl() / log(2)` bits.
 
     It learns no prior, so it cannot sample by itself. The sampler `"autoregressive"`
     goes over the sequence in its order, and so is a prior of the top codes and one of

@@ -76,14 +76,14 @@ def principal_components(
     )
 
 
-def _batches(images: Any, batch_size: int) -> Iterator[Any]:
-    if hasattr(images, "shape"):
-        for start in range(0, len(images), batch_size):
-            yield images[start : start + batch_size]
-    elif isinstance(images, Iterable):
-        yield from images
+def _batches(x: Any, batch_size: int) -> Iterator[Any]:
+    if hasattr(x, "shape"):
+        for start in range(0, len(x), batch_size):
+            yield x[start : start + batch_size]
+    elif isinstance(x, Iterable):
+        yield from x
     else:
         raise ValueError(
-            "`images` must be an array or an iterable of batches. "
-            f"Received: {type(images).__name__}."
+            "`x` must be an array or an iterable of batches. "
+            f"Received: {type(x).__name__}."
         )
