@@ -27,7 +27,8 @@ test-tensorflow: $(VENV)/.dev
 	KERAS_BACKEND=tensorflow $(PYTEST) $(SELECT)
 
 test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
-	KERAS_BACKEND=jax $(PYTEST) $(SELECT) tests/test_common.py tests/test_golden.py
+	KERAS_BACKEND=jax $(PYTEST) $(SELECT) tests/test_bits.py tests/test_contributing.py \
+		tests/test_common.py tests/test_golden.py
 
 faults: $(VENV)/.dev  ## Every fault of the Hub, what comes of it, and how soon
 	REAL_WAITS=1 KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py

@@ -82,6 +82,32 @@ def group_of(item: pytest.Item) -> str:
     return parameters.get("family") or parameters.get("pretrained") or item.path.name
 
 
+# What `make test` runs, for those who wait for it; `make test-all` runs every file.
+QUICK = {
+    "test_adversary.py",
+    "test_autoregressive.py",
+    "test_batches.py",
+    "test_bits.py",
+    "test_bounds_and_priors.py",
+    "test_card.py",
+    "test_check.py",
+    "test_checkpoints.py",
+    "test_checks_can_fail.py",
+    "test_contributing.py",
+    "test_corruption.py",
+    "test_datasets.py",
+    "test_demo.py",
+    "test_digits.py",
+    "test_discrete_families.py",
+    "test_disentanglement.py",
+    "test_documents.py",
+    "test_draws.py",
+    "test_hub_faults.py",
+    "test_keras_private.py",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a group share a process, and with it their fixtures.
 
@@ -95,6 +121,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if group_of(item) == item.path.name else 2
 
     items.sort(key=turn)
+    for item in items:
+        if item.path.name not in QUICK:
+            item.add_marker(pytest.mark.exhaustive)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
 

@@ -21,6 +21,7 @@ SCRIPT = """
     from pathlib import Path
     import keras, numpy as np
     import aezoo
+    from aezoo.registry import find_family
     from aezoo.nn.distributions import IndexedNoise
     from aezoo.evaluation import METRICS
     from aezoo.evaluation.definition import is_possible

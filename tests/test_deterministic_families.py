@@ -341,8 +341,11 @@ def test_training_contracts(rng, estimator: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"hidden_units": (5,)}, r"`estimator='exact'` needs one layer to the code"),
-        ({"code_activation": "softmax"}, r"`estimator='exact'` needs one layer"),
+        (
+            {"hidden_units": (5,)},
+            r"`estimator='exact'` needs one dense layer to",
+        ),
+        ({"code_activation": "softmax"}, r"`estimator='exact'` needs one dense layer"),
         ({"estimator": "full"}, r"`estimator` must be one of 'exact', 'hutchinson'"),
         ({"contraction_weight": -1.0}, r"`contraction_weight` must be a finite number"),
     ],

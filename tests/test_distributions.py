@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
 
-from aezoo.nn import distributions
 from aezoo.nn.distributions import (
     Bernoulli,
     DiagonalGaussian,
@@ -263,7 +262,9 @@ def test_indexed_noise_does_not_depend_on_the_batch_split(cut, seed) -> None:
 def test_the_largest_hash_is_still_below_one(monkeypatch) -> None:
     for bits in (0, 2**32 - 1):
         hashed = ops.convert_to_tensor(np.full((1, 1), bits, "uint32"))
-        monkeypatch.setattr(distributions, "_hash32", lambda _, h=hashed: h)
+        monkeypatch.setattr(
+            "aezoo.nn.distributions.noise._hash32", lambda _, h=hashed: h
+        )
         assert 0.0 < float(IndexedNoise(0).uniform((1, 1))[0, 0]) < 1.0
         assert np.isfinite(indexed(0, (1, 1))).all()
 
