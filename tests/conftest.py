@@ -85,7 +85,6 @@ def group_of(item: pytest.Item) -> str:
 # What `make test` runs, for those who wait for it; `make test-all` runs every file.
 QUICK = {
     "test_adversary.py",
-    "test_autoregressive.py",
     "test_batches.py",
     "test_bits.py",
     "test_bounds_and_priors.py",
