@@ -237,13 +237,13 @@ def load_classifier(entry: ExtractorEntry, path: Path) -> Classifier:
             f"The manifest's extractor {entry.name!r} does not describe a valid "
             f"classifier: {error}"
         ) from error
-    stated = (entry.input_shape, entry.num_classes, entry.feature_dim)
+    declared = (entry.input_shape, entry.num_classes, entry.feature_dim)
     actual = (model.input_shape, model.num_classes, model.feature_dim)
-    if stated != actual:
+    if declared != actual:
         raise ManifestError(
             f"The manifest's extractor {entry.name!r} does not fit its configuration: "
             f"expected (input_shape, num_classes, feature_dim) = {actual}, received "
-            f"{stated}."
+            f"{declared}."
         )
     weights.read_into(model, f"the manifest's extractor {entry.name!r}")
     return model
