@@ -19,7 +19,6 @@ from msgspec import Meta
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.utils.records import (
     Count,
-    Document,
     Natural,
     Record,
     Sha256,
@@ -29,6 +28,7 @@ from aezoo.utils.records import (
     encode,
     frozen,
     matching,
+    plain,
     recast,
 )
 from aezoo.utils.text import did_you_mean
@@ -41,6 +41,8 @@ NO_FILES: Mapping[str, Any] = MappingProxyType({})
 ModelName = Annotated[str, matching("[a-z][a-z0-9]*(_[a-z0-9]+)+")]
 ExtractorName = Annotated[str, matching("[a-z][a-z0-9]*(_[a-z0-9]+)*_v[1-9][0-9]*")]
 FamilyName = Annotated[str, matching("[a-z][a-z0-9_]*")]
+# Those of `aezoo.samplers.KINDS`, which imports NumPy; a test compares the two.
+SamplerKind = Annotated[str, matching("gmm|vamp|flow|autoregressive")]
 Task = Annotated[str, matching("reconstruction|features|sampling")]
 Backend = Annotated[str, matching("tensorflow|jax")]
 Url = Annotated[str, matching("https://.+")]
@@ -55,6 +57,15 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 class DataInfo(Record, frozen=True):
     """The training data: TFDS name and version, split, licence."""
+
+    name: str
+    version: str
+    split: str
+    license: str
+
+
+class ZooData(DataInfo, frozen=True):
+    """The training data of the zoo's models, of which all is stated."""
 
     name: Text
     version: Text
@@ -173,6 +184,12 @@ class ModelRecord(Record, frozen=True, kw_only=True):
     tasks: Annotated[tuple[Task, ...], Meta(min_length=1)]
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """The family's arguments as JSON values, which may be changed."""
+        arguments: dict[str, Any] = plain(self.config)
+        return arguments
+
+    @property
     def latent_dim(self) -> int:
         """Number of code units."""
         return math.prod(self.latent_shape)
@@ -196,14 +213,16 @@ class ZooModel(ModelRecord, frozen=True, kw_only=True):
 
     description: Text
     paper: Url
-    data: DataInfo
+    data: ZooData
     license: Text
     seed: Natural
     recipe: Annotated[str, matching(r"training/recipes/[a-z0-9_]+\.py")]
     training: TrainingInfo
     weights: WeightsFile
     golden: ZooGolden
-    samplers: Mapping[Text, ZooFile] = msgspec.field(default_factory=lambda: NO_FILES)
+    samplers: Mapping[SamplerKind, ZooFile] = msgspec.field(
+        default_factory=lambda: NO_FILES
+    )
 
 
 class WeightsEntry(ZooModel, frozen=True, kw_only=True):
@@ -301,7 +320,7 @@ class Extractor(Record, frozen=True, kw_only=True):
     feature_dim: Count
     num_params: Count
     accuracy: Share
-    data: DataInfo
+    data: ZooData
     license: Text
     seed: Natural
     training: TrainingInfo
@@ -364,7 +383,7 @@ class ModelInFile(ZooModel, frozen=True, kw_only=True):
     metrics: Annotated[Mapping[Text, Figures], Meta(min_length=1)]
 
 
-class ManifestFile(Document, frozen=True, kw_only=True):
+class ManifestFile(Record, frozen=True, kw_only=True):
     """What `weights_manifest.json` holds.
 
     Attributes:
@@ -376,7 +395,7 @@ class ManifestFile(Document, frozen=True, kw_only=True):
             by the baseline's name, then by their own.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int | None] = 2
 
     schema_version: Literal[2]
     protocols: Mapping[Text, Mapping[Text, tuple[Protocol, ...]]]

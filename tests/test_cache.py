@@ -379,7 +379,7 @@ def test_weights_in_the_store_that_repositories_share(client, folder) -> None:
 
 
 def test_the_entry_names_the_file_that_marks_a_repository() -> None:
-    from aezoo.store.folder import ENTRY
+    from aezoo.store.entry import ENTRY
 
     assert cache.ENTRY == ENTRY
     assert sources.WEIGHTS.endswith(".weights.h5")

@@ -14,11 +14,15 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt  # comes with rich
+from msgspec.structs import replace
 from PIL import Image
 
 import aezoo
 from aezoo import manifest
+from aezoo.manifest import BundledFile
 from aezoo.store.card import RECONSTRUCTION, SAMPLES, model_card, pictures
+from aezoo.store.entry import FolderEntry, parse_entry, published_entry, read_entry
+from aezoo.utils.records import recast
 from tests.hub_server import HubServer
 
 ADDRESS = "hf://org/name"
@@ -40,19 +44,23 @@ HOSTILE = [
 ]
 
 
-def zoo_fields(name: str = "conv_vae_mnist_z16") -> dict:
-    return {"name": name, **manifest.describe(name).to_dict()}
+def zoo_entry(name: str = "conv_vae_mnist_z16") -> FolderEntry:
+    entry = manifest.describe(name)
+    weights = recast(entry.weights, BundledFile)
+    return published_entry(entry, weights=weights)
 
 
-def own_fields(**changes) -> dict:
+def own_entry(**changes) -> FolderEntry:
     """What `aezoo.save` knows of a model of which nothing was told."""
     fields = {
+        "schema_version": 1,
         "name": "mine",
         "family": "conv_ae",
         "config": {"latent_dim": 3, "dtype": "float32"},
         "description": None,
         "license": None,
         "input_shape": [8, 8, 4],
+        "value_range": [0.0, 1.0],
         "latent_shape": [3],
         "num_params": 5,
         "tasks": ["reconstruction", "features"],
@@ -63,7 +71,7 @@ def own_fields(**changes) -> dict:
         "backend": "tensorflow",
         "versions": {"keras": "3.15.1"},
     }
-    return fields | changes
+    return parse_entry(json.dumps(fields | changes).encode(), "The entry")
 
 
 def read(card: ModelCard) -> tuple[dict, str]:
@@ -79,8 +87,8 @@ def read(card: ModelCard) -> tuple[dict, str]:
 
 
 def test_the_front_matter_of_a_model_of_the_zoo() -> None:
-    fields = zoo_fields()
-    front, _ = read(model_card(fields, ADDRESS))
+    entry = zoo_entry()
+    front, _ = read(model_card(entry, ADDRESS))
     assert front["license"] == "apache-2.0"
     assert front["library_name"] == "keras"
     assert front["pipeline_tag"] == "unconditional-image-generation"
@@ -91,11 +99,11 @@ def test_the_front_matter_of_a_model_of_the_zoo() -> None:
     assert model["name"] == "conv_vae_mnist_z16"
     assert result["dataset"] == {"name": "mnist", "type": "mnist", "split": "test"}
     metrics = {metric["name"]: metric for metric in result["metrics"]}
-    assert list(metrics) == list(fields["metrics"]["mnist/test"])
-    stated = fields["metrics"]["mnist/test"]["elbo"]
-    assert metrics["elbo"]["value"] == stated["value"]
+    assert list(metrics) == list(entry.metrics["mnist/test"])
+    stated = entry.metrics["mnist/test"]["elbo"]
+    assert metrics["elbo"]["value"] == stated.value
     assert metrics["elbo"]["args"] == {
-        key: stated[key] for key in ("unit", "protocol", "standard_error")
+        key: getattr(stated, key) for key in ("unit", "protocol", "standard_error")
     }
 
 
@@ -103,7 +111,7 @@ def test_every_model_of_the_zoo_has_a_card() -> None:
     names = aezoo.list_models()
     assert names
     for name in names:
-        front, body = read(model_card(zoo_fields(name), ADDRESS))
+        front, body = read(model_card(zoo_entry(name), ADDRESS))
         can_sample = "sampling" in manifest.describe(name).tasks
         task = "unconditional-image-generation" if can_sample else "image-feature-extr"
         assert front["pipeline_tag"].startswith(task)
@@ -125,14 +133,14 @@ def test_every_model_of_the_zoo_has_a_card() -> None:
     ],
 )
 def test_licences_are_spelled_as_the_hub_does(stated, expected: dict) -> None:
-    front, body = read(model_card(own_fields(license=stated)))
+    front, body = read(model_card(own_entry(license=stated)))
     found = {key: front[key] for key in ("license", "license_name") if key in front}
     assert found == expected
     assert f"- Weights: {stated or 'not stated; ask the author'}" in body
 
 
 def test_what_is_not_known_is_said_or_left_out() -> None:
-    front, body = read(model_card(own_fields()))
+    front, body = read(model_card(own_entry()))
     assert "model-index" not in front
     assert "datasets" not in front
     assert "## Metrics\n\nNone stated." in body
@@ -145,7 +153,7 @@ def test_what_is_not_known_is_said_or_left_out() -> None:
 
 def test_datasets_that_are_no_identifiers_are_left_out() -> None:
     data = {"name": "my own photos", "version": "", "split": "", "license": "CC0-1.0"}
-    front, body = read(model_card(own_fields(data=data)))
+    front, body = read(model_card(own_entry(data=data)))
     assert "datasets" not in front
     assert "- Training data, my own photos: CC0-1.0" in body
 
@@ -157,7 +165,7 @@ def test_datasets_that_are_no_identifiers_are_left_out() -> None:
 def test_no_text_breaks_the_card(text: str) -> None:
     metric = {"value": 1.0, "unit": text, "protocol": text}
     data = {"name": text, "version": text, "split": text, "license": text}
-    hostile = own_fields(
+    hostile = own_entry(
         name=text,
         description=text,
         license=text,
@@ -169,7 +177,7 @@ def test_no_text_breaks_the_card(text: str) -> None:
         backend=text,
         config={"activation": text},
     )
-    plain = own_fields(
+    plain = own_entry(
         name="x",
         description="x",
         license="x",
@@ -209,16 +217,16 @@ def parse(body: str) -> Iterator[tuple[str, str]]:
 
 
 def test_pictures_are_drawn_from_the_golden_tensors() -> None:
-    fields = own_fields(input_shape=[28, 28, 1], tasks=["sampling"])
+    entry = own_entry(input_shape=[28, 28, 1], tasks=["sampling"])
     rng = np.random.default_rng(0)
     golden = {
         "inputs": rng.integers(0, 256, (8, 28, 28, 1), dtype="uint8"),
         "reconstruction": rng.random((8, 28, 28, 1), dtype="float32"),
         "samples": rng.random((8, 28, 28, 1), dtype="float32"),
     }
-    drawn = pictures(fields, golden)
+    drawn = pictures(entry, golden)
     assert list(drawn) == [SAMPLES, RECONSTRUCTION]
-    assert pictures(fields, golden) == drawn
+    assert pictures(entry, golden) == drawn
     sheet = np.asarray(Image.open(io.BytesIO(drawn[RECONSTRUCTION])))
     scale = sheet.shape[0] // (2 * 30 + 2)
     assert scale >= 2
@@ -239,12 +247,12 @@ def test_pictures_are_drawn_from_the_golden_tensors() -> None:
     ],
 )
 def test_a_card_shows_the_pictures_that_there_are(shape, tasks, expected) -> None:
-    fields = own_fields(input_shape=shape, tasks=tasks)
+    entry = own_entry(input_shape=shape, tasks=tasks)
     images = np.zeros((8, *shape))
     golden = {"samples": images, "inputs": images, "reconstruction": images}
-    drawn = pictures(fields, golden)
+    drawn = pictures(entry, golden)
     assert list(drawn) == expected
-    _, body = read(model_card(fields))
+    _, body = read(model_card(entry))
     assert re.findall(r"\((\w+\.png)\)", body) == expected
     for content in drawn.values():
         assert Image.open(io.BytesIO(content)).mode == ("L" if shape[2] == 1 else "RGB")
@@ -257,26 +265,27 @@ def test_a_saved_model_has_its_card(tmp_path: Path) -> None:
     model = aezoo.create("linear_ae", input_shape=(8, 8, 1), latent_dim=3)
     folder = aezoo.save(model, tmp_path / "model", description="Ünïcode | text")
     card = ModelCard.load(folder / "README.md")
-    assert str(card) == str(model_card(json.loads((folder / "aezoo.json").read_text())))
+    assert str(card) == str(model_card(read_entry(folder)))
     assert "Ünïcode \\| text" in card.text
 
 
 def test_a_card_names_the_fitted_samplers_and_their_hashes() -> None:
-    fields = zoo_fields()
-    text = str(model_card(fields, ADDRESS))
-    assert list(fields["samplers"]) == ["gmm"]
+    entry = zoo_entry()
+    text = str(model_card(entry, ADDRESS))
+    assert list(entry.samplers) == ["gmm"]
     assert 'model.sample(16, seed=0, sampler="gmm")' in text
-    assert f"`{fields['samplers']['gmm']['sha256']}`" in text
-    del fields["samplers"]
-    assert "sampler=" not in str(model_card(fields, ADDRESS))
+    assert f"`{entry.samplers['gmm'].sha256}`" in text
+    without = replace(entry, samplers={})
+    assert "sampler=" not in str(model_card(without, ADDRESS))
 
 
 def test_the_hubs_own_classes_accept_the_card_of_every_model() -> None:
     code = (
         "from aezoo import manifest\n"
         "from aezoo.store.card import model_card\n"
-        "for name, entry in manifest.entries().items():\n"
-        "    model_card({'name': name, **entry.to_dict()}).validate()"
+        "from tests.test_card import zoo_entry\n"
+        "for name in manifest.entries():\n"
+        "    model_card(zoo_entry(name)).validate()"
     )
     with HubServer() as hub:
         env = os.environ | {"HF_ENDPOINT": hub.url}

@@ -120,11 +120,18 @@ def test_describe_a_folder_shows_what_it_says_but_obeys_nothing(mine: Path) -> N
 def test_describe_a_folder_of_nonsense(tmp_path: Path) -> None:
     path = aezoo.save(aezoo.create("linear_ae", input_shape=(4, 4, 1)), tmp_path / "m")
     entry = json.loads((path / "aezoo.json").read_text())
-    entry |= {"metrics": {"a": [1], "b": {"c": 2}}, "tasks": {}, "description": 7}
-    (path / "aezoo.json").write_text(json.dumps(entry))
-    assert "metrics on a" in succeed("describe", path)
+    for change, message in (
+        ({"metrics": {"a": [1]}}, "`metrics.a` must be `object`. Received: [1]."),
+        ({"metrics": {"b": {"c": 2}}}, "`metrics.b.c` must be `object`. Received: 2."),
+        ({"tasks": {}}, "`tasks` must be `array`. Received: {}."),
+        ({"description": 7}, "`description` must be `str | null`. Received: 7."),
+        ({"license": ["MIT"]}, "`license` must be `str | null`. Received: ['MIT']."),
+    ):
+        (path / "aezoo.json").write_text(json.dumps(entry | change))
+        assert message in fail("describe", path).stderr
+        assert message in fail("verify", path).stderr
     (path / "aezoo.json").write_text("[]")
-    assert "must be a JSON object" in fail("describe", path).stderr
+    assert "it must be `object`" in fail("describe", path).stderr
     assert "There is no folder no." in fail("describe", "./no").stderr
 
 

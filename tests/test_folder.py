@@ -270,12 +270,20 @@ def test_text_names_a_folder_where_it_can(
     [
         ({"schema_version": 2}, ManifestError, r"`schema_version` 1\. Received.*=2"),
         ({"family": "dense_va"}, ManifestError, r"Did you mean 'dense_v?ae'.*Famil"),
-        ({"family": ["x"]}, ManifestError, r"`family` must be of type str"),
-        ({"family": None}, ManifestError, r"`family` must be of type str"),
-        ({"num_params": True}, ManifestError, r"`num_params` must be of type int"),
+        ({"family": ["x"]}, ManifestError, r"`family` must be `str`"),
+        ({"family": None}, ManifestError, r"`family` must be `str`"),
+        (
+            {"num_params": True},
+            ManifestError,
+            r"`num_params` must be `int`",
+        ),
         ({"num_params": 10**12}, ManifestError, r"`num_params` must fit the weights"),
         ({"num_params": 5}, ManifestError, r"expected 5 values, received"),
-        ({"input_shape": [8, "8", 1]}, ManifestError, r"`input_shape` must be a list"),
+        (
+            {"input_shape": [8, "8", 1]},
+            ManifestError,
+            r"`input_shape\[1\]` must be",
+        ),
         ({"config": {"latent_dims": 3}}, ManifestError, r"Did you mean 'latent_dim'"),
         ({"config": {"activation": {}}}, ManifestError, r"numbers, text.*activation="),
         ({"config": {"filters": [[[1]]]}}, ManifestError, r"numbers, text.*filters="),
@@ -285,8 +293,12 @@ def test_text_names_a_folder_where_it_can(
         ({"weights": {"file": "/etc/x"}}, UnsafeFileError, r"must stay inside.*/etc/x"),
         ({"weights": {"file": "gone.h5"}}, ChecksumError, r"gone.h5 is missing. Copy"),
         ({"weights": {"bytes": 7}}, ChecksumError, r"expected 7 bytes, received"),
-        ({"weights": {"sha256": "0"}}, ManifestError, r"`weights.sha256` must be 64"),
-        ({"golden": "x"}, ManifestError, r"`golden` must be of type dict"),
+        (
+            {"weights": {"sha256": "0"}},
+            ManifestError,
+            r"`weights.sha256` must",
+        ),
+        ({"golden": "x"}, ManifestError, r"`golden` must be `object`"),
     ],
 )
 def test_an_edited_entry_is_refused_before_anything_is_built(
@@ -321,7 +333,7 @@ def test_a_missing_field_is_named(saved: Path, field: str) -> None:
         (b"{", r"is not JSON"),
         (b"\xff\xfe", r"is not JSON"),
         (b"[" * 100_000, r"is not JSON"),
-        (b"[]", r"must be a JSON object. Received: list"),
+        (b"[]", r"it must be `object`. Received: \[\]"),
         (b" " * 1_000_001, r"at most 1,000,000 bytes. Received: more"),
     ],
 )

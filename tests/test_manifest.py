@@ -346,3 +346,11 @@ def test_looking_at_the_manifest_imports_no_heavy_package() -> None:
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_records_and_samplers_name_the_same_kinds() -> None:
+    from aezoo.samplers import KINDS
+
+    assert SCHEMA["$defs"]["ModelInFile"]["properties"]["samplers"]["propertyNames"][
+        "pattern"
+    ].startswith(f"^({'|'.join(KINDS)})$")

@@ -21,7 +21,7 @@ from aezoo import manifest
 from aezoo.errors import ChecksumError, HubError, ManifestError, UnknownModelError
 from aezoo.store import load as loading
 from aezoo.store import remote
-from aezoo.store.folder import SCHEMA_VERSION
+from aezoo.store.entry import SCHEMA_VERSION
 from aezoo.store.publish import Target
 from tests.draws import some_cases
 from tests.hub_server import HubServer

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from aezoo.errors import ManifestError
 from aezoo.utils.records import (
     Count,
-    Document,
     Record,
     Sha256,
     Text,
@@ -36,7 +35,10 @@ class Row(Record, frozen=True, array_like=True):
     note: Text | None = None
 
 
-class Whole(Document, frozen=True, kw_only=True):
+class Whole(Record, frozen=True, kw_only=True):
+    VERSION: ClassVar[int | None] = 1
+
+    schema_version: int
     size: Count
     ratio: float = 0.5
     part: Part | None = None

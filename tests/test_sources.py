@@ -17,6 +17,7 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.store import folder, remote
 from aezoo.store import load as hub
 from aezoo.store import reference as sources
+from aezoo.store.entry import ENTRY
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import change_entry, publish_zoo, run_python
 
@@ -185,12 +186,12 @@ def test_a_damaged_bundled_file_offers_the_hub_where_there_is_one(zoo: Path) -> 
 
 def test_messages_tell_the_manifest_from_a_folder(tmp_path: Path, zoo: Path) -> None:
     path = aezoo.save(aezoo.create("linear_ae", input_shape=(4, 4, 1)), tmp_path / "m")
-    entry = json.loads((path / folder.ENTRY).read_text())
+    entry = json.loads((path / ENTRY).read_text())
     for change, message in (
         ({"latent_shape": [7]}, "does not fit its configuration"),
         ({"family": "liner_ae"}, "does not describe a valid"),
     ):
-        (path / folder.ENTRY).write_text(json.dumps(entry | change))
+        (path / ENTRY).write_text(json.dumps(entry | change))
         with pytest.raises(ManifestError, match=f"The folder's entry .* {message}"):
             aezoo.load(path)
         change_entry(zoo, NAME, lambda e: e.update(change))  # noqa: B023

@@ -12,11 +12,11 @@ from aezoo import manifest
 from aezoo.data.datasets import LICENSES, Dataset
 from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.manifest import (
-    DataInfo,
     Metric,
     TrainingInfo,
     WeightsEntry,
     WeightsFile,
+    ZooData,
     ZooFile,
     ZooGolden,
 )
@@ -146,10 +146,10 @@ def read_entry(name: str, manifest_file: Path) -> WeightsEntry:
     return entries[name]
 
 
-def data_info(data: Dataset) -> DataInfo:
+def data_info(data: Dataset) -> ZooData:
     """What the manifest says of training data."""
     license = LICENSES.get(data.name, "unknown")
-    return DataInfo(data.name, data.version, data.split, license)
+    return ZooData(data.name, data.version, data.split, license)
 
 
 def refuse_published(name: str, manifest_file: Path) -> None:

@@ -22,15 +22,16 @@ from tabulate import tabulate
 
 from aezoo import __version__, manifest
 from aezoo.errors import AezooError, ManifestError
-from aezoo.manifest import HubLocation, WeightsEntry
+from aezoo.manifest import GoldenFile, HubLocation, WeightsEntry
 from aezoo.store import load as hub
+from aezoo.store.entry import ENTRY, published_entry
 from aezoo.store.folder import (
-    ENTRY,
     GOLDEN,
     METADATA,
     SAMPLERS,
-    SCHEMA_VERSION,
     card_files,
+    entry_bytes,
+    file_record,
     json_bytes,
 )
 from aezoo.store.publish import (
@@ -132,21 +133,19 @@ def build_folder(
     files[METADATA] = json_bytes({"keras_version": entry.training.versions["keras"]})
     files[WEIGHTS] = content
     files[GOLDEN] = read_verified(golden, entry.golden.sha256, REMEDY)
-    fields = entry.to_dict()
-    # Without its place on the Hub: no commit can name itself.
-    fields["weights"] = {
-        "file": WEIGHTS,
-        "bytes": entry.weights.bytes,
-        "sha256": entry.weights.sha256,
-    }
-    fields["golden"]["file"] = GOLDEN
     for kind, file in entry.samplers.items():
         sampler = path_inside(weights_folder, file.file)
         files[SAMPLERS[kind]] = read_verified(sampler, file.sha256, REFIT, file.bytes)
-        fields["samplers"][kind]["file"] = SAMPLERS[kind]
-    head = {"schema_version": SCHEMA_VERSION, "name": entry.name}
-    stated = {**head, **fields}
-    files[ENTRY] = json_bytes(stated)
+    stated = published_entry(
+        entry,
+        weights=file_record(WEIGHTS, files[WEIGHTS]),
+        golden=GoldenFile(GOLDEN, entry.golden.sha256),
+        samplers={
+            kind: file_record(SAMPLERS[kind], files[SAMPLERS[kind]])
+            for kind in entry.samplers
+        },
+    )
+    files[ENTRY] = entry_bytes(stated)
     files |= card_files(stated, files[GOLDEN], address)
     for name, data in files.items():
         write_file(folder / name, data)

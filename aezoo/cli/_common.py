@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aezoo.manifest import WeightsEntry
     from aezoo.modalities import Modality
     from aezoo.models.autoencoder import Autoencoder
-    from aezoo.store.folder import FolderEntry
+    from aezoo.store.entry import FolderEntry
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # Conversions of single files that are printed before the rest is counted.
@@ -254,11 +254,11 @@ def is_own(name: str) -> bool:
 def open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
     """The entry of a folder or repository; the folder, and what links may lead into."""
     with quiet_loading("TensorFlow"):
-        from aezoo.store import folder
         from aezoo.store import load as hub
+        from aezoo.store.entry import read_entry
     found = hub.find_folder(name)
     path, root = cast("tuple[Path, Path | None]", found)  # see `is_own`
-    return folder.read_entry(path, root), path, root
+    return read_entry(path, root), path, root
 
 
 def read_examples(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarray":

@@ -1,7 +1,6 @@
 """Commands that look models up: `list`, `describe`, `leaderboard`."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from aezoo.cli._common import (
     main,
     name_argument,
     print_table,
-    quiet_loading,
     size_of,
 )
 from aezoo.cli._terminal import echo, print_json
@@ -106,48 +104,36 @@ def describe(name: str, protocols: bool, as_json: bool) -> None:
 
 def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
     """Print what a folder or repository says; of the latter, fetch no weights."""
-    with quiet_loading("TensorFlow"):
-        from aezoo.store import folder, remote
-        from aezoo.store import reference as sources
+    from aezoo.metrics.listing import listing
+    from aezoo.store import reference as sources
+    from aezoo.store import remote
+    from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, read_entry
+
     path, root = Path(name), None
     if sources.is_address(name):
         place = remote.parse_address(name)
-        file = remote.fetch(place, folder.ENTRY, max_bytes=sources.MAX_ENTRY_BYTES)
+        file = remote.fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
         path, root = file.parent, file.parents[2]
-    entry = folder.read_entry(path, root)
-    fields = json.loads((path / folder.ENTRY).read_text(encoding="utf-8"))
+    entry = read_entry(path, root)
     if as_json:
-        print_json(fields)
+        print_json(entry.to_dict())
         return
     rows = {
         "family": entry.family,
-        "tasks": fields.get("tasks"),
+        "tasks": ", ".join(entry.tasks),
         "input": " x ".join(map(str, entry.input_shape)),
         "latent": " x ".join(map(str, entry.latent_shape)),
         "parameters": f"{entry.num_params:,}",
-        "license": fields.get("license"),
+        "license": entry.license,
         "weights": f"{entry.weights.file}, {size_of(entry.weights.bytes)}, "
         f"sha256 {entry.weights.sha256[:12]}…",
         "folder": path,
     }
-    lines = [entry.name, f"  {fields.get('description') or 'No description.'}"]
-    for key, value in rows.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        lines.append(f"  {key:<11} {text or 'not stated'}")
-    for key, metrics in _as_mapping(fields.get("metrics")).items():
-        lines.append(f"  metrics on {key}")
-        for metric, record in _as_mapping(metrics).items():
-            stated = _as_mapping(record)
-            value, unit = stated.get("value"), stated.get("unit")
-            lines.append(f"    {metric:<22} {value} {unit}")
-            if protocols:
-                lines.append(f"      {stated.get('protocol')}")
+    lines = [entry.name, f"  {entry.description or 'No description.'}"]
+    lines += [f"  {key:<11} {text or 'not stated'}" for key, text in rows.items()]
+    lines += [f"  {line}" for line in listing(entry.metrics, protocols)]
     for line in lines:
         echo(line)
-
-
-def _as_mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 @main.command()

@@ -37,7 +37,7 @@ from aezoo.utils.validation import check_choice, check_positive_int
 
 if TYPE_CHECKING:
     from aezoo.manifest import WeightsEntry
-    from aezoo.store.folder import FolderEntry
+    from aezoo.store.entry import FolderEntry
 
 EXTRA = "features"
 LATENT = "latent"

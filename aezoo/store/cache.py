@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aezoo import manifest
-from aezoo.errors import AezooError, HubError
+from aezoo.errors import AezooError, HubError, ManifestError
 from aezoo.manifest import (
     BundledFile,
     GoldenFile,
@@ -23,6 +23,7 @@ from aezoo.manifest import (
 )
 from aezoo.store import reference as sources
 from aezoo.store import remote
+from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, parse_entry, read_entry
 from aezoo.store.remote import Place
 from aezoo.utils.files import path_inside, read_file, sha256_of
 from aezoo.utils.progress import with_progress
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
         DeleteCacheStrategy,
         HFCacheInfo,
     )
-
-ENTRY = "aezoo.json"  # by which a repository is one of aezoo
 
 # --- Fetching in advance -------------------------------------------------------------
 
@@ -172,10 +171,9 @@ def _fetch_one(name: str, place: Place) -> Download:
 
 
 def _fetch_model(place: Place) -> Path:
-    from aezoo.store.folder import read_entry, weights_file
-
     snapshot, cache = remote.fetch_model(place)
-    return weights_file(snapshot, read_entry(snapshot, cache), cache)
+    entry = read_entry(snapshot, cache)
+    return path_inside(snapshot, entry.weights.file, cache)
 
 
 def _stamps(place: Place) -> set[tuple[Path, int]]:
@@ -454,20 +452,13 @@ def _promised(snapshot: Path, entries: Sequence[WeightsEntry]) -> Mapping[str, s
             },
         }
     try:
-        content = read_file(snapshot / ENTRY, sources.MAX_ENTRY_BYTES) or b""
-        fields = json.loads(content.decode("utf-8"))
-        files = [fields["weights"], fields["golden"]]
-        files += fields.get("samplers", {}).values()
-        return {file["file"]: str(file["sha256"]) for file in files}
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ):
+        content = read_file(snapshot / ENTRY, MAX_ENTRY_BYTES) or b""
+        entry = parse_entry(content, ENTRY)
+    except (OSError, ManifestError):
         return {}  # no model; `aezoo.load` says why
+    files: list[BundledFile | GoldenFile] = [entry.weights, entry.golden]
+    files += entry.samplers.values()
+    return {file.file: file.sha256 for file in files}
 
 
 def _damage(path: Path, sha256: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """The model card and its pictures, from a model's entry and its golden tensors.
 
-An entry is what `aezoo.json` holds: the fields of `manifest.WeightsEntry` for a model
-of the zoo, fewer for anyone's own. Its texts may come from anyone, so they are escaped.
+An entry is what `aezoo.json` holds: of a model of the zoo all that the manifest states,
+of anyone's own less. Its texts may come from anyone, so they are escaped.
 """
 
 import html
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aezoo import modalities
+from aezoo.manifest import Metrics
 from aezoo.metrics import higher_is_better
 from aezoo.modalities import Modality
+from aezoo.store.entry import FolderEntry
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -49,13 +51,11 @@ TASKS = {
 }
 
 
-def pictures(
-    fields: Mapping[str, Any], golden: Mapping[str, np.ndarray]
-) -> dict[str, bytes]:
+def pictures(entry: FolderEntry, golden: Mapping[str, np.ndarray]) -> dict[str, bytes]:
     """The card's pictures as PNG files by name, drawn from golden tensors.
 
     Args:
-        fields: The model's entry.
+        entry: The model's entry.
         golden: Its golden tensors.
 
     Returns:
@@ -63,33 +63,33 @@ def pictures(
         inputs above their reconstructions, where the inputs are drawn digits.
     """
     images = {}
-    for name in _picture_names(fields):
+    for name in _picture_names(entry):
         if name == SAMPLES:
             rows = [golden["samples"]]
         else:
-            rows = [modality_of(fields).unrounded(golden["inputs"])]
+            rows = [modality_of(entry).unrounded(golden["inputs"])]
             rows.append(golden["reconstruction"])
-        images[name] = _png(modality_of(fields), rows)
+        images[name] = _png(modality_of(entry), rows)
     return images
 
 
-def modality_of(fields: Mapping[str, Any]) -> Modality:
+def modality_of(entry: FolderEntry) -> Modality:
     """What an example of a model is.
 
     Args:
-        fields: The model's entry.
+        entry: The model's entry.
     """
-    described = fields["config"].get("modality")
+    described = entry.arguments.get("modality")
     if described is None:
-        return modalities.Image(*fields["input_shape"])
-    return modalities.from_config(dict(described))
+        return modalities.Image(*entry.input_shape)
+    return modalities.from_config(described)
 
 
-def model_card(fields: Mapping[str, Any], address: str = ADDRESS) -> "ModelCard":
+def model_card(entry: FolderEntry, address: str = ADDRESS) -> "ModelCard":
     """The model card of an entry.
 
     Args:
-        fields: The model's entry: what its `aezoo.json` holds.
+        entry: The model's entry: what its `aezoo.json` holds.
         address: What `aezoo.load` takes to load it, e.g. `"hf://organisation/name"`.
 
     Returns:
@@ -97,19 +97,19 @@ def model_card(fields: Mapping[str, Any], address: str = ADDRESS) -> "ModelCard"
     """
     from huggingface_hub import ModelCard, ModelCardData
 
-    results = list(_eval_results(fields))
-    license_id, license_name = _license(fields.get("license"))
+    results = list(_eval_results(entry))
+    license_id, license_name = _license(entry.license)
     data = ModelCardData(
         license=license_id,
         license_name=license_name,
         library_name="keras",
-        pipeline_tag=_pipeline_tag(fields),
-        tags=["aezoo", "autoencoder", _slug(fields["family"]), *_tags(fields)],
-        datasets=_datasets(fields) or None,
-        model_name=_line(fields["name"]) if results else None,
+        pipeline_tag=_pipeline_tag(entry),
+        tags=["aezoo", "autoencoder", _slug(entry.family), *_tags(entry)],
+        datasets=_datasets(entry) or None,
+        model_name=_line(entry.name) if results else None,
         eval_results=results or None,
     )
-    body = "\n\n".join(_sections(fields, address))
+    body = "\n\n".join(_sections(entry, address))
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n")
 
 
@@ -124,36 +124,36 @@ def _license(name: str | None) -> tuple[str | None, str | None]:
     return (slug, None) if slug in HUB_LICENSES else ("other", slug or "unnamed")
 
 
-def _pipeline_tag(fields: Mapping[str, Any]) -> str:
-    can_sample = "sampling" in fields["tasks"]
+def _pipeline_tag(entry: FolderEntry) -> str:
+    can_sample = "sampling" in entry.tasks
     return (
         "unconditional-image-generation" if can_sample else "image-feature-extraction"
     )
 
 
-def _tags(fields: Mapping[str, Any]) -> list[str]:
-    return ["vae"] if "vae" in fields["family"].split("_") else []
+def _tags(entry: FolderEntry) -> list[str]:
+    return ["vae"] if "vae" in entry.family.split("_") else []
 
 
-def _datasets(fields: Mapping[str, Any]) -> list[str]:
-    data = fields.get("data")
-    return [data["name"]] if data and _is_dataset_id(data["name"]) else []
+def _datasets(entry: FolderEntry) -> list[str]:
+    data = entry.data
+    return [data.name] if data and _is_dataset_id(data.name) else []
 
 
 def _is_dataset_id(name: str) -> bool:
     return re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name, re.ASCII) is not None
 
 
-def _eval_results(fields: Mapping[str, Any]) -> Iterator["EvalResult"]:
+def _eval_results(entry: FolderEntry) -> Iterator["EvalResult"]:
     from huggingface_hub import EvalResult
 
-    task = _pipeline_tag(fields)
-    for key, metrics in fields["metrics"].items():
+    task = _pipeline_tag(entry)
+    for key, metrics in entry.metrics.items():
         dataset, _, split = key.rpartition("/") if "/" in key else (key, "", "")
         for name, metric in metrics.items():
-            arguments = {"unit": metric["unit"], "protocol": metric["protocol"]}
+            arguments = {"unit": metric.unit, "protocol": metric.protocol}
             arguments = {field: _line(text) for field, text in arguments.items()}
-            error = metric.get("standard_error")
+            error = metric.standard_error
             yield EvalResult(
                 task_type=task,
                 dataset_type=_slug(dataset),
@@ -161,7 +161,7 @@ def _eval_results(fields: Mapping[str, Any]) -> Iterator["EvalResult"]:
                 dataset_split=_line(split) or None,
                 metric_type=_slug(name),
                 metric_name=_line(name),
-                metric_value=metric["value"],
+                metric_value=metric.value,
                 metric_args=arguments
                 | ({} if error is None else {"standard_error": error}),
             )
@@ -170,44 +170,44 @@ def _eval_results(fields: Mapping[str, Any]) -> Iterator["EvalResult"]:
 # --- Body ----------------------------------------------------------------------------
 
 
-def _sections(fields: Mapping[str, Any], address: str) -> Iterator[str]:
-    yield f"# {_text(fields['name'])}"
-    kind = f"A `{_slug(fields['family'])}` model of aezoo, for Keras 3."
-    yield _text(fields["description"]) if fields.get("description") else kind
-    yield from _shown(fields)
-    yield from ("## Use", _usage(fields, address))
-    yield from ("## Intended use and limits", _limits(fields))
-    yield from ("## Licence", _licenses(fields))
-    yield from ("## Metrics", *_metrics(fields))
-    yield from ("## Training", _training(fields))
-    if fields.get("recipe"):
-        yield from ("## Reproduce", _reproduction(fields))
-    yield from ("## Files", _files(fields))
-    yield from ("## Citation", _citation(fields))
+def _sections(entry: FolderEntry, address: str) -> Iterator[str]:
+    yield f"# {_text(entry.name)}"
+    kind = f"A `{_slug(entry.family)}` model of aezoo, for Keras 3."
+    yield _text(entry.description) if entry.description else kind
+    yield from _shown(entry)
+    yield from ("## Use", _usage(entry, address))
+    yield from ("## Intended use and limits", _limits(entry))
+    yield from ("## Licence", _licenses(entry))
+    yield from ("## Metrics", *_metrics(entry))
+    yield from ("## Training", _training(entry))
+    if entry.recipe:
+        yield from ("## Reproduce", _reproduction(entry))
+    yield from ("## Files", _files(entry))
+    yield from ("## Citation", _citation(entry))
 
 
-def _picture_names(fields: Mapping[str, Any]) -> list[str]:
-    modality = modality_of(fields)
+def _picture_names(entry: FolderEntry) -> list[str]:
+    modality = modality_of(entry)
     if modality.is_text or not modality.is_shown:
         return []
-    names = [SAMPLES] if "sampling" in fields["tasks"] else []
+    names = [SAMPLES] if "sampling" in entry.tasks else []
     return [*names, RECONSTRUCTION] if modality.has_drawn_examples else names
 
 
-def _shown(fields: Mapping[str, Any]) -> Iterator[str]:
+def _shown(entry: FolderEntry) -> Iterator[str]:
     legends = {
         SAMPLES: "Samples from the prior, seed 0",
         RECONSTRUCTION: "Drawn examples (top) and their reconstructions (bottom)",
     }
-    for name in _picture_names(fields):
+    for name in _picture_names(entry):
         yield f"![{legends[name]}]({name})\n\n*{legends[name]}.*"
 
 
-def _usage(fields: Mapping[str, Any], address: str) -> str:
-    modality = modality_of(fields)
+def _usage(entry: FolderEntry, address: str) -> str:
+    modality = modality_of(entry)
     noun = f"{modality.noun}s"
     shape = ", ".join(map(str, ("4", *modality.shape)))
-    codes = ", ".join(map(str, ("n", *fields["latent_shape"])))
+    codes = ", ".join(map(str, ("n", *entry.latent_shape)))
     lines = [
         "```python",
         "import aezoo",
@@ -218,9 +218,9 @@ def _usage(fields: Mapping[str, Any], address: str) -> str:
         f"codes = model.encode({noun})  # ({codes})",
         f"reconstructions = model.reconstruct({noun})  # uint8, as the {noun}",
     ]
-    if "sampling" in fields["tasks"]:
+    if "sampling" in entry.tasks:
         lines.append("samples = model.sample(16, seed=0)  # floats in [0, 1]")
-    for kind in fields.get("samplers") or ():
+    for kind in entry.samplers:
         lines.append(
             f'samples = model.sample(16, seed=0, sampler="{_slug(kind)}")  # fitted'
         )
@@ -236,25 +236,21 @@ def _usage(fields: Mapping[str, Any], address: str) -> str:
         f"model = keras.saving.load_model({json.dumps(address)})",
         "```",
     ]
-    if fields.get("recipe"):
-        name = _slug(fields["name"])
+    if entry.recipe:
+        name = _slug(entry.name)
         lines += ["", f'The same weights come with aezoo: `aezoo.load("{name}")`.']
     return "\n".join(lines)
 
 
-def _limits(fields: Mapping[str, Any]) -> str:
-    shape = " x ".join(map(str, fields["input_shape"]))
-    noun = modality_of(fields).noun
+def _limits(entry: FolderEntry) -> str:
+    shape = " x ".join(map(str, entry.input_shape))
+    noun = modality_of(entry).noun
     lines = [
-        f"- {TASKS[task].format(noun=noun)}"
-        for task in fields["tasks"]
-        if task in TASKS
+        f"- {TASKS[task].format(noun=noun)}" for task in entry.tasks if task in TASKS
     ]
-    data = fields.get("data")
-    trained = f", trained on {_text(data['name'])} alone" if data else ""
-    measured = sorted(
-        {_text(key.rpartition("/")[0] or key) for key in _results(fields)}
-    )
+    data = entry.data
+    trained = f", trained on {_text(data.name)} alone" if data else ""
+    measured = sorted({_text(key.rpartition("/")[0] or key) for key in _results(entry)})
     where = f"outside {', '.join(measured)}" if measured else "on any data"
     lines.append(
         f"- It is made for {noun}s of {shape}{trained}; its quality {where} was not "
@@ -263,71 +259,69 @@ def _limits(fields: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _results(fields: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    return {key: metrics for key, metrics in fields["metrics"].items() if metrics}
+def _results(entry: FolderEntry) -> Metrics:
+    return {key: metrics for key, metrics in entry.metrics.items() if metrics}
 
 
-def _licenses(fields: Mapping[str, Any]) -> str:
-    weights, data = fields.get("license"), fields.get("data")
+def _licenses(entry: FolderEntry) -> str:
+    weights, data = entry.license, entry.data
     lines = [f"- Weights: {_text(weights or 'not stated; ask the author before use')}"]
     if data:
-        lines.append(
-            f"- Training data, {_text(data['name'])}: {_text(data['license'])}"
-        )
+        lines.append(f"- Training data, {_text(data.name)}: {_text(data.license)}")
     else:
         lines.append("- Training data: not stated")
     return "\n".join(lines)
 
 
-def _metrics(fields: Mapping[str, Any]) -> Iterator[str]:
-    results = _results(fields)
+def _metrics(entry: FolderEntry) -> Iterator[str]:
+    results = _results(entry)
     if not results:
         yield "None stated."
     ways = {True: "higher", False: "lower", None: "neither"}
     for key, metrics in results.items():
         rows = []
         for name, metric in metrics.items():
-            error = metric.get("standard_error")
+            error = metric.standard_error
             spread = "" if error is None else f" ± {error:.2g}"
             rows.append(
                 (
                     _text(name),
-                    f"{metric['value']:.6g}{spread}",
-                    _text(metric["unit"]),
+                    f"{metric.value:.6g}{spread}",
+                    _text(metric.unit),
                     ways[higher_is_better(name)],
-                    _text(metric["protocol"]),
+                    _text(metric.protocol),
                 )
             )
         yield f"On {_text(key)}; ± is one standard error."
         yield _table(rows, ("metric", "value", "unit", "better", "how measured"))
 
 
-def _training(fields: Mapping[str, Any]) -> str:
+def _training(entry: FolderEntry) -> str:
     facts: dict[str, str | None] = {}
-    data, made = fields.get("data"), fields.get("training")
+    data, made = entry.data, entry.training
     if data:
-        facts["Data"] = f"{data['name']} {data['version']}, split {data['split']}"
-    if fields.get("seed") is not None:
-        facts["Seed"] = f"{fields['seed']}"
+        facts["Data"] = f"{data.name} {data.version}, split {data.split}"
+    if entry.seed is not None:
+        facts["Seed"] = f"{entry.seed}"
     if made:
-        facts["Hardware"] = made["hardware"]
-        facts["Time"] = f"{made['seconds']:,.0f} s"
-        facts["Started from"] = made.get("start_from")
-    facts["Backend"] = (made or fields).get("backend")
-    versions = (made or fields).get("versions") or {}
+        facts["Hardware"] = made.hardware
+        facts["Time"] = f"{made.seconds:,.0f} s"
+        facts["Started from"] = made.start_from
+    facts["Backend"] = (made or entry).backend
+    versions = (made or entry).versions
     which = "Versions" if made else "Versions when saved"
     facts[which] = ", ".join(f"{name} {version}" for name, version in versions.items())
-    facts["Parameters"] = f"{fields['num_params']:,}"
+    facts["Parameters"] = f"{entry.num_params:,}"
     lines = [f"- {what}: {_text(fact)}" for what, fact in facts.items() if fact]
-    config = json.dumps(dict(fields["config"]))
+    config = json.dumps(entry.arguments)
     return "\n".join((*lines, "", "```json", config, "```"))
 
 
-def _reproduction(fields: Mapping[str, Any]) -> str:
-    name = _slug(fields["name"])
+def _reproduction(entry: FolderEntry) -> str:
+    name = _slug(entry.name)
     return "\n".join(
         (
-            f"In a checkout of aezoo; the recipe is {_text(fields['recipe'])}.",
+            f"In a checkout of aezoo; the recipe is {_text(entry.recipe)}.",
             "",
             "```bash",
             f"python -m training.train {name}",
@@ -338,21 +332,21 @@ def _reproduction(fields: Mapping[str, Any]) -> str:
     )
 
 
-def _files(fields: Mapping[str, Any]) -> str:
-    weights, golden = fields["weights"], fields["golden"]
+def _files(entry: FolderEntry) -> str:
+    weights, golden = entry.weights, entry.golden
     rows = [
-        (_text(weights["file"]), f"weights, {weights['bytes']:,} bytes", weights),
-        (_text(golden["file"]), "inputs, and what the model must answer", golden),
+        (weights.file, f"weights, {weights.bytes:,} bytes", weights.sha256),
+        (golden.file, "inputs, and what the model must answer", golden.sha256),
     ]
-    for kind, file in (fields.get("samplers") or {}).items():
-        rows.append((_text(file["file"]), f"fitted sampler {_text(kind)}", file))
+    for kind, file in entry.samplers.items():
+        rows.append((file.file, f"fitted sampler {_text(kind)}", file.sha256))
     return _table(
-        [(name, what, f"`{_slug(file['sha256'])}`") for name, what, file in rows],
+        [(_text(name), what, f"`{sha256}`") for name, what, sha256 in rows],
         ("file", "content", "SHA-256"),
     )
 
 
-def _citation(fields: Mapping[str, Any]) -> str:
+def _citation(entry: FolderEntry) -> str:
     lines = [
         "```bibtex",
         "@software{aezoo,",
@@ -362,8 +356,8 @@ def _citation(fields: Mapping[str, Any]) -> str:
         "}",
         "```",
     ]
-    if re.fullmatch(r"https://[^\s<>]+", fields.get("paper") or ""):
-        lines = [f"The paper behind the family: <{fields['paper']}>.", "", *lines]
+    if re.fullmatch(r"https://[^\s<>]+", entry.paper or ""):
+        lines = [f"The paper behind the family: <{entry.paper}>.", "", *lines]
     return "\n".join(lines)
 
 

@@ -6,12 +6,10 @@
 Folders may come from others: they are data, never code.
 """
 
-import dataclasses
 import io
 import json
 import math
 import numbers
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -19,9 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import keras
 import numpy as np
 
-from aezoo.errors import ChecksumError, ManifestError
+from aezoo.errors import ChecksumError
 from aezoo.manifest import (
-    NO_FILES,
     BundledFile,
     DataInfo,
     GoldenFile,
@@ -32,14 +29,20 @@ from aezoo.models.families import new_model
 from aezoo.registry import find_family, list_families
 from aezoo.samplers import KINDS, Sampler, read_sampler, sampler_bytes
 from aezoo.store.card import ADDRESS, RECONSTRUCTION, SAMPLES, model_card, pictures
+from aezoo.store.entry import (
+    ENTRY,
+    REMEDY,
+    SCHEMA_VERSION,
+    FolderEntry,
+    check_config_values,
+    parse_entry,
+    read_entry,
+)
 from aezoo.store.golden import golden_inputs, golden_tensors
-from aezoo.store.reference import MAX_ENTRY_BYTES
 from aezoo.store.weights import CONFIG, WEIGHTS, keras_files
 from aezoo.utils.extras import installed_versions
 from aezoo.utils.files import (
-    is_folder,
     path_inside,
-    read_file,
     sha256_hex,
     write_file,
 )
@@ -49,50 +52,17 @@ if TYPE_CHECKING:
     from aezoo.evaluation.report import Report
 
 Metrics: TypeAlias = "Report | Mapping[str, Mapping[str, Metric]] | None"
-SCHEMA_VERSION = 1
-ENTRY, GOLDEN = "aezoo.json", "golden.npz"
+GOLDEN = "golden.npz"
 METADATA, CARD = "metadata.json", "README.md"
 REQUIRED = frozenset({ENTRY, WEIGHTS, GOLDEN, CONFIG, METADATA})
 # Names of sampler files, by kind.
 SAMPLERS = {kind: f"sampler_{kind}.npz" for kind in KINDS}
 OPTIONAL = frozenset({SAMPLES, RECONSTRUCTION, *SAMPLERS.values()})
 WRITTEN = REQUIRED | {CARD} | OPTIONAL
-_FLOATS = ("float32", "float64", "float16", "bfloat16")
-DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
 # At reading a folder that others keep replacing.
 ATTEMPTS = 20
-REMEDY = "Copy the folder again, or save the model again with `aezoo.save`."
 _Result = TypeVar("_Result")
 _PACKAGES = ("aezoo", "keras", "tensorflow", "jax")
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderEntry:
-    """What a folder's `aezoo.json` must state; the same words as in the manifest.
-
-    Attributes:
-        name: Name of the model.
-        family: Family, as in `aezoo.create(family)`.
-        config: The family's arguments, and the model's `dtype`.
-        input_shape: Image shape `(height, width, channels)`.
-        latent_shape: Shape of one code.
-        num_params: Number of weights.
-        weights: Weights file.
-        golden: Golden tensors.
-        samplers: Files of fitted samplers, by kind.
-    """
-
-    name: str
-    family: str
-    config: Mapping[str, Any]
-    input_shape: tuple[int, ...]
-    latent_shape: tuple[int, ...]
-    num_params: int
-    weights: BundledFile
-    golden: GoldenFile
-    samplers: Mapping[str, BundledFile] = dataclasses.field(
-        default_factory=lambda: NO_FILES
-    )
 
 
 # --- Writing -------------------------------------------------------------------
@@ -154,7 +124,7 @@ def save(
     _check_texts(description=description, license=license)
     config = {**model.config, "dtype": model.dtype_policy.name}
     check_config_values(config)
-    stated = _metrics_fields(metrics), _data_fields(data)
+    stated = _metrics(metrics), _data(data)
     samplers = dict(model.samplers)  # read before a folder is replaced
     # A fresh copy has no optimiser, whose moments would treble the file.
     copy = new_model(model.family, **config, name=model.name)
@@ -164,39 +134,50 @@ def save(
     files = keras_copy_files(copy)
     files[GOLDEN] = _golden(copy)
     files |= {SAMPLERS[kind]: sampler_bytes(s) for kind, s in samplers.items()}
-    entry = {
-        "schema_version": SCHEMA_VERSION,
-        "name": copy.name,
-        "family": copy.family,
-        "config": config,
-        "description": description,
-        "license": license,
-        "input_shape": list(copy.input_shape),
-        "value_range": [0.0, 1.0],
-        "latent_shape": list(copy.latent_shape),
-        "num_params": copy.count_params(),
-        "tasks": list(copy.TASKS),
-        "data": stated[1],
-        "weights": file_fields(WEIGHTS, files[WEIGHTS]),
-        "golden": {"file": GOLDEN, "sha256": sha256_hex(files[GOLDEN])},
-        "metrics": stated[0],
-        "backend": keras.backend.backend(),
-        "versions": installed_versions(_PACKAGES),
-    }
-    if samplers:
-        entry["samplers"] = {
-            kind: file_fields(SAMPLERS[kind], files[SAMPLERS[kind]])
+    entry = FolderEntry(
+        schema_version=SCHEMA_VERSION,
+        name=copy.name,
+        family=copy.family,
+        config=config,
+        description=description,
+        license=license,
+        input_shape=copy.input_shape,
+        value_range=(0.0, 1.0),
+        latent_shape=copy.latent_shape,
+        num_params=copy.count_params(),
+        tasks=copy.TASKS,
+        data=stated[1],
+        weights=file_record(WEIGHTS, files[WEIGHTS]),
+        golden=GoldenFile(GOLDEN, sha256_hex(files[GOLDEN])),
+        metrics=stated[0],
+        backend=keras.backend.backend(),
+        versions=installed_versions(_PACKAGES),
+        samplers={
+            kind: file_record(SAMPLERS[kind], files[SAMPLERS[kind]])
             for kind in samplers
-        }
-    files[ENTRY] = json_bytes(entry)
+        },
+    )
+    files[ENTRY] = entry_bytes(entry)
     files |= card_files(entry, files[GOLDEN])
     write_folder(target, files, WRITTEN, lambda: _check_target(target, overwrite))
     return Path(folder)
 
 
-def file_fields(name: str, content: bytes) -> dict[str, Any]:
-    """What an entry states of a file: its name, size and hash."""
-    return {"file": name, "bytes": len(content), "sha256": sha256_hex(content)}
+def file_record(name: str, content: bytes) -> BundledFile:
+    """What an entry states of a file."""
+    return BundledFile(name, len(content), sha256_hex(content))
+
+
+def entry_bytes(entry: FolderEntry) -> bytes:
+    """An entry as `aezoo.json` holds it, once it is known to be read again.
+
+    Raises:
+        ManifestError: If it breaks a rule of its record; says which.
+        ValueError: If a text is none, but half of a letter.
+    """
+    content = json_bytes(entry.to_dict())
+    parse_entry(content, "What is to be saved", "Pass another.")
+    return content
 
 
 def keras_copy_files(model: Autoencoder) -> dict[str, bytes]:
@@ -212,18 +193,18 @@ def keras_copy_files(model: Autoencoder) -> dict[str, bytes]:
 
 
 def card_files(
-    fields: Mapping[str, Any], golden: bytes, address: str = ADDRESS
+    entry: FolderEntry, golden: bytes, address: str = ADDRESS
 ) -> dict[str, bytes]:
     """The model card and its pictures.
 
     Args:
-        fields: The entry.
+        entry: The entry.
         golden: The golden file that it states.
         address: What `aezoo.load` takes to load the model.
     """
     with np.load(io.BytesIO(golden), allow_pickle=False) as tensors:
-        files = dict(pictures(fields, tensors))
-    return {**files, CARD: str(model_card(fields, address)).encode()}
+        files = dict(pictures(entry, tensors))
+    return {**files, CARD: str(model_card(entry, address)).encode()}
 
 
 def write_card(folder: Path, address: str = ADDRESS) -> None:
@@ -233,9 +214,9 @@ def write_card(folder: Path, address: str = ADDRESS) -> None:
         folder: A folder with both files.
         address: What `aezoo.load` takes to load the model, for the card.
     """
-    fields = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
-    golden = (folder / fields["golden"]["file"]).read_bytes()
-    for name, content in card_files(fields, golden, address).items():
+    entry = read_entry(folder)
+    golden = (folder / entry.golden.file).read_bytes()
+    for name, content in card_files(entry, golden, address).items():
         write_file(folder / name, content)
 
 
@@ -256,11 +237,11 @@ def json_bytes(value: Any) -> bytes:
         ) from error
 
 
-def _metrics_fields(metrics: Any) -> dict[str, dict[str, Any]]:
+def _metrics(metrics: Any) -> dict[str, dict[str, Metric]]:
     dataset = getattr(metrics, "dataset", None)
     if dataset is not None:  # one report of `aezoo.evaluate`
         metrics = {f"{dataset}/{metrics.split}": metrics}
-    fields: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Metric]] = {}
     for key, group in _items(metrics, f"metrics={metrics!r:.80}"):
         for name, metric in _items(group, f"{key}={group!r:.80}"):
             texts = (
@@ -280,8 +261,8 @@ def _metrics_fields(metrics: Any) -> dict[str, dict[str, Any]]:
                     f"`metrics` must be finite. Received: {key}, {name}={value}. Leave "
                     "it out."
                 )
-            fields.setdefault(key, {})[name] = metric.to_dict()
-    return fields
+            found.setdefault(key, {})[name] = metric
+    return found
 
 
 def _items(metrics: Any, received: str) -> Any:
@@ -297,7 +278,7 @@ def _no_metrics(received: str) -> TypeError:
     )
 
 
-def _data_fields(data: DataInfo | Mapping[str, str] | None) -> dict[str, str] | None:
+def _data(data: DataInfo | Mapping[str, str] | None) -> DataInfo | None:
     if data is None:
         return None
     values = data.to_dict() if isinstance(data, DataInfo) else data
@@ -311,7 +292,7 @@ def _data_fields(data: DataInfo | Mapping[str, str] | None) -> dict[str, str] | 
             f"`data` must have {', '.join(f'`{name}`' for name in names)} as text. "
             f"Received: data={values!r:.200}."
         )
-    return {name: values[name] for name in names}
+    return DataInfo(**values)
 
 
 def _check_texts(**texts: Any) -> None:
@@ -395,63 +376,6 @@ def _golden(model: Autoencoder) -> bytes:
 # --- Reading -------------------------------------------------------------------
 
 
-def read_entry(folder: Path, root: Path | None = None) -> FolderEntry:
-    """A folder's `aezoo.json`, checked; nothing else of the folder is opened.
-
-    Fields that a `FolderEntry` does not have are ignored.
-
-    Args:
-        folder: The folder.
-        root: What links in it must not leave; None for the folder itself. The cache
-            of the Hub's client links from a snapshot to the files beside it.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ManifestError: If there is no `aezoo.json`, or it is too large, not JSON, of
-            another schema version, lacks a field or has a value of the wrong type.
-        UnsafeFileError: If it is a link out of the folder.
-    """
-    restore(folder)
-    if not is_folder(folder):
-        raise FileNotFoundError(
-            f"There is no folder {folder}. Pass a folder that `aezoo.save` "
-            "wrote, or a name from `aezoo.list_models()`."
-        )
-    path = path_inside(folder, ENTRY, root)
-    try:
-        content = read_file(path, MAX_ENTRY_BYTES)
-        if content is None:
-            raise ManifestError(
-                f"The folder {folder} has no {ENTRY}. Pass a folder that `aezoo.save` "
-                "wrote; other Keras models are read by `keras.saving.load_model`."
-            )
-        if len(content) > MAX_ENTRY_BYTES:
-            raise ManifestError(
-                f"{path} must have at most {MAX_ENTRY_BYTES:,} bytes. Received: "
-                f"more. {REMEDY}"
-            )
-        document = json.loads(content.decode("utf-8"))
-    except ManifestError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise ManifestError(f"{path} is not JSON: {error}. {REMEDY}") from error
-    if not isinstance(document, dict):
-        raise ManifestError(
-            f"{path} must be a JSON object. Received: {type(document).__name__}. "
-            f"{REMEDY}"
-        )
-    version = document.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise ManifestError(
-            f"{path} must have `schema_version` {SCHEMA_VERSION}. Received: "
-            f"schema_version={version!r}. Upgrade aezoo if the folder is newer."
-        )
-    try:
-        return _parse(document)
-    except ValueError as error:
-        raise ManifestError(f"{path} is not a valid entry: {error} {REMEDY}") from error
-
-
 def of_one_state(
     folder: Path, root: Path | None, read: Callable[[FolderEntry], _Result]
 ) -> tuple[FolderEntry, _Result]:
@@ -500,110 +424,3 @@ def sampler_of(
     file = entry.samplers[kind]
     path = path_inside(folder, file.file, root)
     return read_sampler(path, kind, entry.latent_shape, file, REMEDY)
-
-
-# Arguments that are descriptions: `aezoo.modalities.from_config` builds the first from
-# known kinds, and Keras the others in its safe mode.
-_DESCRIBED = ("modality", "encoder", "decoder")
-
-
-def check_config_values(config: Mapping[str, Any]) -> None:
-    """Refuse arguments from which Keras could build more than a family does.
-
-    Activations and dtypes may be names; as objects they could name any class.
-
-    Raises:
-        ValueError: If a value is not a number, text, null, a list of these or a list
-            of such lists, or `dtype` is not the name of a floating-point policy.
-    """
-    for name, value in config.items():
-        if name in _DESCRIBED and isinstance(value, Mapping):
-            continue  # built from its own checked kinds alone
-        if not _is_plain(value):
-            raise ValueError(
-                f"`config` must hold numbers, text, null, or lists of these. "
-                f"Received: {name}={value!r}."
-            )
-    if config.get("dtype", DTYPES[0]) not in DTYPES:
-        raise ValueError(
-            f"`dtype` must be one of {', '.join(map(repr, DTYPES))}. "
-            f"Received: dtype={config['dtype']!r}."
-        )
-
-
-def _parse(fields: Mapping[str, Any]) -> FolderEntry:
-    weights, golden = _field(fields, "weights", dict), _field(fields, "golden", dict)
-    config = _field(fields, "config", dict)
-    check_config_values(config)
-    return FolderEntry(
-        name=_field(fields, "name", str),
-        family=_field(fields, "family", str),
-        config=config,
-        input_shape=_shape(fields, "input_shape"),
-        latent_shape=_shape(fields, "latent_shape"),
-        num_params=_field(fields, "num_params", int),
-        weights=BundledFile(
-            file=_field(weights, "file", str, "weights."),
-            bytes=_field(weights, "bytes", int, "weights."),
-            sha256=_sha256(weights, "weights."),
-        ),
-        golden=GoldenFile(
-            file=_field(golden, "file", str, "golden."),
-            sha256=_sha256(golden, "golden."),
-        ),
-        samplers=_sampler_files(fields),
-    )
-
-
-def _sampler_files(fields: Mapping[str, Any]) -> dict[str, BundledFile]:
-    if "samplers" not in fields:
-        return {}
-    files = {}
-    for kind in _field(fields, "samplers", dict):
-        if kind not in KINDS:
-            raise ValueError(
-                f"`samplers` must be of the kinds {', '.join(map(repr, KINDS))}. "
-                f"Received: {kind!r:.80}. Upgrade aezoo if the folder is newer."
-            )
-        group = f"samplers.{kind}."
-        file = _field(fields["samplers"], kind, dict, "samplers.")
-        files[kind] = BundledFile(
-            file=_field(file, "file", str, group),
-            bytes=_field(file, "bytes", int, group),
-            sha256=_sha256(file, group),
-        )
-    return files
-
-
-def _field(fields: Mapping[str, Any], name: str, kind: type, group: str = "") -> Any:
-    if name not in fields:
-        raise ValueError(f"`{group}{name}` is missing.")
-    if type(fields[name]) is not kind:  # not isinstance: True is no size
-        raise ValueError(
-            f"`{group}{name}` must be of type {kind.__name__}. "
-            f"Received: {fields[name]!r:.80}."
-        )
-    return fields[name]
-
-
-def _shape(fields: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    values = _field(fields, name, list)
-    if not all(type(value) is int for value in values):
-        raise ValueError(f"`{name}` must be a list of int. Received: {values!r:.80}.")
-    return tuple(values)
-
-
-def _sha256(fields: Mapping[str, Any], group: str) -> str:
-    value: str = _field(fields, "sha256", str, group)
-    if not re.fullmatch("[0-9a-f]{64}", value):
-        raise ValueError(
-            f"`{group}sha256` must be 64 hexadecimal digits. Received: {value!r:.80}."
-        )
-    return value
-
-
-def _is_plain(value: Any, depth: int = 2) -> bool:
-    """Whether a value is a number, text, null, or lists of these so deep."""
-    if isinstance(value, list) and depth:
-        return all(_is_plain(part, depth - 1) for part in value)
-    return value is None or isinstance(value, bool | int | float | str)

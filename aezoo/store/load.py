@@ -16,7 +16,7 @@ from aezoo.samplers import Sampler, read_sampler
 from aezoo.store import folder, remote
 from aezoo.store import reference as sources
 from aezoo.store.bounds import bounded
-from aezoo.store.folder import FolderEntry
+from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, REMEDY, FolderEntry, read_entry
 from aezoo.store.reference import as_folder, is_address
 from aezoo.store.weights import StoredWeights
 from aezoo.utils.files import path_inside, read_verified
@@ -251,7 +251,7 @@ def load_folder(path: Path, root: Path | None = None) -> Autoencoder:
 
 def _build(entry: FolderEntry, path: Path, root: Path | None) -> Autoencoder:
     check_entry(entry)  # refused before the weights are even looked for
-    return load_entry(entry, folder.weights_file(path, entry, root), folder.REMEDY)
+    return load_entry(entry, folder.weights_file(path, entry, root), REMEDY)
 
 
 def load_entry(
@@ -308,8 +308,8 @@ def build_entry(
     weights = StoredWeights(content, entry.num_params, f"weights file {path}")
     check_entry(entry)
     try:
-        with bounded(entry.config, entry.num_params):
-            model = new_model(entry.family, **entry.config, name=entry.name)
+        with bounded(entry.arguments, entry.num_params):
+            model = new_model(entry.family, **entry.arguments, name=entry.name)
             with without_initialisation(model, entry.num_params):
                 model.build((None, *model.input_shape))
     except Exception as error:  # a hostile configuration may raise anything
@@ -343,10 +343,10 @@ def find_entry(
     path = as_folder(name)
     if path is None and is_address(name):
         place = remote.parse_address(str(name), **options)
-        file = remote.fetch(place, folder.ENTRY, max_bytes=sources.MAX_ENTRY_BYTES)
-        return folder.read_entry(file.parent, file.parents[2])
+        file = remote.fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
+        return read_entry(file.parent, file.parents[2])
     _refuse_hub_options(options, f"name={str(name)!r}")
-    return manifest.describe(str(name)) if path is None else folder.read_entry(path)
+    return manifest.describe(str(name)) if path is None else read_entry(path)
 
 
 def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
@@ -363,8 +363,8 @@ def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
     entry = find_entry(name, **options)
     check_entry(entry)
     try:
-        with bounded(entry.config, entry.num_params):
-            return new_model(entry.family, **entry.config, name=entry.name)
+        with bounded(entry.arguments, entry.num_params):
+            return new_model(entry.family, **entry.arguments, name=entry.name)
     except Exception as error:  # as in `build_entry`
         raise _invalid(entry, error) from error
 

@@ -20,17 +20,15 @@ from aezoo.manifest import DataInfo
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.store import load as hub
 from aezoo.store import remote, tokens
+from aezoo.store.entry import ENTRY, REMEDY, read_entry
 from aezoo.store.folder import (
     CARD,
-    ENTRY,
     GOLDEN,
     OPTIONAL,
-    REMEDY,
     REQUIRED,
     SAMPLERS,
     WRITTEN,
     Metrics,
-    read_entry,
     save,
     write_card,
 )

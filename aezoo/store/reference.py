@@ -13,7 +13,6 @@ from aezoo.utils.files import is_folder
 
 # What `aezoo.load(source=...)` takes.
 SOURCES = ("auto", "bundled", "hub")
-MAX_ENTRY_BYTES = 1_000_000  # of `aezoo.json`
 CACHE_REMEDY = "Load it again: it is then fetched anew."
 # Names in a repository, as in a folder that `aezoo.save` wrote.
 WEIGHTS, GOLDEN = "model.weights.h5", "golden.npz"

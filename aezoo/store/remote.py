@@ -166,8 +166,7 @@ def fetch_model(place: Place) -> tuple[Path, Path]:
         ManifestError: If its `aezoo.json` is no valid entry.
         UnsafeFileError: If the entry names a file outside the repository.
     """
-    from aezoo.store.folder import ENTRY, read_entry
-    from aezoo.store.reference import MAX_ENTRY_BYTES
+    from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, read_entry
 
     path = fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
     snapshot, cache = path.parent, path.parents[3]

@@ -22,7 +22,7 @@ from aezoo.store import classifiers as extractors
 from aezoo.store import folder, golden, remote
 from aezoo.store import load as hub
 from aezoo.store import reference as sources
-from aezoo.store.folder import FolderEntry
+from aezoo.store.entry import REMEDY, FolderEntry, read_entry
 from aezoo.utils.files import path_inside, read_verified
 from aezoo.utils.progress import with_progress
 
@@ -218,7 +218,7 @@ def _folder(
     path: Path, root: Path | None, place: remote.Place | None = None
 ) -> _Subject:
     """A folder, or the part of a repository that was fetched."""
-    entry = folder.read_entry(path, root)
+    entry = read_entry(path, root)
 
     def golden_path() -> Path:
         inside = path_inside(path, entry.golden.file, root)  # before one is written
@@ -228,11 +228,11 @@ def _folder(
         entry,
         lambda: folder.weights_file(path, entry, root),
         functools.cache(golden_path),
-        folder.REMEDY,
+        REMEDY,
         lambda kind: folder.sampler_of(path, entry, kind, root),
     )
     return dataclasses.replace(
-        subject, has_changed=lambda: folder.read_entry(path, root) != entry
+        subject, has_changed=lambda: read_entry(path, root) != entry
     )
 
 

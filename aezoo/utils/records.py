@@ -39,7 +39,13 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `msgspec.structs.replace` gives a changed copy. Making one checks nothing; `decode`
     checks everything.
+
+    Attributes:
+        VERSION: Of a record that is a whole file, the `schema_version` that is read;
+            None for parts of files.
     """
+
+    VERSION: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         """Freeze mappings and lists."""
@@ -52,19 +58,6 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The fields as JSON values; without optional ones that are None or empty."""
         fields: dict[str, Any] = plain(self)
         return fields
-
-
-class Document(Record, frozen=True):
-    """A record that is a whole file.
-
-    Attributes:
-        VERSION: The one `schema_version` that is read.
-        schema_version: That of the file.
-    """
-
-    VERSION: ClassVar[int] = 1
-
-    schema_version: int
 
 
 def frozen(value: Any) -> Any:
@@ -124,11 +117,9 @@ def decode(content: bytes, cls: type[_Value], what: str, remedy: str = "") -> _V
         ManifestError: If it is no JSON, of another version, or breaks a rule of the
             record; names the field and the rule, and shows what was received.
     """
-    version: Any = None
     try:
-        if issubclass(cls, Document):
-            version = msgspec.json.decode(content, type=_Version).schema_version
-        if not issubclass(cls, Document) or _is_version(version, cls):
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if cls.VERSION is None or _is_version(version, cls.VERSION):
             return msgspec.json.decode(content, type=cls)
     except _ERRORS as error:
         reason = _reason(error, content, cls)
@@ -167,8 +158,8 @@ class _Version(msgspec.Struct):
     schema_version: Any = None
 
 
-def _is_version(version: Any, cls: type[Document]) -> bool:
-    return type(version) is int and version == cls.VERSION
+def _is_version(version: Any, wanted: int) -> bool:
+    return type(version) is int and version == wanted  # True is no version
 
 
 def _lines(value: Any, indent: str) -> str:
