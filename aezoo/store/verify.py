@@ -247,7 +247,7 @@ def _zoo_model(entry: WeightsEntry) -> _Subject:
             hub.bundle_remedy(entry),
             lambda kind: hub.zoo_sampler(entry, kind),
         )
-    golden_file = dataclasses.replace(entry.golden, file=sources.GOLDEN)
+    golden_file = GoldenFile(sources.GOLDEN, entry.golden.sha256)
     return _model(
         entry,
         functools.cache(lambda: sources.fetch_weights(entry, place)),
