@@ -29,7 +29,7 @@ from aezoo.modalities.image.classifier import Classifier
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.backend import BACKEND
 from aezoo.store import classifiers as extractors
-from aezoo.store import load as hub
+from aezoo.store import reference
 from aezoo.store.classifiers import (
     default_extractor,
     extractor_deviation,
@@ -38,6 +38,7 @@ from aezoo.store.classifiers import (
     load_classifier,
     load_extractor,
 )
+from aezoo.store.reference import weights_folder
 from aezoo.utils.files import sha256_of
 from training.export import export as export_model
 from training.extractors import (
@@ -69,12 +70,12 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     weights = tmp_path / "weights"
     weights.mkdir()
     for suffix in ("weights.h5", "golden.npz"):
-        shutil.copy(hub.WEIGHTS_FOLDER / f"{NAME}.{suffix}", weights)
+        shutil.copy(weights_folder() / f"{NAME}.{suffix}", weights)
     document = Manifest(extractors={NAME: manifest.extractors()[NAME]})
     path = tmp_path / "weights_manifest.json"
     path.write_text(manifest.manifest_text(document))
     monkeypatch.setattr(manifest, "manifest_path", lambda: path)
-    monkeypatch.setattr(hub, "WEIGHTS_FOLDER", weights)
+    monkeypatch.setattr(reference, "weights_folder", lambda: weights)
     manifest.installed.cache_clear()
     yield tmp_path
     manifest.installed.cache_clear()
@@ -116,7 +117,7 @@ def test_other_weights_deviate(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_entry_and_files_agree(name: str) -> None:
     entry = manifest.extractors()[name]
-    path = hub.WEIGHTS_FOLDER / entry.weights.file
+    path = weights_folder() / entry.weights.file
     assert path.stat().st_size == entry.weights.bytes < 2_000_000
     assert sha256_of(path) == entry.weights.sha256
     extractor = load_extractor(name)
@@ -135,7 +136,7 @@ def test_the_stated_accuracy_is_measured_again(name: str, at_least: float) -> No
     entry = manifest.extractors()[name]
     if not (DATASETS / entry.data.name).is_dir():
         pytest.skip(f"needs the dataset {entry.data.name} in {DATASETS}")
-    model = load_classifier(entry, hub.WEIGHTS_FOLDER / entry.weights.file)
+    model = load_classifier(entry, weights_folder() / entry.weights.file)
     accuracy = measure_accuracy(model, load_dataset(entry.data.name, "test"))
     assert accuracy.value == pytest.approx(entry.accuracy.value, abs=2.5e-4)
     assert accuracy.protocol == entry.accuracy.protocol

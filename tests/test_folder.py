@@ -31,8 +31,7 @@ from aezoo.manifest import DataInfo, Metric
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn import backend
 from aezoo.registry import find_family
-from aezoo.store import folder
-from aezoo.store import load as hub
+from aezoo.store import folder, reference
 from aezoo.utils import files as file_tools
 from aezoo.utils import folders
 from aezoo.utils.files import sha256_of
@@ -253,8 +252,10 @@ def test_text_names_a_folder_where_it_can(
     assert aezoo.load("vae").family == "dense_vae"
     assert aezoo.load("./vae").family == "dense_vae"
     saved.rename("conv_vae_mnist_z16")
-    assert hub.as_folder("conv_vae_mnist_z16") is None, "a model's name comes first"
-    assert hub.as_folder(Path("conv_vae_mnist_z16")) is not None
+    assert reference.as_folder("conv_vae_mnist_z16") is None, (
+        "a model's name comes first"
+    )
+    assert reference.as_folder(Path("conv_vae_mnist_z16")) is not None
     with pytest.raises(UnknownModelError, match=r"Unknown model 'vea'.*e\.g\. './vea'"):
         aezoo.load("vea")
     with pytest.raises(FileNotFoundError, match=r"There is no folder no/such.*save"):

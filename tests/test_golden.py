@@ -11,13 +11,13 @@ from aezoo.errors import ManifestError
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.backend import BACKEND
-from aezoo.store import load as hub
 from aezoo.store.golden import (
     TOLERANCE,
     golden_deviation,
     golden_inputs,
     golden_tensors,
 )
+from aezoo.store.reference import weights_folder
 from aezoo.utils.files import read_verified
 
 ENTRIES = manifest.entries()
@@ -35,7 +35,7 @@ def test_there_are_ten_models_to_check() -> None:
 
 def test_weights_reproduce_their_golden_tensors(pretrained: Autoencoder) -> None:
     entry = ENTRIES[pretrained.name]
-    path = hub.WEIGHTS_FOLDER / entry.golden.file
+    path = weights_folder() / entry.golden.file
     content = read_verified(path, entry.golden.sha256, "")
     deviation = golden_deviation(pretrained, content)
     assert {"codes", "reconstruction"} <= set(deviation)
@@ -54,7 +54,7 @@ def test_weights_compute_what_they_did_but_for_rounding(
     On the machine that made the goldens it is 0; on others up to 1e-6 for the longest
     recurrence. An operation more, or in another place, shows.
     """
-    path = hub.WEIGHTS_FOLDER / ENTRIES[pretrained.name].golden.file
+    path = weights_folder() / ENTRIES[pretrained.name].golden.file
     with np.load(path) as file:
         expected = dict(file)
     actual = golden_tensors(pretrained, expected["inputs"])
@@ -80,7 +80,7 @@ def test_models_of_digits_reconstruct_some_they_have_never_seen(
 def test_other_weights_deviate() -> None:
     """The golden check can fail: weights that are one step off are told apart."""
     model = aezoo.load("conv_vae_mnist_z16")
-    path = hub.WEIGHTS_FOLDER / aezoo.describe("conv_vae_mnist_z16").golden.file
+    path = weights_folder() / aezoo.describe("conv_vae_mnist_z16").golden.file
     bias = model.decoder.hidden[0].bias
     bias.assign(bias + 0.05)
     deviation = golden_deviation(model, path.read_bytes())
@@ -90,7 +90,7 @@ def test_other_weights_deviate() -> None:
 
 
 def test_goldens_of_another_family_are_refused() -> None:
-    path = hub.WEIGHTS_FOLDER / aezoo.describe("conv_vae_mnist_z16").golden.file
+    path = weights_folder() / aezoo.describe("conv_vae_mnist_z16").golden.file
     with pytest.raises(ManifestError, match=r"does not fit model 'conv_ae_mnist_z32'"):
         golden_deviation(aezoo.load("conv_ae_mnist_z32"), path.read_bytes())
 

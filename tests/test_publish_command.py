@@ -23,6 +23,7 @@ from aezoo.store import load as loading
 from aezoo.store import remote
 from aezoo.store.entry import SCHEMA_VERSION
 from aezoo.store.publish import Target
+from aezoo.store.reference import weights_folder
 from tests.draws import some_cases
 from tests.hub_server import HubServer
 from training.publish import build_folder, main, publish
@@ -140,7 +141,7 @@ def test_the_folder_is_read_by_aezoo_and_keras(zoo: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", some_cases(manifest.entries(), at_most=4))
 def test_bundled_models_make_folders_that_verify(name: str, tmp_path: Path) -> None:
     entry = manifest.describe(name)
-    build_folder(entry, loading.WEIGHTS_FOLDER, tmp_path, "hf://org/name")
+    build_folder(entry, weights_folder(), tmp_path, "hf://org/name")
     assert aezoo.verify(tmp_path).ok
     assert keras.saving.load_model(tmp_path).family == entry.family
 

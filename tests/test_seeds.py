@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import aezoo
 from aezoo import manifest
 from aezoo.manifest import Metric
 from aezoo.modalities.image.digits import draw_digits
@@ -94,7 +95,7 @@ def test_of_the_published_seed_only_what_the_manifest_lacks_is_measured(
 
 def test_the_bound_given_labels_is_that_of_the_labels(data_dir: Path) -> None:
     """Right labels tell more than wrong ones; the protocol says that it has them."""
-    model = seeds.hub.load("conditional_vae_mnist")
+    model = aezoo.load("conditional_vae_mnist")
     data = seeds.load_dataset("mnist", "test", data_dir)
     right = seeds.elbo_given_labels(model, data)
     shifted = dataclasses.replace(data, labels=(data.labels + 1) % 10)

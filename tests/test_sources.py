@@ -53,10 +53,9 @@ def bundled(zoo: Path) -> Path:
 
 def fetched(source: str = "hub", **options: Any) -> Path:
     """The weights file that `load(NAME)` opens, from the Hub of `options`."""
-    entry = manifest.describe(NAME)
-    place = hub.find_place(entry, source, **options)
-    assert place is not None, "it comes from the package"
-    return sources.fetch_weights(entry, place)
+    found = sources.resolve(NAME, source, **options)
+    assert found.place is not None, "it comes from the package"
+    return sources.weights_file(manifest.describe(NAME), found.place)
 
 
 def same(a: Autoencoder, b: Autoencoder) -> bool:
@@ -85,19 +84,18 @@ def test_a_pinned_model_in_the_cache_needs_no_request(server, options) -> None:
 
 
 def test_auto_prefers_the_package(zoo, server) -> None:
-    entry = manifest.describe(NAME)
-    assert hub.find_place(entry) is None
+    assert sources.resolve(NAME).place is None
     bundled(zoo).unlink()
-    place = hub.find_place(entry)
+    place = sources.resolve(NAME).place
     assert place is not None
     assert (place.repo_id, place.revision) == (REPO, server.revision(REPO))
-    other = manifest.describe("dense_vae_mnist_z2")
-    assert hub.find_place(other) is None, "it is not on the Hub"
+    other = sources.resolve("dense_vae_mnist_z2")
+    assert other.place is None, "it is not on the Hub"
 
 
 def test_a_revision_means_the_hub(zoo, server, options) -> None:
     server.commit(REPO, {"README.md": b"A better card."})
-    place = hub.find_place(manifest.describe(NAME), revision="main")
+    place = sources.resolve(NAME, revision="main").place
     assert place is not None
     assert place.revision == "main"
     path = fetched("auto", revision="main", **options)
@@ -197,6 +195,26 @@ def test_messages_tell_the_manifest_from_a_folder(tmp_path: Path, zoo: Path) -> 
         change_entry(zoo, NAME, lambda e: e.update(change))  # noqa: B023
         with pytest.raises(ManifestError, match=f"The manifest entry .* {message}"):
             aezoo.load(NAME)
+
+
+@pytest.mark.usefixtures("own_zoo")
+def test_a_name_is_one_of_three(tmp_path: Path) -> None:
+    """Of nothing but a model of the zoo is anything looked up."""
+    zoo = sources.resolve(NAME)
+    assert (zoo.zoo, zoo.place) == (manifest.describe(NAME), None)
+    assert (zoo.folder, zoo.repository, zoo.is_own) == (None, None, False)
+    assert zoo.entry() is zoo.zoo
+    own = sources.resolve(tmp_path / "no" / "such")
+    assert (own.zoo, own.folder, own.repository) == (None, tmp_path / "no/such", None)
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        own.entry()
+    hub_model = sources.resolve("hf://a/b@c", local_files_only=True)
+    assert (hub_model.zoo, hub_model.folder, hub_model.is_own) == (None, None, True)
+    assert hub_model.repository == remote.Place("a/b", "c", local_files_only=True)
+    with pytest.raises(ValueError, match="is a model of the zoo, and no folder"):
+        zoo.model_folder()
+    with pytest.raises(ValueError, match=r"`revision` belongs to models on the Hub"):
+        sources.find_entry(NAME, revision="main")
 
 
 def test_a_repository_names_its_files_as_a_folder_does() -> None:

@@ -247,10 +247,9 @@ def test_a_killed_command_goes_on_where_it_stopped(
     encode_to_parquet(NAME, source, expected, **SMALL)
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from aezoo import manifest; from aezoo.store import load as hub\n"
+        "from aezoo import manifest\n"
         "from aezoo.features import streaming\n"
         f"manifest.PACKAGE = Path({str(tiny_zoo)!r})\n"
-        f"hub.WEIGHTS_FOLDER = manifest.PACKAGE / 'weights'\n"
         "encode = streaming.FeatureEncoder.__call__\n"
         "def slowly(self, images):\n"
         "    time.sleep(0.2)\n"

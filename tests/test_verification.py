@@ -17,9 +17,9 @@ import aezoo
 from aezoo import manifest
 from aezoo.cli import main
 from aezoo.errors import UnknownModelError
-from aezoo.store import golden
-from aezoo.store import load as hub
+from aezoo.store import golden, reference
 from aezoo.store import verify as verification
+from aezoo.store.reference import weights_folder
 from aezoo.utils.files import sha256_of
 from tests.zoo_fixtures import NAMES
 
@@ -63,7 +63,7 @@ def zoo(
 ) -> Zoo:
     copy = Zoo(tiny_zoo, tmp_path / "zoo")
     monkeypatch.setattr(manifest, "manifest_path", lambda: copy.manifest)
-    monkeypatch.setattr(hub, "WEIGHTS_FOLDER", copy.weights.parent)
+    monkeypatch.setattr(reference, "weights_folder", lambda: copy.weights.parent)
     manifest.installed.cache_clear()
     return copy
 
@@ -107,8 +107,8 @@ def test_extractors_are_verified_too() -> None:
 def test_a_damaged_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, entry = next(iter(manifest.extractors().items()))
     for file in (entry.weights.file, entry.golden.file):
-        shutil.copy(hub.WEIGHTS_FOLDER / file, tmp_path)
-    monkeypatch.setattr(hub, "WEIGHTS_FOLDER", tmp_path)
+        shutil.copy(weights_folder() / file, tmp_path)
+    monkeypatch.setattr(reference, "weights_folder", lambda: tmp_path)
     assert not failed(name)
     with (tmp_path / entry.weights.file).open("ab") as file:
         file.write(b"more")

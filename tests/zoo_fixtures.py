@@ -109,10 +109,8 @@ def own_zoo(
 def installed(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A zoo's folder as the package, where manifest and bundled weights are."""
     from aezoo import manifest
-    from aezoo.store import load as hub
 
     monkeypatch.setattr(manifest, "PACKAGE", zoo)
-    monkeypatch.setattr(hub, "WEIGHTS_FOLDER", zoo / "weights")
     manifest.installed.cache_clear()
     yield zoo
     manifest.installed.cache_clear()

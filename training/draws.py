@@ -22,12 +22,12 @@ import click
 import filelock
 import numpy as np
 
+import aezoo
 from aezoo import manifest
 from aezoo.data.datasets import load_dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
 from aezoo.samplers import KINDS
-from aezoo.store import load as hub
 from training import seeds
 from training.evaluate import published_name
 from training.export import ROOT, check_writable
@@ -75,7 +75,7 @@ def measure(name: str, results: Path, data_dir: Path | None = None) -> None:
         if not missing:
             continue
         if model is None:
-            model = hub.load(name)
+            model = aezoo.load(name)
             data = load_dataset(manifest.describe(name).data.name, SPLIT, data_dir)
         report = evaluate(model, data, metrics=missing, seed=seed, data_dir=data_dir)
         append(

@@ -26,6 +26,7 @@ import click
 import numpy as np
 from msgspec.structs import replace
 
+import aezoo
 from aezoo import manifest
 from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
@@ -38,7 +39,6 @@ from aezoo.metrics import MetricDefinition
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
 from aezoo.registry import find_family
-from aezoo.store import load as hub
 from training.export import ROOT
 from training.files import edited_manifest
 from training.recipe import load_recipe
@@ -111,7 +111,7 @@ def subjects(data_dir: Path | None = None) -> list[Subject]:
 
 def _model(entry: WeightsEntry) -> Subject:
     dataset = entry.data.name
-    load = functools.partial(hub.load, entry.name)
+    load = functools.partial(aezoo.load, entry.name)
     recipe = load_recipe(entry.name)
 
     def metrics() -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from aezoo.manifest import (
 )
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
-from aezoo.store import load as hub
 from aezoo.store.golden import golden_inputs, golden_tensors
+from aezoo.store.load import load_entry
 from aezoo.store.weights import weights_bytes
 from aezoo.utils.text import did_you_mean
 from training.files import edited_manifest, put_files, remove_unused
@@ -100,7 +100,7 @@ def export(
         )
         document.models[name] = entry
     remove_unused(name, folder, document)
-    hub.load_entry(entry, folder / entry.weights.file)
+    load_entry(entry, folder / entry.weights.file)
     return entry
 
 

@@ -35,8 +35,8 @@ from aezoo.manifest import (
 )
 from aezoo.modalities.image.classifier import Classifier
 from aezoo.nn.backend import BACKEND
-from aezoo.store import load as hub
 from aezoo.store.classifiers import Extractor, golden_features, load_classifier
+from aezoo.store.reference import weights_folder
 from aezoo.store.weights import weights_bytes
 from training.data import ShuffledImages
 from training.export import (
@@ -181,7 +181,7 @@ def train(
     arguments = (name, model, recipe, train_data, accuracy, training)
     entry = export(*arguments, out, out / manifest.MANIFEST_NAME)
     if bundle:
-        entry = export(*arguments, hub.WEIGHTS_FOLDER, ROOT / manifest.MANIFEST_NAME)
+        entry = export(*arguments, weights_folder(), ROOT / manifest.MANIFEST_NAME)
     return entry
 
 

@@ -18,12 +18,12 @@ import click
 import numpy as np
 from PIL import Image
 
+import aezoo
 from aezoo.data.datasets import DatasetError, load_dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate, plots
 from aezoo.modalities.image import files as images
 from aezoo.modalities.image.digits import draw_digits
-from aezoo.store import load as hub
 from aezoo.utils.files import atomic_path
 
 FOLDER = Path(__file__).parent.parent / "docs" / "gallery"
@@ -61,10 +61,10 @@ TITLES = {
 def image_figures() -> Iterator[tuple[str, Any]]:
     """Names and figures of what the models decode."""
     x, _ = draw_digits(COLUMNS - 1, SEED)
-    x_hat = hub.load(PLAIN).reconstruct(x)
+    x_hat = aezoo.load(PLAIN).reconstruct(x)
     name = "reconstruction"
     yield name, plots.reconstruction_pairs(x, x_hat, title=TITLES[name])
-    generator = hub.load(GENERATOR)
+    generator = aezoo.load(GENERATOR)
     ends, _ = draw_digits(len(ENDS), SEED, ENDS)
     paths = generator.interpolate(ends[::2], ends[1::2], steps=COLUMNS)
     name = "interpolation"
@@ -77,13 +77,13 @@ def image_figures() -> Iterator[tuple[str, Any]]:
     grid = np.stack([generator.traverse(x[0], unit, values) for unit in units])
     name = "traversal"
     yield name, plots.traversal_grid(grid, units, values, title=TITLES[name])
-    plane = hub.load(PLANE)
+    plane = aezoo.load(PLANE)
     yield "manifold", plots.latent_manifold(plane, n=16, title=TITLES["manifold"])
 
 
 def chain_figures() -> Iterator[tuple[str, Any]]:
     """Names and figures of what the levels and steps of chains of latents are."""
-    deep = hub.load(DEEP)
+    deep = aezoo.load(DEEP)
     name = "deep_samples"
     samples = deep.sample(ROWS * COLUMNS, SEED)
     yield name, plots.sample_grid(samples, COLUMNS, title=TITLES[name])
@@ -96,7 +96,7 @@ def chain_figures() -> Iterator[tuple[str, Any]]:
     count = len(deep.level_shapes)
     rows = {counted(k): deep.resample(x, k, SEED) for k in range(count + 1)}
     yield "resampled", plots.image_rows(rows, title=TITLES["resampled"])
-    canvases = hub.load(WRITER).generate_steps(ROWS, SEED)
+    canvases = aezoo.load(WRITER).generate_steps(ROWS, SEED)
     yield "drawing", plots.step_strip(canvases, title=TITLES["drawing"])
 
 
@@ -107,7 +107,7 @@ def counted(levels: int) -> str:
 
 def write_drawing(path: Path) -> None:
     """Write samples as they are drawn, one frame per step."""
-    canvases = hub.load(WRITER).generate_steps(ROWS, SEED)
+    canvases = aezoo.load(WRITER).generate_steps(ROWS, SEED)
     frames = [
         images.grid_image(canvases[:, step], ROWS, scale=2)
         for step in range(canvases.shape[1])
@@ -119,7 +119,7 @@ def write_drawing(path: Path) -> None:
 def code_figures(data_dir: Path | None) -> Iterator[tuple[str, Any]]:
     """Names and figures of the codes of MNIST's test split."""
     data = load_dataset("mnist", "test", data_dir)
-    z = hub.load(PLANE).encode(data.images)
+    z = aezoo.load(PLANE).encode(data.images)
     yield "scatter", plots.latent_scatter(z, data.labels, title=TITLES["scatter"])
     kl = evaluate(WIDE, data, metrics=["kl_per_dim"])["kl_per_dim"].values
     yield "kl", plots.kl_per_dimension(kl, title=TITLES["kl"])

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from aezoo import manifest
 from aezoo.errors import AezooError
-from aezoo.store import load as hub
+from aezoo.store.load import load_entry
+from aezoo.store.reference import weights_folder
 from aezoo.utils.files import path_inside
 from training.export import (
     ROOT,
@@ -53,7 +54,7 @@ def halve(name: str, folder: Path, manifest_file: Path) -> tuple[int, int]:
     refuse_published(name, manifest_file)
     path = path_inside(folder, entry.weights.file)
     remedy = f"Train it again: `python -m training.train {name}`."
-    model = hub.load_entry(entry, path, remedy)
+    model = load_entry(entry, path, remedy)
     round_weights(model)
     with edited_manifest(manifest_file) as document:
         files = put_files(name, model_files(model), folder, document)
@@ -71,7 +72,7 @@ def main(names: tuple[str, ...]) -> None:
     """Command line."""
     try:
         for name in names:
-            sizes = halve(name, hub.WEIGHTS_FOLDER, ROOT / manifest.MANIFEST_NAME)
+            sizes = halve(name, weights_folder(), ROOT / manifest.MANIFEST_NAME)
             click.echo(f"{name}: {sizes[0]:,} -> {sizes[1]:,} bytes")
     except (AezooError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -23,7 +23,6 @@ from tabulate import tabulate
 from aezoo import __version__, manifest
 from aezoo.errors import AezooError, ManifestError
 from aezoo.manifest import GoldenFile, HubLocation, WeightsEntry
-from aezoo.store import load as hub
 from aezoo.store.entry import ENTRY, published_entry
 from aezoo.store.folder import (
     GOLDEN,
@@ -34,6 +33,7 @@ from aezoo.store.folder import (
     file_record,
     json_bytes,
 )
+from aezoo.store.load import build_entry, read_weights_file
 from aezoo.store.publish import (
     Plan,
     Published,
@@ -43,6 +43,7 @@ from aezoo.store.publish import (
     plan_push,
     push_folder,
 )
+from aezoo.store.reference import weights_folder as bundled_folder
 from aezoo.store.remote import SCHEME
 from aezoo.store.verify import verify
 from aezoo.store.weights import WEIGHTS, keras_files
@@ -88,7 +89,7 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="aezoo-") as scratch:
         folder = Path(scratch)
         address = f"{SCHEME}{target.repo_id}"
-        build_folder(entry, weights_folder or hub.WEIGHTS_FOLDER, folder, address)
+        build_folder(entry, weights_folder or bundled_folder(), folder, address)
         verification = verify(folder)
         if not verification.ok:
             raise ManifestError(
@@ -128,8 +129,8 @@ def build_folder(
     """
     weights = path_inside(weights_folder, entry.weights.file)
     golden = path_inside(weights_folder, entry.golden.file)
-    content = hub.read_weights_file(entry, weights, REMEDY)
-    files = keras_files(hub.build_entry(entry, content, weights))
+    content = read_weights_file(entry, weights, REMEDY)
+    files = keras_files(build_entry(entry, content, weights))
     files[METADATA] = json_bytes({"keras_version": entry.training.versions["keras"]})
     files[WEIGHTS] = content
     files[GOLDEN] = read_verified(golden, entry.golden.sha256, REMEDY)

@@ -23,7 +23,8 @@ from aezoo import manifest
 from aezoo.data import datasets
 from aezoo.errors import AezooError
 from aezoo.samplers import KINDS, Sampler, fit_sampler, read_sampler, sampler_bytes
-from aezoo.store import load as hub
+from aezoo.store.load import load_entry
+from aezoo.store.reference import weights_folder
 from aezoo.utils.files import path_inside
 from training.export import ROOT, check_writable, read_entry
 from training.files import edited_manifest, put_files, remove_unused
@@ -61,7 +62,7 @@ def fit(
     check_writable(weights_folder)
     weights = path_inside(weights_folder, entry.weights.file)
     remedy = f"Train it again: `python -m training.train {name}`."
-    model = hub.load_entry(entry, weights, remedy)
+    model = load_entry(entry, weights, remedy)
     data = datasets.load_dataset(entry.data.name, entry.data.split, data_dir)
     sampler = fit_sampler(
         model, data.images, kind, seed, data.labels, **(options or {})
@@ -105,7 +106,7 @@ def main(
 ) -> None:
     """Command line of `fit`."""
     export = (out or Path("runs") / name) / "export"
-    folder = hub.WEIGHTS_FOLDER if bundle else export
+    folder = weights_folder() if bundle else export
     manifest_file = (ROOT if bundle else export) / manifest.MANIFEST_NAME
     given = {key: value for key, value in options.items() if value is not None}
     try:

@@ -35,6 +35,7 @@ import click
 import filelock
 import numpy as np
 
+import aezoo
 from aezoo import manifest
 from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
@@ -44,7 +45,7 @@ from aezoo.evaluation.definition import METRICS, mean_with_error
 from aezoo.manifest import Metric
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers import fit_sampler
-from aezoo.store import load as hub
+from aezoo.store.load import load_entry
 from aezoo.utils.files import atomic_path
 from training import STARTED
 from training.checkpoints import Duration, StoppedError
@@ -219,7 +220,7 @@ def run(
         StoppedError: If the deadline or SIGTERM came first; the same call goes on.
     """
     recipe = load_recipe(training.name).with_overrides(seed=training.seed)
-    model = hub.load(training.name)
+    model = aezoo.load(training.name)
     known = {
         figure.metric
         for figure in read(results)
@@ -309,7 +310,7 @@ def _trained(
         # What goes on needs it; what is finished does not, and it is the largest file.
         (out / "checkpoint.npz").unlink(missing_ok=True)
     entry = manifest.read_manifest(exported).models[training.name]
-    model = hub.load_entry(entry, exported.parent / entry.weights.file)
+    model = load_entry(entry, exported.parent / entry.weights.file)
     for kind in set(manifest.entries()[training.name].samplers) & set(SAMPLERS):
         images = load_dataset(entry.data.name, entry.data.split, data_dir).images
         fit_sampler(model, images, kind)

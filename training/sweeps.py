@@ -28,7 +28,7 @@ import numpy as np
 from aezoo.errors import AezooError
 from aezoo.evaluation import plots
 from aezoo.manifest import Metric, WeightsEntry
-from aezoo.store import load as hub
+from aezoo.store.load import load_entry
 from aezoo.utils.files import atomic_path
 from training.export import ROOT, check_writable
 from training.grid import BUDGET, NETWORK
@@ -246,7 +246,7 @@ def main(name: str, epochs: int, out: Path | None, data_dir: Path | None) -> Non
         samples = {}
         for value, entry in zip(sweep.values, entries, strict=True):
             weights = out / f"{value:g}" / "export" / entry.weights.file
-            samples[value] = hub.load_entry(entry, weights).sample(SAMPLES, seed=0)
+            samples[value] = load_entry(entry, weights).sample(SAMPLES, seed=0)
         plots.save_figure(draw(results, samples), FOLDER / f"{name}.png")
     except (AezooError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error

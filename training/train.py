@@ -31,6 +31,7 @@ import click
 import keras
 import numpy as np
 
+import aezoo
 from aezoo import manifest
 from aezoo.data import datasets
 from aezoo.data.datasets import Dataset, DatasetError
@@ -47,7 +48,7 @@ from aezoo.nn.backend import (
     on_accelerator,
 )
 from aezoo.nn.optimizers import Adam
-from aezoo.store import load as hub
+from aezoo.store.reference import weights_folder
 from aezoo.utils.extras import installed_versions
 from aezoo.utils.files import atomic_path
 from training import STARTED
@@ -161,7 +162,7 @@ def train(
             seconds = fit_closed_form(model, learnt[0])
         else:
             if recipe.start_from:
-                start_from(model, hub.load(recipe.start_from))
+                start_from(model, aezoo.load(recipe.start_from))
             model.adapt(learnt[0], recipe.seed)
             if not distribute:
                 learnt = (on_accelerator(learnt[0]), *learnt[1:])
@@ -190,7 +191,7 @@ def train(
     arguments = (name, model, recipe, train_data, metrics, training)
     entry = export(*arguments, out / "export", out / "export" / "weights_manifest.json")
     if bundle:
-        entry = export(*arguments, hub.WEIGHTS_FOLDER, ROOT / manifest.MANIFEST_NAME)
+        entry = export(*arguments, weights_folder(), ROOT / manifest.MANIFEST_NAME)
     print_metrics(entry)
     return entry
 

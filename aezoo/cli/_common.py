@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -219,9 +219,9 @@ def find_model(name: str) -> Model:
         )
     own, path, root = open_own(name)
     from aezoo.registry import find_family
-    from aezoo.store import load as hub
+    from aezoo.store.load import check_entry, load_folder
 
-    hub.check_entry(own)
+    check_entry(own)
     return Model(
         name,
         own.family,
@@ -230,7 +230,7 @@ def find_model(name: str) -> Model:
         find_family(own.family).objective.TASKS,
         None,
         tuple(own.samplers),
-        lambda: hub.load_folder(path, root),
+        lambda: load_folder(path, root),
     )
 
 
@@ -246,18 +246,19 @@ def modality_of(entry: "WeightsEntry | FolderEntry") -> "Modality":
 
 def is_own(name: str) -> bool:
     """Whether a name means a folder or a repository, not a model of the zoo."""
-    from aezoo.store import reference as sources
+    from aezoo.store import reference
 
-    return sources.is_address(name) or sources.as_folder(name) is not None
+    return reference.is_own(name)
 
 
 def open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
     """The entry of a folder or repository; the folder, and what links may lead into."""
     with quiet_loading("TensorFlow"):
-        from aezoo.store import load as hub
-        from aezoo.store.entry import read_entry
-    found = hub.find_folder(name)
-    path, root = cast("tuple[Path, Path | None]", found)  # see `is_own`
+        import aezoo.store.load  # noqa: F401  # Keras, behind the spinner
+    from aezoo.store.entry import read_entry
+    from aezoo.store.reference import resolve
+
+    path, root = resolve(name).model_folder()
     return read_entry(path, root), path, root
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+import aezoo
 from aezoo.evaluation import plots
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.store import load as hub
 
 MANIFOLD = "dense_vae_mnist_z2"
 GENERATOR = "conv_vae_mnist_z16"
@@ -101,7 +101,7 @@ def make_poster(seed: int, report: Report) -> Any:
 
 
 def _load(name: str, report: Report) -> Autoencoder:
-    model = hub.load(name)
+    model = aezoo.load(name)
     report(f"Loaded {name}: {model.count_params():,} weights, sha256 verified.")
     return model
 

@@ -1,7 +1,6 @@
 """Commands that look models up: `list`, `describe`, `leaderboard`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -105,15 +104,10 @@ def describe(name: str, protocols: bool, as_json: bool) -> None:
 def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
     """Print what a folder or repository says; of the latter, fetch no weights."""
     from aezoo.metrics.listing import listing
-    from aezoo.store import reference as sources
-    from aezoo.store import remote
-    from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, read_entry
+    from aezoo.store.entry import read_entry
+    from aezoo.store.reference import resolve
 
-    path, root = Path(name), None
-    if sources.is_address(name):
-        place = remote.parse_address(name)
-        file = remote.fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
-        path, root = file.parent, file.parents[2]
+    path, root = resolve(name).entry_folder()
     entry = read_entry(path, root)
     if as_json:
         print_json(entry.to_dict())

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+import aezoo
 from aezoo.data.datasets import Dataset, DatasetError, open_dataset
 from aezoo.errors import AezooError, UnsupportedOperationError
 from aezoo.evaluation import baselines as baseline_models
@@ -30,7 +31,6 @@ from aezoo.metrics import MetricDefinition
 from aezoo.metrics.definition import plural
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.distributions import check_seed
-from aezoo.store import load as hub
 from aezoo.utils.extras import check_installed
 from aezoo.utils.validation import check_positive_int
 
@@ -96,7 +96,7 @@ def evaluate(
         >>> report["elbo"].value
     """
     if isinstance(model, str | os.PathLike):
-        model = hub.load(model)
+        model = aezoo.load(model)
     if not isinstance(model, Autoencoder):
         raise ValueError(
             "`model` must be a name from `aezoo.list_models()`, a folder, an address "

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+import aezoo
 from aezoo.features.info import (
     FeatureInfo,
     check_layers,
@@ -21,7 +22,6 @@ from aezoo.models.families import new_model
 from aezoo.networks.stages import LATENT, POOL
 from aezoo.nn.backend import is_concrete
 from aezoo.nn.keras_private import flat_layers, own_trainable_variables
-from aezoo.store import load as hub
 from aezoo.utils.validation import check_choice, check_input_shape, check_positive_int
 
 Tensor = Any
@@ -82,7 +82,7 @@ def feature_extractor(
         >>> features = aezoo.feature_extractor("conv_ae_mnist_z32", layer="pool")
         >>> classifier = keras.Sequential([features, keras.layers.Dense(10)])
     """
-    model = name if isinstance(name, Autoencoder) else hub.load(name, **options)
+    model = name if isinstance(name, Autoencoder) else aezoo.load(name, **options)
     if model is name and options:
         raise ValueError(
             f"`{next(iter(options))}` belongs to names, folders and addresses, and "

@@ -9,7 +9,7 @@ from aezoo.errors import UnknownLayerError
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import new_model
 from aezoo.networks.stages import LATENT, POOL
-from aezoo.store import load as hub
+from aezoo.store.load import unbuilt_model
 from aezoo.utils.text import did_you_mean
 
 
@@ -71,7 +71,7 @@ def feature_info(
     if isinstance(name_or_model, Autoencoder):
         model = name_or_model
     else:
-        model = hub.unbuilt_model(name_or_model, **options)
+        model = unbuilt_model(name_or_model, **options)
     if input_shape is None or tuple(input_shape[:2]) == model.input_shape[:2]:
         return infos_of(model)
     resized = new_model(model.family, **resized_config(model, input_shape))

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import aezoo
-from aezoo import manifest
 from aezoo.data.streams import Batch, Part, Stream, open_stream, read_ahead
 from aezoo.errors import ImageFileError
 from aezoo.modalities.image.check import check_images
@@ -140,11 +139,7 @@ def find_entry(name: str | os.PathLike[str]) -> "WeightsEntry | FolderEntry":
             f"{type(name).__name__}. Save a model of your own first: "
             "`name = aezoo.save(model, 'my_model')`."
         )
-    if not sources.is_address(name) and sources.as_folder(name) is None:
-        return manifest.describe(str(name))
-    from aezoo.store import load as hub
-
-    return hub.find_entry(name)
+    return sources.find_entry(name)
 
 
 # --- Encoding --------------------------------------------------------------------

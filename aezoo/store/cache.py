@@ -118,7 +118,7 @@ def find_places(
     """
     if names is None:
         entries = manifest.entries().values()
-        names = [entry.name for entry in entries if sources.is_published(entry)]
+        names = [entry.name for entry in entries if entry.weights.hub is not None]
     elif isinstance(names, str):
         names = [names]
     return {
@@ -159,7 +159,7 @@ def _fetch_one(name: str, place: Place) -> Download:
         before = _stamps(place)
         if name in manifest.entries():
             entry = manifest.entries()[name]
-            path = sources.fetch_weights(entry, place)
+            path = sources.weights_file(entry, place)
             for kind in entry.samplers:
                 sources.fetch_sampler(entry, kind, place)
         else:
@@ -304,7 +304,7 @@ def contents(cache_dir: str | Path | None = None) -> Contents:
     bundled = [
         Bundled(entry.name, path.stat().st_size, path)
         for entry in manifest.entries().values()
-        if (path := _bundled_path(entry.weights.file)).is_file()
+        if (path := sources.bundled_file(entry.weights.file)).is_file()
     ]
     return Contents(
         folder,
@@ -321,10 +321,6 @@ def _cache_folder(cache_dir: str | Path | None) -> Path:
     from huggingface_hub import constants
 
     return Path(cache_dir or constants.HF_HUB_CACHE).expanduser().resolve()
-
-
-def _bundled_path(name: str) -> Path:
-    return path_inside(manifest.PACKAGE / "weights", name)
 
 
 def _published() -> list[WeightsEntry]:
@@ -413,7 +409,7 @@ def check_files(cache_dir: str | Path | None = None) -> list[FileCheck]:
         (path, path, file.sha256, "Reinstall aezoo.")
         for entry in manifest.entries().values()
         for file in _files(entry)
-        if (path := _bundled_path(file.file)).is_file()
+        if (path := sources.bundled_file(file.file)).is_file()
     ]
     remedy = "`aezoo cache --verify --prune` removes it; it is fetched when needed."
     for repo in scan.repos:

@@ -28,17 +28,17 @@ from aezoo.modalities.image.classifier import Classifier
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.modality import to_unit_range
 from aezoo.nn.backend import compile_inference, without_initialisation
-from aezoo.store import load as hub
 from aezoo.store.golden import MAX_BYTES
+from aezoo.store.load import read_weights_file
+from aezoo.store.reference import REINSTALL, bundled_file
 from aezoo.store.weights import StoredWeights
 from aezoo.utils.archives import read_npz
 from aezoo.utils.batches import batched
-from aezoo.utils.files import path_inside, read_verified
+from aezoo.utils.files import read_verified
 from aezoo.utils.text import did_you_mean
 
 Tensor = Any
 INCEPTION = "inception_v3"
-REMEDY = "Reinstall aezoo to restore it."
 # Of golden features, relative to the largest; backends differ by about 1e-6.
 TOLERANCE = 1e-4
 NUM_GOLDEN = 8
@@ -203,7 +203,7 @@ def load_extractor(name: str) -> Extractor:
     if name == INCEPTION:
         return inception_extractor()
     entry = _entry(name)
-    path = path_inside(hub.WEIGHTS_FOLDER, entry.weights.file)
+    path = bundled_file(entry.weights.file)
     return Extractor(name, load_classifier(entry, path), entry.input_shape)
 
 
@@ -225,7 +225,7 @@ def load_classifier(entry: ExtractorEntry, path: Path) -> Classifier:
         ManifestError: If the configuration is invalid, or entry and file disagree.
         UnsafeFileError: If the file refers to data outside itself.
     """
-    content = hub.read_weights_file(entry, path, REMEDY)
+    content = read_weights_file(entry, path, REINSTALL)
     weights = StoredWeights(content, entry.num_params, f"weights file {path}")
     try:
         # float32 whatever the global policy: features must not depend on it
@@ -283,8 +283,8 @@ def extractor_deviation(name: str) -> dict[str, float]:
         ManifestError: If the golden file holds something else.
     """
     entry = _entry(name)
-    path = path_inside(hub.WEIGHTS_FOLDER, entry.golden.file)
-    content = read_verified(path, entry.golden.sha256, REMEDY, max_bytes=MAX_BYTES)
+    path = bundled_file(entry.golden.file)
+    content = read_verified(path, entry.golden.sha256, REINSTALL, max_bytes=MAX_BYTES)
     golden = read_npz(io.BytesIO(content), MAX_BYTES, f"golden file {path}")
     extractor = load_extractor(name)
     expected = {

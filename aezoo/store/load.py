@@ -6,23 +6,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aezoo import manifest
-from aezoo.errors import ManifestError, UnknownModelError
+from aezoo.errors import ManifestError
 from aezoo.manifest import ExtractorEntry, WeightsEntry
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import check_config, new_model
 from aezoo.nn.backend import without_initialisation
 from aezoo.samplers import Sampler, read_sampler
-from aezoo.store import folder, remote
-from aezoo.store import reference as sources
+from aezoo.store import folder
 from aezoo.store.bounds import bounded
-from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, REMEDY, FolderEntry, read_entry
-from aezoo.store.reference import as_folder, is_address
+from aezoo.store.entry import REMEDY, FolderEntry
+from aezoo.store.reference import (
+    REINSTALL,
+    find_entry,
+    remedy,
+    resolve,
+    sampler_file,
+    weights_file,
+)
+from aezoo.store.remote import Place
 from aezoo.store.weights import StoredWeights
-from aezoo.utils.files import path_inside, read_verified
-from aezoo.utils.text import did_you_mean
+from aezoo.utils.files import read_verified
 
-WEIGHTS_FOLDER = manifest.PACKAGE / "weights"
 _COPY_AGAIN = "Copy the file again."
 
 
@@ -78,134 +82,29 @@ def load(
     Samplers that were fitted to the model are read, and their files checked, when
     `sample` first needs them.
     """
-    if source not in sources.SOURCES:
-        raise ValueError(
-            f"`source` must be one of {', '.join(map(repr, sources.SOURCES))}. "
-            f"Received: source={source!r}."
-        )
-    options = {
-        "revision": revision,
-        "cache_dir": None if cache_dir is None else Path(cache_dir),
-        "local_files_only": local_files_only,
-        "token": token,
-    }
-    found = find_folder(name, source, **options)
-    if found is not None:
-        return load_folder(*found)
-    if name not in manifest.entries():
-        raise UnknownModelError(
-            f"Unknown model {name!r}."
-            f"{did_you_mean(str(name), manifest.entries())} "
-            "Call `aezoo.list_models()` for all names, or pass a folder that "
-            f"`aezoo.save` wrote, e.g. {f'./{name}'!r}."
-        )
-    entry = manifest.describe(str(name))
-    place = find_place(entry, source, **options)
-    if place is None:
-        model = load_entry(entry, bundled_weights(entry), bundle_remedy(entry))
-    else:
-        path = sources.fetch_weights(entry, place)
-        model = load_entry(entry, path, sources.CACHE_REMEDY)
+    reference = resolve(
+        name,
+        source,
+        revision=revision,
+        cache_dir=None if cache_dir is None else Path(cache_dir),
+        local_files_only=local_files_only,
+        token=token,
+    )
+    if reference.zoo is None:
+        return load_folder(*reference.model_folder())
+    entry, place = reference.zoo, reference.place
+    model = load_entry(entry, weights_file(entry, place), remedy(entry, place))
     _attach_samplers(model, entry, lambda kind: zoo_sampler(entry, kind, place))
     return model
 
 
-def find_folder(
-    name: str | os.PathLike[str], source: str = "auto", **options: Any
-) -> tuple[Path, Path | None] | None:
-    """The folder that `load(name)` reads, fetched if it is on the Hub.
-
-    Args:
-        name: As in `load`.
-        source: As in `load`; must be `"auto"` for anything but a name of the zoo.
-        **options: The other options of `load`.
-
-    Returns:
-        The folder, and what links in it must not leave, as `load_folder` takes them;
-        None if `name` is of the zoo.
-
-    Raises:
-        ValueError: If options contradict the kind of name.
-        HubError: As in `load`.
-        ChecksumError: As in `load`.
-        ManifestError: As in `load`.
-        UnsafeFileError: As in `load`.
-    """
-    path = as_folder(name)
-    if path is None and not is_address(name):
-        return None
-    if source != "auto":
-        raise ValueError(
-            "`source` belongs to names from `aezoo.list_models()`. Received: "
-            f"source={source!r}, name={str(name)!r}."
-        )
-    if path is None:
-        return remote.fetch_model(remote.parse_address(str(name), **options))
-    _refuse_hub_options(options, f"name={str(name)!r}")
-    return path, None
-
-
-def find_place(
-    entry: WeightsEntry, source: str = "auto", **options: Any
-) -> remote.Place | None:
-    """The place on the Hub from which a model of the zoo is loaded; None: the package.
-
-    Args:
-        entry: The model's entry.
-        source: As in `load`.
-        **options: The other options of `load`.
-
-    Raises:
-        ValueError: If `source` is `"bundled"` and an option of the Hub is given.
-        HubError: If the model is not on the Hub.
-        UnsafeFileError: If the entry names a file outside the package's folder.
-    """
-    if source == "bundled":
-        _refuse_hub_options(options, f"source={source!r}")
-        return None
-    is_bundled = path_inside(WEIGHTS_FOLDER, entry.weights.file).is_file()
-    is_needed = options.get("revision") or (
-        sources.is_published(entry) and not is_bundled
-    )
-    if source == "auto" and not is_needed:
-        return None
-    return sources.place_of(entry, **options)
-
-
-def _refuse_hub_options(options: dict[str, Any], received: str) -> None:
-    for option, value in options.items():
-        if value:
-            raise ValueError(
-                f"`{option}` belongs to models on the Hub: a name with `source='hub'`, "
-                f"or 'hf://organisation/name'. Received: {received}."
-            )
-
-
-def bundled_weights(entry: WeightsEntry) -> Path:
-    """Where the package has the weights file of a model.
-
-    Raises:
-        UnsafeFileError: If its name leaves the folder.
-    """
-    return path_inside(WEIGHTS_FOLDER, entry.weights.file)
-
-
-def bundle_remedy(entry: WeightsEntry) -> str:
-    """What to do about a weights file of the package that is damaged."""
-    if sources.is_published(entry):
-        return "Reinstall aezoo to restore it, or load with `source='hub'`."
-    return "Reinstall aezoo to restore it."
-
-
-def zoo_sampler(
-    entry: WeightsEntry, kind: str, place: remote.Place | None = None
-) -> Sampler:
-    """A sampler of a model of the zoo: the package's file, or the Hub's.
+def zoo_sampler(entry: WeightsEntry, kind: str, place: Place | None = None) -> Sampler:
+    """A sampler of a model of the zoo.
 
     Args:
         entry: The model's entry.
         kind: Which.
-        place: The model's place on the Hub, if it is loaded from there.
+        place: As in the model's `Reference`.
 
     Raises:
         ChecksumError: If the file is missing or another.
@@ -213,13 +112,8 @@ def zoo_sampler(
         ManifestError: If it is no such sampler.
         UnsafeFileError: If its name leaves the folder.
     """
-    file = entry.samplers[kind]
-    path = path_inside(WEIGHTS_FOLDER, file.file)
-    if place is not None and not path.is_file():
-        path = sources.fetch_sampler(entry, kind, place)
-    return read_sampler(
-        path, kind, entry.latent_shape, file, "Reinstall aezoo to restore it."
-    )
+    path, file = sampler_file(entry, kind, place), entry.samplers[kind]
+    return read_sampler(path, kind, entry.latent_shape, file, REINSTALL)
 
 
 def _attach_samplers(
@@ -326,35 +220,12 @@ def build_entry(
     return model
 
 
-def find_entry(
-    name: str | os.PathLike[str], **options: Any
-) -> WeightsEntry | FolderEntry:
-    """What is known of a model before it is loaded.
-
-    Args:
-        name: As in `load`. Of a repository, only its `aezoo.json` is fetched.
-        **options: `revision`, `cache_dir`, `local_files_only` and `token` of `load`,
-            for an address.
-
-    Raises:
-        UnknownModelError: As in `load`; and so for the other errors of an entry.
-        TypeError: If an option is none of the above.
-    """
-    path = as_folder(name)
-    if path is None and is_address(name):
-        place = remote.parse_address(str(name), **options)
-        file = remote.fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
-        return read_entry(file.parent, file.parents[2])
-    _refuse_hub_options(options, f"name={str(name)!r}")
-    return manifest.describe(str(name)) if path is None else read_entry(path)
-
-
 def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
     """The model of a name, folder or address as configured, without any weights.
 
     Args:
-        name: As in `find_entry`.
-        **options: As in `find_entry`.
+        name: As in `reference.find_entry`.
+        **options: As in `reference.find_entry`.
 
     Raises:
         UnknownModelError: As in `load`; and so for the other errors of an entry.

@@ -18,7 +18,6 @@ from aezoo import __version__
 from aezoo.errors import HubError, ManifestError
 from aezoo.manifest import DataInfo
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.store import load as hub
 from aezoo.store import remote, tokens
 from aezoo.store.entry import ENTRY, REMEDY, read_entry
 from aezoo.store.folder import (
@@ -33,6 +32,7 @@ from aezoo.store.folder import (
     write_card,
 )
 from aezoo.store.golden import MAX_BYTES, golden_deviation, golden_tolerance
+from aezoo.store.load import load_folder
 from aezoo.store.weights import WEIGHTS
 from aezoo.utils.files import path_inside, read_verified, sha256_of
 
@@ -366,7 +366,7 @@ def _check_folder(folder: Path) -> str:
             f"The folder {folder} has no {missing[0]}, so it cannot be published. "
             f"{REMEDY}"
         )
-    model = hub.load_folder(folder)
+    model = load_folder(folder)
     entry = read_entry(folder)
     if (entry.weights.file, entry.golden.file) != (WEIGHTS, GOLDEN):
         raise ManifestError(

@@ -1,22 +1,191 @@
-"""What a name means: a model of the zoo and its place, a folder. Imports no Keras."""
+"""What a name means: a model of the zoo, a folder, or a repository on the Hub.
 
+Decided here alone, once for each name; and where the files of the zoo's models are: in
+the package, in the cache of the Hub's client, on the Hub. Imports no Keras.
+"""
+
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
 from aezoo import manifest
-from aezoo.errors import ChecksumError, HubError
+from aezoo.errors import ChecksumError, HubError, UnknownModelError
 from aezoo.manifest import WeightsEntry
 from aezoo.store import remote
+from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, FolderEntry, read_entry
 from aezoo.store.remote import Place
-from aezoo.utils.files import is_folder
+from aezoo.utils.files import is_folder, path_inside
+from aezoo.utils.text import did_you_mean
 
 # What `aezoo.load(source=...)` takes.
 SOURCES = ("auto", "bundled", "hub")
+REINSTALL = "Reinstall aezoo to restore it."
 CACHE_REMEDY = "Load it again: it is then fetched anew."
 # Names in a repository, as in a folder that `aezoo.save` wrote.
 WEIGHTS, GOLDEN = "model.weights.h5", "golden.npz"
 SAMPLER = "sampler_{kind}.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What a name means, as `resolve` found it: exactly one of the first three.
+
+    Attributes:
+        name: The name.
+        zoo: The entry of a model of the zoo.
+        folder: A folder on this machine.
+        repository: A repository on the Hub.
+        place: Of a model of the zoo, where on the Hub its files are taken from; None
+            where the package has them.
+    """
+
+    name: str
+    zoo: WeightsEntry | None = None
+    folder: Path | None = None
+    repository: Place | None = None
+    place: Place | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a folder or a repository, not a model of the zoo."""
+        return self.zoo is None
+
+    def entry(self) -> WeightsEntry | FolderEntry:
+        """What is known of the model; of a repository, only `aezoo.json` is fetched.
+
+        Raises:
+            FileNotFoundError: If there is no such folder.
+            HubError: If the Hub cannot give it.
+            ManifestError: If it is no valid entry.
+            UnsafeFileError: If it is a link out of the folder.
+        """
+        return self.zoo or read_entry(*self.entry_folder())
+
+    def entry_folder(self) -> tuple[Path, Path | None]:
+        """The folder of `aezoo.json`, and what links in it must not leave.
+
+        Of a repository, it is a folder of the cache, which has that file alone.
+
+        Raises:
+            HubError: If the Hub cannot give it.
+        """
+        if self.repository is not None:
+            file = remote.fetch(self.repository, ENTRY, max_bytes=MAX_ENTRY_BYTES)
+            return file.parent, file.parents[2]
+        return self._own_folder(), None
+
+    def model_folder(self) -> tuple[Path, Path | None]:
+        """The folder of a model that is not of the zoo, fetched if it is on the Hub.
+
+        Returns:
+            The folder, and what links in it must not leave; None for the folder itself.
+
+        Raises:
+            HubError: If the Hub cannot give it; and whatever else
+                `remote.fetch_model` raises.
+        """
+        if self.repository is not None:
+            return remote.fetch_model(self.repository)
+        return self._own_folder(), None
+
+    def _own_folder(self) -> Path:
+        if self.folder is None:
+            raise ValueError(f"{self.name!r} is a model of the zoo, and no folder.")
+        return self.folder
+
+
+def resolve(
+    name: str | os.PathLike[str], source: str = "auto", **options: Any
+) -> Reference:
+    """What a name means, and where its files are taken from.
+
+    Args:
+        name: As in `aezoo.load`.
+        source: As in `aezoo.load`.
+        **options: Fields of `Place`: the other options of `aezoo.load`.
+
+    Raises:
+        UnknownModelError: If there is no such model; names the closest.
+        ValueError: If `source` is none of `SOURCES`, or options contradict it or the
+            kind of name.
+        HubError: If a model of the zoo is not on the Hub, and should be taken from it.
+        UnsafeFileError: If the manifest names a file outside the package's folder.
+    """
+    if source not in SOURCES:
+        raise ValueError(
+            f"`source` must be one of {', '.join(map(repr, SOURCES))}. "
+            f"Received: source={source!r}."
+        )
+    path = as_folder(name)
+    is_repository = path is None and is_address(name)
+    if (path is not None or is_repository) and source != "auto":
+        raise ValueError(
+            "`source` belongs to names from `aezoo.list_models()`. Received: "
+            f"source={source!r}, name={str(name)!r}."
+        )
+    if is_repository:
+        place = remote.parse_address(str(name), **options)
+        return Reference(str(name), repository=place)
+    if path is not None:
+        refuse_hub_options(options, f"name={str(name)!r}")
+        return Reference(str(name), folder=path)
+    if name not in manifest.entries():
+        raise UnknownModelError(
+            f"Unknown model {name!r}."
+            f"{did_you_mean(str(name), manifest.entries())} "
+            "Call `aezoo.list_models()` for all names, or pass a folder that "
+            f"`aezoo.save` wrote, e.g. {f'./{name}'!r}."
+        )
+    entry = manifest.describe(str(name))
+    return Reference(entry.name, entry, place=_place(entry, source, **options))
+
+
+def _place(entry: WeightsEntry, source: str, **options: Any) -> Place | None:
+    if source == "bundled":
+        refuse_hub_options(options, f"source={source!r}")
+        return None
+    is_needed = options.get("revision") or (
+        entry.weights.hub is not None and not bundled_file(entry.weights.file).is_file()
+    )
+    if source == "auto" and not is_needed:
+        return None
+    return place_of(entry, **options)
+
+
+def find_entry(
+    name: str | os.PathLike[str], **options: Any
+) -> WeightsEntry | FolderEntry:
+    """What is known of a model before it is loaded.
+
+    Args:
+        name: As in `aezoo.load`. Of a repository, only its `aezoo.json` is fetched.
+        **options: `revision`, `cache_dir`, `local_files_only` and `token` of
+            `aezoo.load`, for an address.
+
+    Raises:
+        UnknownModelError: As in `aezoo.load`; and so for the other errors of an entry.
+        ValueError: If an option is given for anything but an address.
+        TypeError: If an option is none of the above.
+    """
+    if not is_address(name):
+        refuse_hub_options(options, f"name={str(name)!r}")
+        options = {}
+    return resolve(name, **options).entry()
+
+
+def refuse_hub_options(options: dict[str, Any], received: str) -> None:
+    """Refuse options of the Hub for what is not taken from it.
+
+    Raises:
+        ValueError: If one is given.
+    """
+    for option, value in options.items():
+        if value:
+            raise ValueError(
+                f"`{option}` belongs to models on the Hub: a name with `source='hub'`, "
+                f"or 'hf://organisation/name'. Received: {received}."
+            )
 
 
 def as_folder(name: str | os.PathLike[str]) -> Path | None:
@@ -36,9 +205,26 @@ def is_address(name: str | os.PathLike[str]) -> bool:
     return isinstance(name, str) and name.startswith(remote.SCHEME)
 
 
-def is_published(entry: WeightsEntry) -> bool:
-    """Whether the manifest says where on the Hub a model is."""
-    return entry.weights.hub is not None
+def is_own(name: str | os.PathLike[str]) -> bool:
+    """Whether a name means a folder or a repository, and not a model of the zoo."""
+    return is_address(name) or as_folder(name) is not None
+
+
+# --- Files of the zoo's models -------------------------------------------------------
+
+
+def weights_folder() -> Path:
+    """Where the package has the files of the zoo."""
+    return manifest.PACKAGE / "weights"
+
+
+def bundled_file(name: str) -> Path:
+    """A file of the zoo in the package, whether it is there or not.
+
+    Raises:
+        UnsafeFileError: If its name leaves the folder.
+    """
+    return path_inside(weights_folder(), name)
 
 
 def place_of(
@@ -64,6 +250,53 @@ def place_of(
     return Place(location.repo_id, revision or location.revision, **options)
 
 
+def weights_file(entry: WeightsEntry, place: Place | None) -> Path:
+    """A model's weights file: the package's, or from the cache or the Hub.
+
+    Args:
+        entry: The model's entry in the manifest.
+        place: Its place on the Hub, as in its `Reference`; None for the package.
+
+    Raises:
+        HubError: As in `remote.fetch`.
+        ChecksumError: If the file on the Hub is another one.
+        UnsafeFileError: If its name leaves the package's folder.
+    """
+    if place is None:
+        return bundled_file(entry.weights.file)
+    try:
+        return remote.fetch(place, WEIGHTS, entry.weights.sha256, entry.weights.bytes)
+    except ChecksumError as error:
+        pinned = entry.weights.hub
+        if pinned is None or place.revision == pinned.revision:
+            raise
+        raise ChecksumError(
+            f"{error} The manifest promises the weights of revision "
+            f"{pinned.revision}; to load what is at {place.revision!r} "
+            f"instead, call `aezoo.load({place.address!r})`."
+        ) from error
+
+
+def sampler_file(entry: WeightsEntry, kind: str, place: Place | None) -> Path:
+    """The file of a model's sampler: the package's if it has one, else the Hub's.
+
+    Args:
+        entry: The model's entry in the manifest.
+        kind: Which sampler.
+        place: As in `weights_file`.
+
+    Raises:
+        HubError: As in `remote.fetch`.
+        ChecksumError: If the file on the Hub is another one.
+        UnsafeFileError: If its name leaves the package's folder.
+    """
+    file = entry.samplers[kind]
+    path = bundled_file(file.file)
+    if place is None or path.is_file():
+        return path
+    return fetch_sampler(entry, kind, place)
+
+
 def fetch_sampler(entry: WeightsEntry, kind: str, place: Place) -> Path:
     """The file of a model's sampler from the cache or the Hub, with its hash.
 
@@ -80,25 +313,10 @@ def fetch_sampler(entry: WeightsEntry, kind: str, place: Place) -> Path:
     return remote.fetch(place, SAMPLER.format(kind=kind), file.sha256, file.bytes)
 
 
-def fetch_weights(entry: WeightsEntry, place: Place) -> Path:
-    """A model's weights file from the cache or the Hub, with the manifest's hash.
-
-    Args:
-        entry: The model's entry in the manifest.
-        place: Its place on the Hub, as `place_of` returns it.
-
-    Raises:
-        HubError: As in `remote.fetch`.
-        ChecksumError: If the file there is another one.
-    """
-    try:
-        return remote.fetch(place, WEIGHTS, entry.weights.sha256, entry.weights.bytes)
-    except ChecksumError as error:
-        pinned = entry.weights.hub
-        if pinned is None or place.revision == pinned.revision:
-            raise
-        raise ChecksumError(
-            f"{error} The manifest promises the weights of revision "
-            f"{pinned.revision}; to load what is at {place.revision!r} "
-            f"instead, call `aezoo.load({place.address!r})`."
-        ) from error
+def remedy(entry: WeightsEntry, place: Place | None) -> str:
+    """What to do about a damaged weights file of a model of the zoo."""
+    if place is not None:
+        return CACHE_REMEDY
+    if entry.weights.hub is not None:
+        return "Reinstall aezoo to restore it, or load with `source='hub'`."
+    return REINSTALL

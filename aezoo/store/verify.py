@@ -20,13 +20,20 @@ from aezoo.manifest import (
 )
 from aezoo.store import classifiers as extractors
 from aezoo.store import folder, golden, remote
-from aezoo.store import load as hub
-from aezoo.store import reference as sources
 from aezoo.store.entry import REMEDY, FolderEntry, read_entry
+from aezoo.store.load import build_entry, read_weights_file, zoo_sampler
+from aezoo.store.reference import (
+    GOLDEN,
+    REINSTALL,
+    bundled_file,
+    is_own,
+    remedy,
+    resolve,
+    weights_file,
+)
 from aezoo.utils.files import path_inside, read_verified
 from aezoo.utils.progress import with_progress
 
-_REINSTALL = "Reinstall aezoo to restore it."
 _Result = TypeVar("_Result")
 
 
@@ -184,16 +191,16 @@ class _Subject:
 
 
 def _subject(name: str | os.PathLike[str]) -> _Subject:
-    path = sources.as_folder(name)
-    if path is not None:
-        return _folder(path, None)
-    if sources.is_address(name):
-        place = remote.parse_address(str(name))
-        path, root = remote.fetch_model(place)
-        return _folder(path, root, dataclasses.replace(place, revision=path.name))
-    if name in manifest.extractors():
+    if name in manifest.extractors() and not is_own(name):
         return _extractor(str(name))
-    return _zoo_model(manifest.describe(str(name)))
+    reference = resolve(name)
+    if reference.zoo is not None:
+        return _zoo_model(reference.zoo, reference.place)
+    path, root = reference.model_folder()
+    place = reference.repository
+    if place is not None:
+        place = dataclasses.replace(place, revision=path.name)
+    return _folder(path, root, place)
 
 
 def _model(
@@ -206,9 +213,9 @@ def _model(
     """A model, by where its files are; each of them is read once."""
     return _Subject(
         entry,
-        lambda: hub.read_weights_file(entry, weights(), remedy),
+        lambda: read_weights_file(entry, weights(), remedy),
         lambda: _read_golden(golden_path(), entry.golden, remedy),
-        lambda content: hub.build_entry(entry, content, weights()),
+        lambda content: build_entry(entry, content, weights()),
         lambda model, content: golden.golden_deviation(model, content, golden_path()),
         sampler=sampler,
     )
@@ -236,35 +243,31 @@ def _folder(
     )
 
 
-def _zoo_model(entry: WeightsEntry) -> _Subject:
+def _zoo_model(entry: WeightsEntry, place: remote.Place | None) -> _Subject:
     """A model of the zoo, from where `aezoo.load` takes it."""
-    place = hub.find_place(entry)
-    if place is None:
-        return _model(
-            entry,
-            lambda: hub.bundled_weights(entry),
-            lambda: path_inside(hub.WEIGHTS_FOLDER, entry.golden.file),
-            hub.bundle_remedy(entry),
-            lambda kind: hub.zoo_sampler(entry, kind),
-        )
-    golden_file = GoldenFile(sources.GOLDEN, entry.golden.sha256)
+
+    def golden_path() -> Path:
+        if place is None:
+            return bundled_file(entry.golden.file)
+        return _fetch_golden(place, GoldenFile(GOLDEN, entry.golden.sha256))
+
     return _model(
         entry,
-        functools.cache(lambda: sources.fetch_weights(entry, place)),
-        functools.cache(lambda: _fetch_golden(place, golden_file)),
-        sources.CACHE_REMEDY,
-        lambda kind: hub.zoo_sampler(entry, kind, place),
+        functools.cache(lambda: weights_file(entry, place)),
+        functools.cache(golden_path),
+        remedy(entry, place),
+        lambda kind: zoo_sampler(entry, kind, place),
     )
 
 
 def _extractor(name: str) -> _Subject:
     entry = manifest.extractors()[name]
-    weights = path_inside(hub.WEIGHTS_FOLDER, entry.weights.file)
-    golden_path = path_inside(hub.WEIGHTS_FOLDER, entry.golden.file)
+    weights = bundled_file(entry.weights.file)
+    golden_path = bundled_file(entry.golden.file)
     return _Subject(
         entry,
-        lambda: hub.read_weights_file(entry, weights, _REINSTALL),
-        lambda: _read_golden(golden_path, entry.golden, _REINSTALL),
+        lambda: read_weights_file(entry, weights, REINSTALL),
+        lambda: _read_golden(golden_path, entry.golden, REINSTALL),
         lambda _: extractors.load_extractor(name),
         lambda _, __: extractors.extractor_deviation(name),
         lambda _: extractors.TOLERANCE,
