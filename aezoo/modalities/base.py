@@ -216,6 +216,17 @@ class Modality(abc.ABC):
         return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields}}
 
 
+def all_within(x: Tensor, low: float, high: float) -> Tensor:
+    """Whether all values of an example are within bounds, in a graph; `(batch,)`.
+
+    False for NaN, too, which minimum and maximum may pass over.
+    """
+    from keras import ops
+
+    within = ops.logical_and(x >= low, x <= high)
+    return ops.all(within, axis=tuple(range(1, len(x.shape))))
+
+
 def nan_unless(valid: "Tensor | bool", x: Tensor) -> Tensor:
     """Tensors of examples, with NaN in place of those that are not valid.
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.modalities.base import Modality, Preview
+from aezoo.modalities.base import Modality, Preview, all_within, nan_unless
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -98,10 +98,16 @@ class Voxels(Modality):
         return grids
 
     def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
-        """Shapes as floats with an axis for the channel."""
+        """Shapes as floats with an axis for the channel; NaN if not valid."""
         from keras import ops
 
-        return ops.cast(x, dtype)[..., None]
+        return nan_unless(self.is_valid(x), ops.cast(x, dtype)[..., None])
+
+    def is_valid(self, x: Tensor) -> Tensor:
+        """Whether values are in [0, 1], in a graph; bools `(batch,)`."""
+        from keras import ops
+
+        return all_within(ops.cast(x, "float32"), 0.0, 1.0)
 
     def from_model(self, x: Tensor, like: str = "float32") -> Tensor:
         """Floats in [0, 1] without that axis; occupied from 1/2 on, if asked so."""

@@ -118,6 +118,7 @@ def save(
         >>> model = aezoo.load(aezoo.save(model, "my_vae"))
     """
     _check_model(model)
+    model.check_can_be_saved()
     target = _target(folder)
     restore(target)
     _check_target(target, overwrite)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.modalities.base import Modality, Preview, nan_unless
+from aezoo.modalities.base import Modality, Preview, all_within, nan_unless
 from aezoo.modalities.image.check import TOLERANCE, check_images
 from aezoo.utils.validation import check_positive_int
 
@@ -93,13 +93,10 @@ class Image(Modality):
     def is_valid(self, x: Tensor) -> "Tensor | bool":
         """Whether floats are in [0, 1], in a graph; bools `(batch,)`."""
         import keras
-        from keras import ops
 
         if "float" not in keras.backend.standardize_dtype(x.dtype):
             return True
-        # False for NaN, too, which minimum and maximum may pass over.
-        within = ops.logical_and(x >= -TOLERANCE, x <= 1.0 + TOLERANCE)
-        return ops.all(within, axis=tuple(range(1, len(x.shape))))
+        return all_within(x, -TOLERANCE, 1.0 + TOLERANCE)
 
     def corrupt(self, x: Tensor, kind: str, level: float, seed: Any) -> Tensor:
         """As in `aezoo.modalities.image.corruption`."""
