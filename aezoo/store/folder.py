@@ -409,7 +409,8 @@ def weights_file(folder: Path, entry: FolderEntry, root: Path | None = None) -> 
     Raises:
         UnsafeFileError: If the name leaves the folder.
     """
-    return path_inside(folder, entry.weights.file, root)
+    path_inside(folder, entry.weights.file, root)
+    return folder / entry.weights.file  # unresolved: a cache links to names of hashes
 
 
 def sampler_of(
