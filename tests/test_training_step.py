@@ -348,6 +348,7 @@ def test_an_objective_of_ones_own_is_loaded_as_what_it_is(images, tmp_path) -> N
     family = dataclasses.replace(find_family("dense_ae"), objective=HalvesTheError)
     model = compose(family, **TINY)
     model.compile("adam")
+    fit(model, images)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert type(loaded) is HalvesTheError
