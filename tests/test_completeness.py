@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import aezoo
-from aezoo import manifest, registry
+from aezoo import manifest
 from aezoo.models.families import new_model
 from aezoo.registry import find_family
 from aezoo.utils.files import sha256_of
@@ -19,6 +19,12 @@ ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "aezoo" / "weights"
 DOCUMENT = manifest.read_manifest(ROOT / "weights_manifest.json")
 ENTRIES = DOCUMENT.models
+# Those of the zoo, without what other tests of this process have registered.
+FAMILIES = [
+    name
+    for name in aezoo.list_families()
+    if find_family(name).objective.__module__.startswith("aezoo.")
+]
 FIRST_WEIGHTS = {
     "linear_ae_mnist_z32", "ppca_mnist_z32", "dense_ae_mnist_z2", "dense_ae_mnist_z32",
     "conv_ae_mnist_z32", "sparse_conv_ae_mnist_z64", "denoising_conv_ae_mnist_z32",
@@ -120,7 +126,7 @@ def test_files_have_the_stated_size_and_hash_and_are_small() -> None:
 
 def test_every_family_has_weights_and_says_what_it_can_do() -> None:
     with_weights = {e.family for e in ENTRIES.values()}
-    assert with_weights | set(SHORT) == set(aezoo.list_families())
+    assert with_weights | set(SHORT) == set(FAMILIES)
     for short, family in SHORT.items():
         assert short not in with_weights
         a, b = (
@@ -132,7 +138,7 @@ def test_every_family_has_weights_and_says_what_it_can_do() -> None:
         assert entry.tasks == find_family(entry.family).objective.TASKS
 
 
-@pytest.mark.parametrize("family", registry.list_families())
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_has_a_module_and_a_tiny_model(family: str) -> None:
     """Its own module, or that of the family whose objective it has."""
     found = find_family(family)

@@ -160,13 +160,14 @@ def subclassed() -> tuple[keras.Model, keras.Model]:
 
 def test_a_network_of_the_users_own_is_like_any_other(tmp_path) -> None:
     x = Image(8, 8, 1).examples(12)
-    for name, make in (
-        ("factor_vae", functional),
-        ("wae", sequential),
-        ("vae", subclassed),
+    for name, make, more in (
+        ("factor_vae", functional, {}),
+        ("wae", sequential, {}),
+        ("vae", subclassed, {"input_shape": (8, 8, 1)}),
     ):
-        encoder, decoder = make()
-        model = aezoo.create(name, encoder=encoder, decoder=decoder, latent_dim=3)
+        networks = dict(zip(("encoder", "decoder"), make(), strict=True))
+        encoder = networks["encoder"]
+        model = aezoo.create(name, **networks, latent_dim=3, **more)
         assert model.input_shape == (8, 8, 1)
         model.compile(keras.optimizers.Adam(0.01))
         before = encoder.get_weights()
@@ -212,6 +213,15 @@ def test_what_does_not_fit_is_refused(change, message) -> None:
     arguments = {"encoder": encoder, "decoder": decoder, "latent_dim": 3, **change}
     with pytest.raises(ValueError, match=message):
         aezoo.create("vae", **{k: v for k, v in arguments.items() if v is not None})
+
+
+def test_an_encoder_that_does_not_say_what_it_takes_needs_a_shape() -> None:
+    encoder, decoder = subclassed()
+    with pytest.raises(NetworkError, match="pass `input_shape=.*`input_shape` is None"):
+        aezoo.create("vae", encoder=encoder, decoder=decoder, latent_dim=3)
+    words = keras.Sequential([keras.Input((8,)), keras.layers.Dense(12)])
+    with pytest.raises(NetworkError, match=r"`input_shape` is \(None, 8\)"):
+        aezoo.create("vae", encoder=words, decoder=decoder, latent_dim=3)
 
 
 def test_shapes_that_do_not_fit_are_printed() -> None:

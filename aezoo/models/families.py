@@ -113,8 +113,10 @@ def compose(family: Family, /, **config: Any) -> Autoencoder:
     keras_arguments = {
         name: arguments.pop(name) for name in KERAS_ARGUMENTS if name in arguments
     }
-    modality = _take_modality(family, arguments)
+    shape = arguments.pop("input_shape", None)
+    modality = arguments.pop("modality", None)
     network = _take_network(family, arguments)
+    modality = _modality(family, network, modality, shape)
     model = family.objective(
         modality=modality,
         network=network,
@@ -155,9 +157,7 @@ def known_arguments(family: Family, network: type[Network]) -> list[str]:
     ]
 
 
-def _take_modality(family: Family, arguments: dict[str, Any]) -> Modality:
-    modality = arguments.pop("modality", None)
-    shape = arguments.pop("input_shape", None)
+def _modality(family: Family, network: Network, modality: Any, shape: Any) -> Modality:
     if modality is not None:
         if shape is not None:
             raise ValueError(
@@ -172,11 +172,10 @@ def _take_modality(family: Family, arguments: dict[str, Any]) -> Modality:
                 f"`aezoo.modalities.Image(28, 28, 1)`. Received: {modality!r}."
             )
         return modality
+    if shape is None and isinstance(network, Custom):
+        shape = network.image_shape()
     if shape is None:
-        shape = getattr(arguments.get("encoder"), "input_shape", None)
-        if shape is None or len(shape) != 4 or None in shape[1:]:
-            return family.modality or Image(28, 28, 1)
-        shape = shape[1:]
+        return family.modality or Image(28, 28, 1)
     return Image(*check_input_shape(shape))
 
 

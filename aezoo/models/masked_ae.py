@@ -82,7 +82,7 @@ class MaskedAE(AE):
     @property
     def latent(self) -> Latent:
         """A vector per patch."""
-        return Latent(self.latent_dim, is_map=True)
+        return Latent(self.latent_dim, is_map=True, is_masked=True)
 
     @property
     def patch_size(self) -> int:

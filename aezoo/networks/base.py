@@ -23,6 +23,7 @@ class Latent:
             of a map; None where latents are not quantised.
         is_hierarchical: Whether there are many latents of the network's own, of which
             each depends on those before it; `units` are then of one of them, or 0.
+        is_masked: Whether the objective hides parts of an example from the encoder.
     """
 
     units: int
@@ -30,6 +31,7 @@ class Latent:
     activation: str = "linear"
     quantizer: Any = None
     is_hierarchical: bool = False
+    is_masked: bool = False
 
     @property
     def words(self) -> str:

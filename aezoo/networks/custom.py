@@ -61,6 +61,22 @@ class Custom(Network):
         if latent.quantizer is not None:
             raise self.cannot_carry(modality, latent)
 
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of the images that the encoder takes.
+
+        Raises:
+            NetworkError: If it does not say so.
+        """
+        takes = getattr(self.encoder_model, "input_shape", None)
+        shape = tuple(takes)[1:] if isinstance(takes, Sequence) else ()
+        if len(shape) != 3 or None in shape:
+            raise NetworkError(
+                "`encoder` does not say which images it takes: pass `input_shape="
+                "(height, width, channels)`, or a `modality` if they are none. "
+                f"Received: an encoder whose `input_shape` is {takes}."
+            )
+        return shape
+
     def latent_shape(self, modality: Modality, latent: Latent) -> tuple[int, ...]:
         """`(units,)`; of a map, that of the encoder's features, with `units` last."""
         if not latent.is_map:

@@ -85,7 +85,9 @@ class ViT(Network):
         depth = (self.num_layers, self.num_heads)
         is_code = latent.is_map and tuple(heads) == ("z",) and self.dim is None
         if is_code:
-            return PatchEncoder(*size, latent.units, *depth)
+            return PatchEncoder(
+                *size, latent.units, *depth, has_mask_token=latent.is_masked
+            )
         dim = self.dim or latent.units
         return PatchHeadsEncoder(*size, dim, *depth, heads=heads, latent=latent)
 
@@ -155,6 +157,7 @@ class PatchEncoder(Encoder):
         dim: Width of the tokens.
         num_layers: Transformer blocks.
         num_heads: Attention heads of each block.
+        has_mask_token: Whether a learned token stands for patches that are hidden.
     """
 
     keeps_positions: bool = True
@@ -166,10 +169,13 @@ class PatchEncoder(Encoder):
         dim: int,
         num_layers: int,
         num_heads: int,
+        *,
+        has_mask_token: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.patch_size, self.dim = patch_size, dim
+        self.has_mask_token = has_mask_token
         self.positions = position_encoding(grid, dim)
         self.embed = keras.layers.Dense(dim, name="embed")
         self.blocks = [
@@ -208,7 +214,9 @@ class PatchEncoder(Encoder):
         return {"z": x}
 
     def build_outputs(self, shape: tuple) -> None:  # noqa: ARG002
-        """Create the mask token."""
+        """Create the mask token, where there is one."""
+        if not self.has_mask_token:
+            return
         self.mask_token = self.add_weight(
             shape=(self.dim,), initializer=self.mask_initializer, name="mask_token"
         )
@@ -273,8 +281,7 @@ class PatchHeadsEncoder(PatchEncoder):
         return {name: head(x) for name, head in self.heads.items()}
 
     def build_outputs(self, shape: tuple) -> None:
-        """Build the heads, and create the mask token."""
-        super().build_outputs(shape)
+        """Build the heads."""
         for head in self.heads.values():
             head.build((None, shape[-1]) if self.is_flat else shape)
 
