@@ -36,7 +36,7 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import compose
 from aezoo.nn.backend import BACKEND
 from aezoo.registry import Family
-from aezoo.store import load as hub
+from aezoo.store.load import load_entry
 from aezoo.utils.files import sha256_of
 
 Config = dict[str, Any]
@@ -472,7 +472,7 @@ def check_mismatched_loads(family: Family, config: Config, folder: Path) -> None
     model.build()
     path = folder / "model.weights.h5"
     model.save_weights(path)
-    loaded = hub.load_entry(entry_of(model, path), path)
+    loaded = load_entry(entry_of(model, path), path)
     np.testing.assert_array_equal(loaded.encode(x), model.encode(x))
 
     size = next(name for name in CODE_SIZES if name in model.config)
@@ -487,14 +487,14 @@ def check_mismatched_loads(family: Family, config: Config, folder: Path) -> None
         ({"config": {size: 0}}, "does not describe a valid"),
     ):
         with pytest.raises(ManifestError, match=message):
-            hub.load_entry(entry_of(model, path, **changes), path)
+            load_entry(entry_of(model, path, **changes), path)
 
     truncated = folder / "truncated.weights.h5"
     truncated.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ChecksumError, match="does not match what is stated"):
-        hub.load_entry(entry_of(model, path), truncated)
+        load_entry(entry_of(model, path), truncated)
     with pytest.raises(ManifestError, match="not a readable HDF5 file"):
-        hub.load_entry(entry_of(model, truncated), truncated)
+        load_entry(entry_of(model, truncated), truncated)
 
     flattened = folder / "flattened.weights.h5"  # right count, wrong shapes
     with h5py.File(path) as source, h5py.File(flattened, "w") as target:
@@ -502,7 +502,7 @@ def check_mismatched_loads(family: Family, config: Config, folder: Path) -> None
             source.copy(key, target)
         _flatten_arrays(target)
     with pytest.raises(ManifestError, match="does not fit the manifest entry"):
-        hub.load_entry(entry_of(model, flattened), flattened)
+        load_entry(entry_of(model, flattened), flattened)
 
 
 def _flatten_arrays(group: h5py.Group) -> None:

@@ -21,7 +21,6 @@ import aezoo
 from aezoo import manifest
 from aezoo.errors import HubError, UnknownModelError
 from aezoo.store import cache, remote
-from aezoo.store import reference as sources
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import NAMES, change_entry, publish_zoo
 
@@ -376,10 +375,3 @@ def test_weights_in_the_store_that_repositories_share(client, folder) -> None:
     assert not client.fetch(NAME)[NAME].is_new
     store.write_bytes(b"x" + store.read_bytes()[1:])
     assert list(damaged(folder)) == [str(path)]
-
-
-def test_the_entry_names_the_file_that_marks_a_repository() -> None:
-    from aezoo.store.entry import ENTRY
-
-    assert cache.ENTRY == ENTRY
-    assert sources.WEIGHTS.endswith(".weights.h5")

@@ -217,7 +217,7 @@ def test_what_does_not_fit_is_refused(change, message) -> None:
 
 def test_an_encoder_that_does_not_say_what_it_takes_needs_a_shape() -> None:
     encoder, decoder = subclassed()
-    with pytest.raises(NetworkError, match="pass `input_shape=.*`input_shape` is None"):
+    with pytest.raises(NetworkError, match=r"pass `input_shape=.* is None"):
         aezoo.create("vae", encoder=encoder, decoder=decoder, latent_dim=3)
     words = keras.Sequential([keras.Input((8,)), keras.layers.Dense(12)])
     with pytest.raises(NetworkError, match=r"`input_shape` is \(None, 8\)"):

@@ -11,7 +11,7 @@ import pytest
 import aezoo
 from aezoo import manifest
 from aezoo.errors import ChecksumError, ManifestError, UnknownModelError
-from aezoo.store import load as hub
+from aezoo.store.load import build_entry, load_entry
 from aezoo.utils.files import sha256_of
 from tests import zoo_fixtures
 
@@ -153,9 +153,9 @@ def test_another_models_weights_are_refused(zoo: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_group("vars").create_dataset("0", data=np.zeros(entry.num_params))
     with pytest.raises(ChecksumError, match=r"does not match what is stated"):
-        hub.load_entry(entry, path)
+        load_entry(entry, path)
     with pytest.raises(ManifestError, match=f"does not fit the manifest.*{NAME}"):
-        hub.build_entry(entry, path.read_bytes(), path)
+        build_entry(entry, path.read_bytes(), path)
 
 
 @pytest.mark.usefixtures("zoo")

@@ -14,10 +14,9 @@ import aezoo
 from aezoo import manifest
 from aezoo.errors import ChecksumError, HubError, ManifestError
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.store import folder, remote
-from aezoo.store import load as hub
-from aezoo.store import reference as sources
+from aezoo.store import reference, remote
 from aezoo.store.entry import ENTRY
+from aezoo.store.load import load_entry
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import change_entry, publish_zoo, run_python
 
@@ -53,9 +52,9 @@ def bundled(zoo: Path) -> Path:
 
 def fetched(source: str = "hub", **options: Any) -> Path:
     """The weights file that `load(NAME)` opens, from the Hub of `options`."""
-    found = sources.resolve(NAME, source, **options)
+    found = reference.resolve(NAME, source, **options)
     assert found.place is not None, "it comes from the package"
-    return sources.weights_file(manifest.describe(NAME), found.place)
+    return reference.weights_file(manifest.describe(NAME), found.place)
 
 
 def same(a: Autoencoder, b: Autoencoder) -> bool:
@@ -68,7 +67,7 @@ def same(a: Autoencoder, b: Autoencoder) -> bool:
 @pytest.mark.usefixtures("zoo")
 def test_hub_and_package_give_the_same_model(server, options) -> None:
     entry = manifest.describe(NAME)
-    loaded = hub.load_entry(entry, fetched(**options))
+    loaded = load_entry(entry, fetched(**options))
     assert same(loaded, aezoo.load(NAME))
     assert loaded.name == NAME
     assert server.downloads() == server.downloads("model.weights.h5") == 1
@@ -84,18 +83,18 @@ def test_a_pinned_model_in_the_cache_needs_no_request(server, options) -> None:
 
 
 def test_auto_prefers_the_package(zoo, server) -> None:
-    assert sources.resolve(NAME).place is None
+    assert reference.resolve(NAME).place is None
     bundled(zoo).unlink()
-    place = sources.resolve(NAME).place
+    place = reference.resolve(NAME).place
     assert place is not None
     assert (place.repo_id, place.revision) == (REPO, server.revision(REPO))
-    other = sources.resolve("dense_vae_mnist_z2")
+    other = reference.resolve("dense_vae_mnist_z2")
     assert other.place is None, "it is not on the Hub"
 
 
 def test_a_revision_means_the_hub(zoo, server, options) -> None:
     server.commit(REPO, {"README.md": b"A better card."})
-    place = sources.resolve(NAME, revision="main").place
+    place = reference.resolve(NAME, revision="main").place
     assert place is not None
     assert place.revision == "main"
     path = fetched("auto", revision="main", **options)
@@ -200,25 +199,21 @@ def test_messages_tell_the_manifest_from_a_folder(tmp_path: Path, zoo: Path) -> 
 @pytest.mark.usefixtures("own_zoo")
 def test_a_name_is_one_of_three(tmp_path: Path) -> None:
     """Of nothing but a model of the zoo is anything looked up."""
-    zoo = sources.resolve(NAME)
+    zoo = reference.resolve(NAME)
     assert (zoo.zoo, zoo.place) == (manifest.describe(NAME), None)
     assert (zoo.folder, zoo.repository, zoo.is_own) == (None, None, False)
     assert zoo.entry() is zoo.zoo
-    own = sources.resolve(tmp_path / "no" / "such")
+    own = reference.resolve(tmp_path / "no" / "such")
     assert (own.zoo, own.folder, own.repository) == (None, tmp_path / "no/such", None)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         own.entry()
-    hub_model = sources.resolve("hf://a/b@c", local_files_only=True)
+    hub_model = reference.resolve("hf://a/b@c", local_files_only=True)
     assert (hub_model.zoo, hub_model.folder, hub_model.is_own) == (None, None, True)
     assert hub_model.repository == remote.Place("a/b", "c", local_files_only=True)
     with pytest.raises(ValueError, match="is a model of the zoo, and no folder"):
         zoo.model_folder()
     with pytest.raises(ValueError, match=r"`revision` belongs to models on the Hub"):
-        sources.find_entry(NAME, revision="main")
-
-
-def test_a_repository_names_its_files_as_a_folder_does() -> None:
-    assert (sources.WEIGHTS, sources.GOLDEN) == (folder.WEIGHTS, folder.GOLDEN)
+        reference.find_entry(NAME, revision="main")
 
 
 # --- In a process of its own, where the environment names the Hub --------------------

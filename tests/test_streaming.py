@@ -33,7 +33,7 @@ from aezoo.features.streaming import (
     FeatureEncoder,
     encode_to_memory,
     encode_to_parquet,
-    find_entry,
+    named_entry,
     read_features,
     read_metadata,
 )
@@ -162,7 +162,7 @@ def test_models_in_folders_have_features_too(tmp_path: Path, output: Path) -> No
     encode_to_parquet(name, images, output)
     expected = aezoo.load(NAME).encode(images)
     np.testing.assert_allclose(read_features(output).features, expected, atol=1e-5)
-    assert read_metadata(output)["weights_sha256"] == find_entry(name).weights.sha256
+    assert read_metadata(output)["weights_sha256"] == named_entry(name).weights.sha256
 
 
 @pytest.mark.parametrize(

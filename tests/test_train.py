@@ -19,7 +19,7 @@ from aezoo.data.datasets import Dataset, DatasetError, load_dataset
 from aezoo.errors import ManifestError
 from aezoo.manifest import Manifest
 from aezoo.modalities.image.digits import draw_digits
-from aezoo.store import load as hub
+from aezoo.store.load import load_entry
 from training.data import ShuffledImages
 from training.export import export
 from training.files import edited_manifest, write_manifest
@@ -132,7 +132,7 @@ def test_a_run_exports_a_loadable_model_and_a_valid_manifest(
     folder = tmp_path / "run" / "export"
     parsed = manifest.read_manifest(folder / "weights_manifest.json")
     assert parsed.models == {"dense_vae_small": entry}
-    model = hub.load_entry(entry, folder / entry.weights.file)
+    model = load_entry(entry, folder / entry.weights.file)
     images = load_dataset("mnist", "test", data_dir).images
     # The weights file alone reproduces the metric that the manifest states.
     error = np.mean((model.reconstruct(images / np.float32(255)) - images / 255.0) ** 2)
@@ -155,7 +155,8 @@ def test_a_run_starts_from_weights_and_has_short_epochs(
     network = {"latent_dim": 2, "filters": (4,), "strides": (2,), "hidden_units": ()}
     source = aezoo.create("conv_vae", **network, name="conv_vae_source")
     source.build()
-    monkeypatch.setattr(hub, "load", {"conv_vae_source": source}.__getitem__)
+    sources = {"conv_vae_source": source}
+    monkeypatch.setattr("aezoo.store.load.load", sources.__getitem__)
     config = {**network, "num_pseudo_inputs": 3}
     fine_tuned = recipe.with_overrides(
         family="vamp_vae",
@@ -167,7 +168,7 @@ def test_a_run_starts_from_weights_and_has_short_epochs(
     entry = train("vamp_vae_small", fine_tuned, tmp_path / "run", data_dir)
 
     assert sorted(served) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    model = hub.load_entry(entry, tmp_path / "run" / "export" / entry.weights.file)
+    model = load_entry(entry, tmp_path / "run" / "export" / entry.weights.file)
     for part in ("encoder", "decoder"):
         ours, theirs = (getattr(m, part).get_weights() for m in (model, source))
         for weight, start in zip(ours, theirs, strict=True):

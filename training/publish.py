@@ -23,11 +23,9 @@ from tabulate import tabulate
 from aezoo import __version__, manifest
 from aezoo.errors import AezooError, ManifestError
 from aezoo.manifest import GoldenFile, HubLocation, WeightsEntry
-from aezoo.store.entry import ENTRY, published_entry
+from aezoo.store.entry import ENTRY, GOLDEN, SAMPLERS, WEIGHTS, published_entry
 from aezoo.store.folder import (
-    GOLDEN,
     METADATA,
-    SAMPLERS,
     card_files,
     entry_bytes,
     file_record,
@@ -46,7 +44,7 @@ from aezoo.store.publish import (
 from aezoo.store.reference import weights_folder as bundled_folder
 from aezoo.store.remote import SCHEME
 from aezoo.store.verify import verify
-from aezoo.store.weights import WEIGHTS, keras_files
+from aezoo.store.weights import keras_files
 from aezoo.utils.files import path_inside, read_verified, write_file
 from training.export import ROOT, read_entry
 from training.files import edited_manifest

@@ -229,10 +229,10 @@ class _Encoder:
         """What is checked before a model is loaded."""
         if not _is_features(source):
             return _open_stream(self.known, source, self.invert, self.data_dir)
-        from aezoo.features.streaming import LATENT, find_entry, read_features
+        from aezoo.features.streaming import LATENT, named_entry, read_features
 
         found = read_features(source)
-        sha256 = find_entry(self.known.name).weights.sha256
+        sha256 = named_entry(self.known.name).weights.sha256
         expected = {
             "weights_sha256": sha256,
             "layer": self.layer or LATENT,

@@ -28,7 +28,7 @@ from aezoo.data.streams import Batch, Part, Stream, open_stream, read_ahead
 from aezoo.errors import ImageFileError
 from aezoo.modalities.image.check import check_images
 from aezoo.modalities.image.files import check_output
-from aezoo.store import reference as sources
+from aezoo.store.reference import find_entry
 from aezoo.utils.extras import require
 from aezoo.utils.files import atomic_path
 from aezoo.utils.progress import progress_bar
@@ -76,7 +76,7 @@ class FeatureEncoder:
         from aezoo.features.extractor import feature_extractor
 
         self.name = str(name)
-        height, width, channels = find_entry(name).input_shape
+        height, width, channels = named_entry(name).input_shape
         self.input_shape = (height, width, channels)
         options = {"layer": layer, "pooling": pooling}
         given: dict[str, Any] = {
@@ -122,7 +122,7 @@ class FeatureEncoder:
         return np.asarray(self._compiled[dtype](images), "float32")
 
 
-def find_entry(name: str | os.PathLike[str]) -> "WeightsEntry | FolderEntry":
+def named_entry(name: str | os.PathLike[str]) -> "WeightsEntry | FolderEntry":
     """What is known of a model before it is loaded: shapes, and hash of the weights.
 
     Args:
@@ -139,7 +139,7 @@ def find_entry(name: str | os.PathLike[str]) -> "WeightsEntry | FolderEntry":
             f"{type(name).__name__}. Save a model of your own first: "
             "`name = aezoo.save(model, 'my_model')`."
         )
-    return sources.find_entry(name)
+    return find_entry(name)
 
 
 # --- Encoding --------------------------------------------------------------------
@@ -279,7 +279,7 @@ class EncodingRun:
         self._name, self._layer, self._pooling = str(name), layer, pooling
         self._resume, self._overwrite = resume, overwrite
         self.output = check_output(output, (".parquet",))
-        entry = find_entry(name)
+        entry = named_entry(name)
         self.stream = open_stream(
             source, entry.input_shape, split=split, data_dir=data_dir, invert=invert
         )

@@ -21,11 +21,18 @@ from aezoo.manifest import (
     WeightsEntry,
     WeightsFile,
 )
-from aezoo.store import reference as sources
-from aezoo.store import remote
-from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, parse_entry, read_entry
+from aezoo.store import reference, remote
+from aezoo.store.entry import (
+    ENTRY,
+    MAX_ENTRY_BYTES,
+    SAMPLERS,
+    WEIGHTS,
+    parse_entry,
+    read_entry,
+    weights_path,
+)
 from aezoo.store.remote import Place
-from aezoo.utils.files import path_inside, read_file, sha256_of
+from aezoo.utils.files import read_file, sha256_of
 from aezoo.utils.progress import with_progress
 
 if TYPE_CHECKING:
@@ -123,8 +130,8 @@ def find_places(
         names = [names]
     return {
         name: remote.parse_address(name, **options)
-        if sources.is_address(name)
-        else sources.place_of(manifest.describe(name), **options)
+        if reference.is_address(name)
+        else reference.place_of(manifest.describe(name), **options)
         for name in names
     }
 
@@ -159,9 +166,9 @@ def _fetch_one(name: str, place: Place) -> Download:
         before = _stamps(place)
         if name in manifest.entries():
             entry = manifest.entries()[name]
-            path = sources.weights_file(entry, place)
+            path = reference.weights_file(entry, place)
             for kind in entry.samplers:
-                sources.fetch_sampler(entry, kind, place)
+                reference.fetch_sampler(entry, kind, place)
         else:
             path = _fetch_model(place)
     except (AezooError, OSError) as error:
@@ -173,7 +180,7 @@ def _fetch_one(name: str, place: Place) -> Download:
 def _fetch_model(place: Place) -> Path:
     snapshot, cache = remote.fetch_model(place)
     entry = read_entry(snapshot, cache)
-    return path_inside(snapshot, entry.weights.file, cache)
+    return weights_path(snapshot, entry, cache)
 
 
 def _stamps(place: Place) -> set[tuple[Path, int]]:
@@ -304,7 +311,7 @@ def contents(cache_dir: str | Path | None = None) -> Contents:
     bundled = [
         Bundled(entry.name, path.stat().st_size, path)
         for entry in manifest.entries().values()
-        if (path := sources.bundled_file(entry.weights.file)).is_file()
+        if (path := reference.bundled_file(entry.weights.file)).is_file()
     ]
     return Contents(
         folder,
@@ -409,7 +416,7 @@ def check_files(cache_dir: str | Path | None = None) -> list[FileCheck]:
         (path, path, file.sha256, "Reinstall aezoo.")
         for entry in manifest.entries().values()
         for file in _files(entry)
-        if (path := sources.bundled_file(file.file)).is_file()
+        if (path := reference.bundled_file(file.file)).is_file()
     ]
     remedy = "`aezoo cache --verify --prune` removes it; it is fetched when needed."
     for repo in scan.repos:
@@ -441,9 +448,9 @@ def _promised(snapshot: Path, entries: Sequence[WeightsEntry]) -> Mapping[str, s
     """SHA-256 by file, of the manifest or else of a repository's own entry."""
     if entries:
         return {
-            sources.WEIGHTS: entries[0].weights.sha256,
+            WEIGHTS: entries[0].weights.sha256,
             **{
-                sources.SAMPLER.format(kind=kind): file.sha256
+                SAMPLERS[kind]: file.sha256
                 for kind, file in entries[0].samplers.items()
             },
         }

@@ -6,7 +6,7 @@ Imports no Keras.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import msgspec
 
@@ -26,7 +26,9 @@ from aezoo.utils.files import is_folder, path_inside, read_file
 from aezoo.utils.folders import restore
 from aezoo.utils.records import Natural, Text, decode, recast
 
-ENTRY = "aezoo.json"
+# Names of files, in a folder as in a repository.
+ENTRY, WEIGHTS, GOLDEN = "aezoo.json", "model.weights.h5", "golden.npz"
+SAMPLERS = {kind: f"sampler_{kind}.npz" for kind in get_args(SamplerKind)}
 SCHEMA_VERSION = 1
 MAX_ENTRY_BYTES = 1_000_000
 REMEDY = "Copy the folder again, or save the model again with `aezoo.save`."
@@ -133,6 +135,24 @@ def read_entry(folder: Path, root: Path | None = None) -> FolderEntry:
             f"more. {REMEDY}"
         )
     return parse_entry(content, str(path))
+
+
+def weights_path(folder: Path, entry: FolderEntry, root: Path | None = None) -> Path:
+    """Where the weights of a folder are; they are checked when they are read.
+
+    Args:
+        folder: The folder.
+        entry: Its entry.
+        root: As in `read_entry`.
+
+    Returns:
+        The path under its own name, which a cache links to one that is a hash.
+
+    Raises:
+        UnsafeFileError: If the name leaves the folder.
+    """
+    path_inside(folder, entry.weights.file, root)
+    return folder / entry.weights.file
 
 
 def parse_entry(content: bytes, what: str, remedy: str = REMEDY) -> FolderEntry:

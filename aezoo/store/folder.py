@@ -27,19 +27,22 @@ from aezoo.manifest import (
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import new_model
 from aezoo.registry import find_family, list_families
-from aezoo.samplers import KINDS, Sampler, read_sampler, sampler_bytes
+from aezoo.samplers import Sampler, read_sampler, sampler_bytes
 from aezoo.store.card import ADDRESS, RECONSTRUCTION, SAMPLES, model_card, pictures
 from aezoo.store.entry import (
     ENTRY,
+    GOLDEN,
     REMEDY,
+    SAMPLERS,
     SCHEMA_VERSION,
+    WEIGHTS,
     FolderEntry,
     check_config_values,
     parse_entry,
     read_entry,
 )
 from aezoo.store.golden import golden_inputs, golden_tensors
-from aezoo.store.weights import CONFIG, WEIGHTS, keras_files
+from aezoo.store.weights import CONFIG, keras_files
 from aezoo.utils.extras import installed_versions
 from aezoo.utils.files import (
     path_inside,
@@ -52,11 +55,8 @@ if TYPE_CHECKING:
     from aezoo.evaluation.report import Report
 
 Metrics: TypeAlias = "Report | Mapping[str, Mapping[str, Metric]] | None"
-GOLDEN = "golden.npz"
 METADATA, CARD = "metadata.json", "README.md"
 REQUIRED = frozenset({ENTRY, WEIGHTS, GOLDEN, CONFIG, METADATA})
-# Names of sampler files, by kind.
-SAMPLERS = {kind: f"sampler_{kind}.npz" for kind in KINDS}
 OPTIONAL = frozenset({SAMPLES, RECONSTRUCTION, *SAMPLERS.values()})
 WRITTEN = REQUIRED | {CARD} | OPTIONAL
 # At reading a folder that others keep replacing.
@@ -401,16 +401,6 @@ def of_one_state(
             if before == entry:
                 raise
     return entry, read(entry)
-
-
-def weights_file(folder: Path, entry: FolderEntry, root: Path | None = None) -> Path:
-    """Where the weights of a folder are; they are checked when they are read.
-
-    Raises:
-        UnsafeFileError: If the name leaves the folder.
-    """
-    path_inside(folder, entry.weights.file, root)
-    return folder / entry.weights.file  # unresolved: a cache links to names of hashes
 
 
 def sampler_of(

@@ -8,6 +8,7 @@ import numpy as np
 from aezoo.errors import ManifestError
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.store.entry import GOLDEN
 from aezoo.utils.archives import read_npz
 
 # Absolute; backends differ by about 1e-6 relative in the sums of a deep network.
@@ -19,7 +20,6 @@ NUM_INPUTS = 8
 # Golden files may come from others; eight colour images of 512 x 512 take 56 MB.
 MAX_BYTES = 100_000_000
 SAMPLE_SEED = 0
-GOLDEN = "golden.npz"
 
 
 def golden_inputs(model: Autoencoder) -> np.ndarray:

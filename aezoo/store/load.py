@@ -14,7 +14,7 @@ from aezoo.nn.backend import without_initialisation
 from aezoo.samplers import Sampler, read_sampler
 from aezoo.store import folder
 from aezoo.store.bounds import bounded
-from aezoo.store.entry import REMEDY, FolderEntry
+from aezoo.store.entry import REMEDY, FolderEntry, weights_path
 from aezoo.store.reference import (
     REINSTALL,
     find_entry,
@@ -145,7 +145,7 @@ def load_folder(path: Path, root: Path | None = None) -> Autoencoder:
 
 def _build(entry: FolderEntry, path: Path, root: Path | None) -> Autoencoder:
     check_entry(entry)  # refused before the weights are even looked for
-    return load_entry(entry, folder.weights_file(path, entry, root), REMEDY)
+    return load_entry(entry, weights_path(path, entry, root), REMEDY)
 
 
 def load_entry(

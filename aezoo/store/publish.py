@@ -19,13 +19,11 @@ from aezoo.errors import HubError, ManifestError
 from aezoo.manifest import DataInfo
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.store import remote, tokens
-from aezoo.store.entry import ENTRY, REMEDY, read_entry
+from aezoo.store.entry import ENTRY, GOLDEN, REMEDY, SAMPLERS, WEIGHTS, read_entry
 from aezoo.store.folder import (
     CARD,
-    GOLDEN,
     OPTIONAL,
     REQUIRED,
-    SAMPLERS,
     WRITTEN,
     Metrics,
     save,
@@ -33,7 +31,6 @@ from aezoo.store.folder import (
 )
 from aezoo.store.golden import MAX_BYTES, golden_deviation, golden_tolerance
 from aezoo.store.load import load_folder
-from aezoo.store.weights import WEIGHTS
 from aezoo.utils.files import path_inside, read_verified, sha256_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,14 @@ from aezoo import manifest
 from aezoo.errors import ChecksumError, HubError, UnknownModelError
 from aezoo.manifest import WeightsEntry
 from aezoo.store import remote
-from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, FolderEntry, read_entry
+from aezoo.store.entry import (
+    ENTRY,
+    MAX_ENTRY_BYTES,
+    SAMPLERS,
+    WEIGHTS,
+    FolderEntry,
+    read_entry,
+)
 from aezoo.store.remote import Place
 from aezoo.utils.files import is_folder, path_inside
 from aezoo.utils.text import did_you_mean
@@ -22,9 +29,6 @@ from aezoo.utils.text import did_you_mean
 SOURCES = ("auto", "bundled", "hub")
 REINSTALL = "Reinstall aezoo to restore it."
 CACHE_REMEDY = "Load it again: it is then fetched anew."
-# Names in a repository, as in a folder that `aezoo.save` wrote.
-WEIGHTS, GOLDEN = "model.weights.h5", "golden.npz"
-SAMPLER = "sampler_{kind}.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -310,7 +314,7 @@ def fetch_sampler(entry: WeightsEntry, kind: str, place: Place) -> Path:
         ChecksumError: If the file there is another one.
     """
     file = entry.samplers[kind]
-    return remote.fetch(place, SAMPLER.format(kind=kind), file.sha256, file.bytes)
+    return remote.fetch(place, SAMPLERS[kind], file.sha256, file.bytes)
 
 
 def remedy(entry: WeightsEntry, place: Place | None) -> str:

@@ -20,10 +20,9 @@ from aezoo.manifest import (
 )
 from aezoo.store import classifiers as extractors
 from aezoo.store import folder, golden, remote
-from aezoo.store.entry import REMEDY, FolderEntry, read_entry
+from aezoo.store.entry import GOLDEN, REMEDY, FolderEntry, read_entry, weights_path
 from aezoo.store.load import build_entry, read_weights_file, zoo_sampler
 from aezoo.store.reference import (
-    GOLDEN,
     REINSTALL,
     bundled_file,
     is_own,
@@ -233,7 +232,7 @@ def _folder(
 
     subject = _model(
         entry,
-        lambda: folder.weights_file(path, entry, root),
+        lambda: weights_path(path, entry, root),
         functools.cache(golden_path),
         REMEDY,
         lambda kind: folder.sampler_of(path, entry, kind, root),

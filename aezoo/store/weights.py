@@ -15,9 +15,10 @@ import keras
 import numpy as np
 
 from aezoo.errors import ManifestError
+from aezoo.store.entry import WEIGHTS
 from aezoo.utils.hdf5 import read_arrays
 
-WEIGHTS, CONFIG = "model.weights.h5", "config.json"
+CONFIG = "config.json"
 
 
 class _NamedBuffer(io.BytesIO):
