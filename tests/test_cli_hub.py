@@ -110,7 +110,7 @@ def test_describe_a_folder_shows_what_it_says_but_obeys_nothing(mine: Path) -> N
     assert ["input", "8", "x", "8", "x", "1"] in lines
     assert ["license", "MIT"] in lines
     assert ["metrics", "on", "noise/test"] in lines
-    assert ["mse", "0.5", "level^2"] in lines
+    assert ["mse", "0.50000", "lower", "level^2"] in lines
     assert "      made up" in succeed("describe", mine, "--protocols").splitlines()
     described = succeed("describe", mine, "--json")
     assert json.loads(described) == json.loads((mine / "aezoo.json").read_text())
