@@ -73,7 +73,8 @@ SCRIPT = """
 
 # A default run takes a few; all others are exhaustive.
 CHOSEN = list(some_of(aezoo.list_families(), at_most=2))
-OTHERS = [name for name in aezoo.list_families() if name not in CHOSEN]
+_OTHERS = [name for name in aezoo.list_families() if name not in CHOSEN]
+OTHERS = [_OTHERS[first : first + 6] for first in range(0, len(_OTHERS), 6)]
 
 
 def answers_of(
@@ -105,7 +106,10 @@ def answers_of(
     "families",
     [
         pytest.param(CHOSEN, id="some_cases"),
-        pytest.param(OTHERS, id="others", marks=pytest.mark.exhaustive),
+        *(
+            pytest.param(names, id=names[0], marks=pytest.mark.exhaustive)
+            for names in OTHERS
+        ),
     ],
 )
 def test_backends_agree(tmp_path, families: list[str]) -> None:

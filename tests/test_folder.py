@@ -29,7 +29,7 @@ from aezoo.errors import (
 )
 from aezoo.manifest import DataInfo, Metric
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.nn import backend
+from aezoo.nn import structure
 from aezoo.registry import find_family
 from aezoo.store import folder, reference
 from aezoo.utils import files as file_tools
@@ -382,7 +382,7 @@ def test_a_huge_configuration_takes_no_memory(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """10^17 weights, or a few too many: refused before a kernel is allocated."""
-    monkeypatch.setattr(backend.np, "zeros", lambda *_: pytest.fail("allocated"))
+    monkeypatch.setattr(structure.np, "zeros", lambda *_: pytest.fail("allocated"))
     for units, message in (
         ([10**8, 10**9], r"`hidden_units` must be at most 4,096 for a model of 2,294 "),
         (

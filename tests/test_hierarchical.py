@@ -13,9 +13,10 @@ from aezoo.models.draw import DRAW
 from aezoo.models.families import new_model
 from aezoo.networks.draw import GridAttention
 from aezoo.networks.top_down import SIZES
-from aezoo.nn.backend import BACKEND, without_initialisation
+from aezoo.nn.backend import BACKEND
 from aezoo.nn.distributions import IndexedNoise, standard_normal
 from aezoo.nn.losses import gaussian_kl
+from aezoo.nn.structure import without_initialisation
 from aezoo.registry import find_family
 from tests.draws import exhaustive
 from tests.test_bounds_and_priors import assert_same_gradients, gradients_of

@@ -26,9 +26,10 @@ from aezoo.models.entry_points import EntryPoints
 from aezoo.models.training import Training
 from aezoo.networks.base import Latent, Network
 from aezoo.nn import losses
-from aezoo.nn.backend import SeedGenerator, is_quantized
+from aezoo.nn.backend import SeedGenerator
 from aezoo.nn.distributions import IndexedNoise, Posterior, standard_normal
 from aezoo.nn.keras_private import flat_layers
+from aezoo.nn.structure import is_quantized
 from aezoo.registry import find_family
 from aezoo.samplers import Samplers
 from aezoo.utils.text import did_you_mean

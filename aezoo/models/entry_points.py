@@ -11,13 +11,14 @@ from keras import ops
 from aezoo.errors import UnsupportedOperationError
 from aezoo.modalities.label import Label
 from aezoo.models.batches import check_finite
-from aezoo.nn.backend import compile_inference, is_concrete, structure_of
+from aezoo.nn.backend import compile_inference, is_concrete
 from aezoo.nn.distributions import (
     Posterior,
     check_codes,
     check_seed,
     interpolate_codes,
 )
+from aezoo.nn.structure import structure_of
 from aezoo.samplers import how_to_fit
 from aezoo.utils.batches import batched
 from aezoo.utils.validation import check_choice, check_count, check_positive_int

@@ -27,7 +27,8 @@ from aezoo.modalities.image.check import as_array, check_levels, shape_hint
 from aezoo.modalities.image.classifier import Classifier
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.modality import to_unit_range
-from aezoo.nn.backend import compile_inference, without_initialisation
+from aezoo.nn.backend import compile_inference
+from aezoo.nn.structure import without_initialisation
 from aezoo.store.golden import MAX_BYTES
 from aezoo.store.load import read_weights_file
 from aezoo.store.reference import REINSTALL, bundled_file

@@ -10,7 +10,7 @@ from aezoo.errors import ManifestError
 from aezoo.manifest import ExtractorEntry, WeightsEntry
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import check_config, new_model
-from aezoo.nn.backend import without_initialisation
+from aezoo.nn.structure import without_initialisation
 from aezoo.samplers import Sampler, read_sampler
 from aezoo.store import folder
 from aezoo.store.bounds import bounded

@@ -1,0 +1,222 @@
+"""What Keras leaves to the backend, on JAX; documented where TensorFlow does it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any
+SeedGenerator = keras.random.SeedGenerator
+
+
+def is_concrete(x: Any) -> bool:
+    """Whether `x` is an array with values, rather than a symbol in a graph."""
+    if isinstance(x, jax.core.Tracer):
+        return False
+    return isinstance(x, np.ndarray) or keras.ops.is_tensor(x)
+
+
+# --- Inference and derivatives -----------------------------------------------------
+
+
+def compile_inference(
+    function: Callable[..., Any],
+    model: keras.Model,
+    *_: tuple[Sequence[int], str],
+) -> Callable[..., Any]:
+    """Compile `function` of one batch.
+
+    JAX compiles per shape, so batches are padded to the next power of two: the number
+    of compilations is logarithmic in the batch size.
+    """
+
+    def pure(values: list[Tensor], *batches: Tensor) -> Any:
+        with keras.StatelessScope(
+            state_mapping=list(zip(model.variables, values, strict=True))
+        ):
+            return function(*batches)
+
+    compiled = jax.jit(pure)
+
+    def run_padded(*batches: np.ndarray) -> Any:
+        size = len(batches[0])
+        padding = (1 << (size - 1).bit_length()) - size
+        padded = [
+            np.pad(batch, [(0, padding)] + [(0, 0)] * (batch.ndim - 1))
+            for batch in batches
+        ]
+        outputs = compiled([v.value for v in model.variables], *padded)
+        return jax.tree_util.tree_map(lambda t: np.asarray(t)[:size], outputs)
+
+    return run_padded
+
+
+def jacobian_product(
+    function: Callable[[Tensor], Tensor], x: Tensor, direction: Tensor
+) -> Tensor:
+    """The derivative of `function` at `x` along `direction`."""
+    return jax.jvp(function, (x,), (direction,))[1]
+
+
+# --- Training ------------------------------------------------------------------
+
+
+def on_accelerator(x: np.ndarray) -> Any:
+    """An array where the accelerator is, if there is one, to gather batches from.
+
+    So no step waits for examples to be copied. The array itself on CPUs.
+    """
+    return x if jax.default_backend() == "cpu" else jax.device_put(x)
+
+
+def fused_adam_update(*_: Any, **__: Any) -> bool:
+    """False: there is no kernel; the compiler fuses the steps."""
+    return False
+
+
+def apply_if(
+    condition: Tensor, update: Callable[[], Any], variables: Sequence[keras.Variable]
+) -> None:
+    """Run an update of variables in a graph if a condition holds there."""
+    # Nothing is assigned inside a condition. The choice costs no pass of its
+    # own: the compiler makes it part of the update.
+    before = [variable.value for variable in variables]
+    update()
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(jax.numpy.where(condition, variable.value, value))
+
+
+class Steps:
+    """`train_step` and `test_step` for Keras's trainer: all state in and out."""
+
+    def train_step(
+        self: Any, state: tuple, data: Any
+    ) -> tuple[dict[str, Tensor], tuple]:
+        """One optimiser step on a batch; returns the running means and the state."""
+        trainable, non_trainable, optimizer, metrics = state
+
+        def objectives_of(trainable: list[Tensor]) -> tuple[list[Tensor], Any]:
+            with self._scope(trainable, non_trainable, optimizer, metrics) as scope:
+                objectives, losses, weights = self.training_objectives(data)
+                objectives = [self.optimizer.scale_loss(o) for o in objectives]
+                # trainable ones too: the forward pass may set a weight anew
+                updated = (
+                    _values(self.trainable_variables, scope),
+                    _values(self.non_trainable_variables, scope),
+                )
+            return objectives, (losses, weights, *updated)
+
+        objectives, backward, (losses, weights, trainable, non_trainable) = jax.vjp(
+            objectives_of, trainable, has_aux=True
+        )
+        position = {id(v): i for i, v in enumerate(self.trainable_variables)}
+        gradients: list[Tensor] = [None] * len(trainable)
+        for player, variables in enumerate(self.players):
+            seeds = [
+                jax.numpy.ones_like(o) * (i == player) for i, o in enumerate(objectives)
+            ]
+            (all_gradients,) = backward(seeds)
+            for variable in variables:
+                index = position[id(variable)]
+                gradients[index] = all_gradients[index]
+        trainable, optimizer = self.optimizer.stateless_apply(
+            optimizer, gradients, trainable
+        )
+        logs, metrics = self._stateless_metrics(metrics, losses, weights)
+        return logs, (trainable, non_trainable, optimizer, metrics)
+
+    def test_step(
+        self: Any, state: tuple, data: Any
+    ) -> tuple[dict[str, Tensor], tuple]:
+        """Losses of a batch, without learning; returns the running means and state."""
+        trainable, non_trainable, metrics = state
+        with self._scope(trainable, non_trainable, None, metrics) as scope:
+            losses, weights = self.test_losses(data)
+            non_trainable = _values(self.non_trainable_variables, scope)
+        logs, metrics = self._stateless_metrics(metrics, losses, weights)
+        return logs, (trainable, non_trainable, metrics)
+
+    def _scope(
+        self: Any,
+        trainable: list[Tensor],
+        non_trainable: list[Tensor],
+        optimizer: list[Tensor] | None,
+        metrics: list[Tensor],
+    ) -> keras.StatelessScope:
+        pairs = [
+            *zip(self.trainable_variables, trainable, strict=True),
+            *zip(self.non_trainable_variables, non_trainable, strict=True),
+            *zip(self.metrics_variables, metrics, strict=True),
+        ]
+        if optimizer is not None:
+            pairs += zip(self.optimizer.variables, optimizer, strict=True)
+        return keras.StatelessScope(state_mapping=pairs)
+
+    def _stateless_metrics(
+        self: Any, metrics: list[Tensor], losses: dict[str, Tensor], weights: Tensor
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        variables = self.metrics_variables
+        with keras.StatelessScope(
+            state_mapping=list(zip(variables, metrics, strict=True))
+        ) as scope:
+            logs = self.update_metrics(losses, weights)
+        return logs, _values(variables, scope)
+
+
+def _values(variables: list[keras.Variable], scope: Any) -> list[Tensor]:
+    current = [scope.get_current_value(v) for v in variables]
+    return [
+        v.value if c is None else c for v, c in zip(variables, current, strict=True)
+    ]
+
+
+# --- Several devices and workers -----------------------------------------------------
+# Keras divides batches itself; the workers of one program are one process here.
+
+
+def replica_sum(values: Tensor) -> Tensor:
+    """Sum over all elements."""
+    return ops.sum(values)
+
+
+def num_replicas() -> int:
+    """One: JAX's devices share one program."""
+    return 1
+
+
+def first_position(seen: Tensor, size: Tensor) -> Tensor:  # noqa: ARG001
+    """Position of the first example of a batch: those seen before."""
+    return seen
+
+
+@contextlib.contextmanager
+def data_parallel(enabled: bool = True) -> Iterator[None]:
+    """Create and train models on all local devices inside this context."""
+    if not enabled:
+        yield
+        return
+    previous = keras.distribution.distribution()
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(previous)
+
+
+def in_cluster() -> bool:
+    """False: several workers are not supported."""
+    return False
+
+
+def is_chief() -> bool:
+    """True: there is one worker."""
+    return True
+
+
+def any_worker(flag: bool) -> bool:
+    """The flag of the one worker."""
+    return flag
