@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from aezoo.errors import ManifestError, UnknownModelError
+from aezoo.utils.files import path_inside
 from aezoo.utils.records import (
     Count,
     Natural,
@@ -34,6 +35,7 @@ from aezoo.utils.records import (
 from aezoo.utils.text import did_you_mean
 
 PACKAGE = Path(__file__).parent
+REINSTALL = "Reinstall aezoo to restore it."
 MANIFEST_NAME = "weights_manifest.json"
 # Of a model that has no fitted sampler.
 NO_FILES: Mapping[str, Any] = MappingProxyType({})
@@ -579,6 +581,20 @@ def baselines() -> Mapping[str, Mapping[str, Mapping[str, Metric]]]:
     """Figures of what models must beat: by `dataset/split`, baseline, metric."""
     rows: Mapping[str, Any] = frozen(installed().baselines)
     return rows
+
+
+def weights_folder() -> Path:
+    """Where the package has the files of the zoo."""
+    return PACKAGE / "weights"
+
+
+def bundled_file(name: str) -> Path:
+    """A file of the zoo in the package, whether it is there or not.
+
+    Raises:
+        UnsafeFileError: If its name leaves the folder.
+    """
+    return path_inside(weights_folder(), name)
 
 
 def describe(name: str) -> WeightsEntry:

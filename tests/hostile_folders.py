@@ -348,7 +348,7 @@ def bare(family: str) -> Case:
     """A small model of a family as a folder, without what `aezoo.save` computes."""
     import aezoo
     from aezoo import registry
-    from aezoo.store.weights import weights_bytes
+    from aezoo.nn.weights import weights_bytes
 
     model = aezoo.create(family, **registry.find_family(family).tiny)
     entry = {

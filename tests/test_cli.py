@@ -644,7 +644,7 @@ def test_damaged_weights(
     folder = tmp_path / "weights"
     shutil.copytree(tiny_zoo / "weights", folder)
     (folder / f"{CONV_VAE}.weights.h5").write_bytes(b"damaged")
-    monkeypatch.setattr("aezoo.store.reference.weights_folder", lambda: folder)
+    monkeypatch.setattr("aezoo.manifest.weights_folder", lambda: folder)
     told = fail("sample", CONV_VAE, "-o", tmp_path / "out.png")
     assert "does not match what is stated: expected" in told
 

@@ -60,7 +60,7 @@ def test_damaged_weights_stop_it_before_anything_is_written(
     shutil.copytree(tiny_zoo / "weights", folder)
     damaged = folder / f"{demo.DENOISER}.weights.h5"
     damaged.write_bytes(damaged.read_bytes()[:-100])
-    monkeypatch.setattr("aezoo.store.reference.weights_folder", lambda: folder)
+    monkeypatch.setattr("aezoo.manifest.weights_folder", lambda: folder)
     with pytest.raises(ChecksumError, match=f"{demo.DENOISER}.*does not match"):
         demo.run(tmp_path / "demo.png", seed=0, report=lambda _: None)
     assert not (tmp_path / "demo.png").exists()

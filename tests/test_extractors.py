@@ -24,21 +24,18 @@ from aezoo.errors import (
     MissingDependencyError,
     UnknownModelError,
 )
-from aezoo.manifest import Manifest
-from aezoo.modalities.image.classifier import Classifier
+from aezoo.manifest import Manifest, weights_folder
+from aezoo.modalities.image.classifier import Classifier, load_classifier
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.backend import BACKEND
 from aezoo.store import classifiers as extractors
-from aezoo.store import reference
 from aezoo.store.classifiers import (
     default_extractor,
     extractor_deviation,
     inception_extractor,
     list_extractors,
-    load_classifier,
     load_extractor,
 )
-from aezoo.store.reference import weights_folder
 from aezoo.utils.files import sha256_of
 from training.export import export as export_model
 from training.extractors import (
@@ -75,7 +72,7 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = tmp_path / "weights_manifest.json"
     path.write_text(manifest.manifest_text(document))
     monkeypatch.setattr(manifest, "manifest_path", lambda: path)
-    monkeypatch.setattr(reference, "weights_folder", lambda: weights)
+    monkeypatch.setattr(manifest, "weights_folder", lambda: weights)
     manifest.installed.cache_clear()
     yield tmp_path
     manifest.installed.cache_clear()

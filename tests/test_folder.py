@@ -520,7 +520,7 @@ def test_names_of_weights_that_no_file_can_have(saved: Path, name: str) -> None:
     (saved / "loop.h5").symlink_to(saved / "loop.h5")
     (saved / "sub").mkdir()
     edit(saved, lambda e: e["weights"].update(file=name))
-    with pytest.raises(AezooError, match=r"cannot be used|is missing"):
+    with pytest.raises(AezooError, match=r"cannot be used|is missing|is not JSON"):
         aezoo.load(saved)
 
 
@@ -554,10 +554,20 @@ def test_verify_reads_no_more_than_a_golden_file_may_have(saved: Path) -> None:
     assert "may have at most 100,000,000 bytes. Received: more" in check.detail
 
 
-@pytest.mark.parametrize("size", [-1, 10**15, 10**400])
-def test_the_stated_size_of_the_weights_is_bounded(saved: Path, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "error", "message"),
+    [
+        (-1, ManifestError, "`weights.bytes` must be `int` >= 1. Received: -1"),
+        (10**15, ChecksumError, "at most 8,589,934,592 bytes. Received"),
+        (10**400, ManifestError, "`weights.bytes` must be `int` <= "),
+    ],
+    ids=["negative", "large", "huge"],
+)
+def test_the_stated_size_of_the_weights_is_bounded(
+    saved: Path, size: int, error: type[AezooError], message: str
+) -> None:
     edit(saved, lambda e: e["weights"].update(bytes=size))
-    with pytest.raises(ChecksumError, match=r"at most 8,589,934,592 bytes. Recei"):
+    with pytest.raises(error, match=message):
         aezoo.load(saved)
 
 
@@ -613,7 +623,7 @@ def test_a_load_reads_each_file_once(
         return content
 
     monkeypatch.setattr(file_tools, "read_file", count)
-    monkeypatch.setattr(folder, "read_file", count)
+    monkeypatch.setattr("aezoo.store.entry.read_file", count)
     assert aezoo.load(saved).built
     assert opened == ["aezoo.json", "model.weights.h5"]
 

@@ -8,6 +8,7 @@ import pytest
 import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError
+from aezoo.manifest import weights_folder
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.backend import BACKEND
@@ -17,7 +18,6 @@ from aezoo.store.golden import (
     golden_inputs,
     golden_tensors,
 )
-from aezoo.store.reference import weights_folder
 from aezoo.utils.files import read_verified
 
 ENTRIES = manifest.entries()

@@ -12,7 +12,7 @@ import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.store.weights import StoredWeights, weights_bytes
+from aezoo.nn.weights import StoredWeights, weights_bytes
 from training.half import halved, is_half, round_weights
 from training.halve import halve
 

@@ -19,11 +19,11 @@ from click.testing import CliRunner
 import aezoo
 from aezoo import manifest
 from aezoo.errors import ChecksumError, HubError, ManifestError, UnknownModelError
+from aezoo.manifest import weights_folder
 from aezoo.store import load as loading
 from aezoo.store import remote
 from aezoo.store.entry import SCHEMA_VERSION
 from aezoo.store.publish import Target
-from aezoo.store.reference import weights_folder
 from tests.draws import some_cases
 from tests.hub_server import HubServer
 from training.publish import build_folder, main, publish

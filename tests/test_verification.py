@@ -17,9 +17,9 @@ import aezoo
 from aezoo import manifest
 from aezoo.cli import main
 from aezoo.errors import UnknownModelError
-from aezoo.store import golden, reference
+from aezoo.manifest import weights_folder
+from aezoo.store import golden
 from aezoo.store import verify as verification
-from aezoo.store.reference import weights_folder
 from aezoo.utils.files import sha256_of
 from tests.zoo_fixtures import NAMES
 
@@ -63,7 +63,7 @@ def zoo(
 ) -> Zoo:
     copy = Zoo(tiny_zoo, tmp_path / "zoo")
     monkeypatch.setattr(manifest, "manifest_path", lambda: copy.manifest)
-    monkeypatch.setattr(reference, "weights_folder", lambda: copy.weights.parent)
+    monkeypatch.setattr(manifest, "weights_folder", lambda: copy.weights.parent)
     manifest.installed.cache_clear()
     return copy
 
@@ -108,7 +108,7 @@ def test_a_damaged_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     name, entry = next(iter(manifest.extractors().items()))
     for file in (entry.weights.file, entry.golden.file):
         shutil.copy(weights_folder() / file, tmp_path)
-    monkeypatch.setattr(reference, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(manifest, "weights_folder", lambda: tmp_path)
     assert not failed(name)
     with (tmp_path / entry.weights.file).open("ab") as file:
         file.write(b"more")

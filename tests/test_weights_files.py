@@ -11,9 +11,9 @@ import pytest
 import aezoo
 from aezoo.errors import ManifestError
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn.weights import StoredWeights, keras_files, weights_bytes
 from aezoo.registry import find_family
-from aezoo.store import weights
-from aezoo.store.weights import StoredWeights, keras_files, weights_bytes
+from aezoo.nn import weights
 
 
 def tiny(family: str = "dense_vae", **config: Any) -> Autoencoder:
@@ -28,7 +28,7 @@ def read(content: bytes, model: keras.Model) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "bfloat16", "float64"])
 def test_weights_are_written_and_read_in_memory(dtype: str) -> None:
     model, other = tiny(dtype=dtype), tiny(dtype=dtype)
-    for content in (weights_bytes(model), keras_files(model)["model.weights.h5"]):
+    for content in (weights_bytes(model), keras_files(model)[1]):
         read(content, other)
         for ours, theirs in zip(model.weights, other.weights, strict=True):
             np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))

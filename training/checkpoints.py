@@ -24,7 +24,7 @@ import numpy as np
 from aezoo.errors import AezooError
 from aezoo.nn.backend import any_worker, is_chief
 from aezoo.nn.optimizers import averaged_weights
-from aezoo.store.weights import unproven_weights
+from aezoo.nn.weights import unproven_weights
 from aezoo.utils.files import atomic_path, sweep, write_file
 from training.data import ShuffledImages
 from training.recipe import RecipeError

@@ -22,9 +22,9 @@ from aezoo.manifest import (
 )
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
+from aezoo.nn.weights import weights_bytes
 from aezoo.store.golden import golden_inputs, golden_tensors
 from aezoo.store.load import load_entry
-from aezoo.store.weights import weights_bytes
 from aezoo.utils.text import did_you_mean
 from training.files import edited_manifest, put_files, remove_unused
 from training.half import halved, is_half

@@ -32,12 +32,12 @@ from aezoo.manifest import (
     Share,
     TrainingInfo,
     ZooGolden,
+    weights_folder,
 )
-from aezoo.modalities.image.classifier import Classifier
+from aezoo.modalities.image.classifier import Classifier, load_classifier
 from aezoo.nn.backend import BACKEND
-from aezoo.store.classifiers import Extractor, golden_features, load_classifier
-from aezoo.store.reference import weights_folder
-from aezoo.store.weights import weights_bytes
+from aezoo.nn.weights import weights_bytes
+from aezoo.store.classifiers import Extractor, golden_features
 from training.data import ShuffledImages
 from training.export import (
     GOLDEN_SUFFIX,

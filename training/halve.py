@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from aezoo import manifest
 from aezoo.errors import AezooError
+from aezoo.manifest import weights_folder
 from aezoo.store.load import load_entry
-from aezoo.store.reference import weights_folder
 from aezoo.utils.files import path_inside
 from training.export import (
     ROOT,

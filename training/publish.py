@@ -23,15 +23,18 @@ from tabulate import tabulate
 from aezoo import __version__, manifest
 from aezoo.errors import AezooError, ManifestError
 from aezoo.manifest import GoldenFile, HubLocation, WeightsEntry
+from aezoo.manifest import weights_folder as bundled_folder
+from aezoo.nn.weights import keras_files, read_weights_file
 from aezoo.store.entry import ENTRY, GOLDEN, SAMPLERS, WEIGHTS, published_entry
 from aezoo.store.folder import (
+    CONFIG,
     METADATA,
     card_files,
     entry_bytes,
     file_record,
     json_bytes,
 )
-from aezoo.store.load import build_entry, read_weights_file
+from aezoo.store.load import build_entry
 from aezoo.store.publish import (
     Plan,
     Published,
@@ -41,10 +44,8 @@ from aezoo.store.publish import (
     plan_push,
     push_folder,
 )
-from aezoo.store.reference import weights_folder as bundled_folder
 from aezoo.store.remote import SCHEME
 from aezoo.store.verify import verify
-from aezoo.store.weights import keras_files
 from aezoo.utils.files import path_inside, read_verified, write_file
 from training.export import ROOT, read_entry
 from training.files import edited_manifest
@@ -128,10 +129,14 @@ def build_folder(
     weights = path_inside(weights_folder, entry.weights.file)
     golden = path_inside(weights_folder, entry.golden.file)
     content = read_weights_file(entry, weights, REMEDY)
-    files = keras_files(build_entry(entry, content, weights))
-    files[METADATA] = json_bytes({"keras_version": entry.training.versions["keras"]})
-    files[WEIGHTS] = content
-    files[GOLDEN] = read_verified(golden, entry.golden.sha256, REMEDY)
+    config, _ = keras_files(build_entry(entry, content, weights))
+    versions = {"keras_version": entry.training.versions["keras"]}
+    files = {
+        CONFIG: config,
+        METADATA: json_bytes(versions),
+        WEIGHTS: content,
+        GOLDEN: read_verified(golden, entry.golden.sha256, REMEDY),
+    }
     for kind, file in entry.samplers.items():
         sampler = path_inside(weights_folder, file.file)
         files[SAMPLERS[kind]] = read_verified(sampler, file.sha256, REFIT, file.bytes)

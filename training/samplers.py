@@ -22,9 +22,9 @@ from msgspec.structs import replace
 from aezoo import manifest
 from aezoo.data import datasets
 from aezoo.errors import AezooError
+from aezoo.manifest import weights_folder
 from aezoo.samplers import KINDS, Sampler, fit_sampler, read_sampler, sampler_bytes
 from aezoo.store.load import load_entry
-from aezoo.store.reference import weights_folder
 from aezoo.utils.files import path_inside
 from training.export import ROOT, check_writable, read_entry
 from training.files import edited_manifest, put_files, remove_unused

@@ -37,7 +37,7 @@ from aezoo.data import datasets
 from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
-from aezoo.manifest import Metric
+from aezoo.manifest import Metric, weights_folder
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
 from aezoo.nn.backend import (
@@ -48,7 +48,6 @@ from aezoo.nn.backend import (
     on_accelerator,
 )
 from aezoo.nn.optimizers import Adam
-from aezoo.store.reference import weights_folder
 from aezoo.utils.extras import installed_versions
 from aezoo.utils.files import atomic_path
 from training import STARTED

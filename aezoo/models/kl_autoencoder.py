@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from aezoo import manifest
+from aezoo.modalities.image.classifier import bundled_classifier
 from aezoo.models._tiles import Tiles
 from aezoo.models.arguments import Argument, count, keep, sizes, units, weight
 from aezoo.models.vae import VAE
@@ -135,9 +136,8 @@ class KLAutoencoder(Tiles, VAE):
 
     @functools.cached_property
     def _classifier(self) -> Any:
-        from aezoo.store.classifiers import load_extractor
-
-        return load_extractor(str(self.perceptual)).network  # no part of the model
+        entry = manifest.extractors()[str(self.perceptual)]
+        return bundled_classifier(entry)  # no part of the model
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As in `Autoencoder`; reads the classifier, where there is one."""

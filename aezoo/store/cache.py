@@ -311,7 +311,7 @@ def contents(cache_dir: str | Path | None = None) -> Contents:
     bundled = [
         Bundled(entry.name, path.stat().st_size, path)
         for entry in manifest.entries().values()
-        if (path := reference.bundled_file(entry.weights.file)).is_file()
+        if (path := manifest.bundled_file(entry.weights.file)).is_file()
     ]
     return Contents(
         folder,
@@ -416,7 +416,7 @@ def check_files(cache_dir: str | Path | None = None) -> list[FileCheck]:
         (path, path, file.sha256, "Reinstall aezoo.")
         for entry in manifest.entries().values()
         for file in _files(entry)
-        if (path := reference.bundled_file(file.file)).is_file()
+        if (path := manifest.bundled_file(file.file)).is_file()
     ]
     remedy = "`aezoo cache --verify --prune` removes it; it is fetched when needed."
     for repo in scan.repos:

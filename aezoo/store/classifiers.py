@@ -8,7 +8,6 @@ manifest; `inception_v3` is the network of `keras.applications`.
 import io
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,17 +21,13 @@ from aezoo.errors import (
     UnknownModelError,
     UnsupportedOperationError,
 )
-from aezoo.manifest import ExtractorEntry
+from aezoo.manifest import REINSTALL, ExtractorEntry, bundled_file
 from aezoo.modalities.image.check import as_array, check_levels, shape_hint
-from aezoo.modalities.image.classifier import Classifier
+from aezoo.modalities.image.classifier import Classifier, bundled_classifier
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.modality import to_unit_range
 from aezoo.nn.backend import compile_inference
-from aezoo.nn.structure import without_initialisation
 from aezoo.store.golden import MAX_BYTES
-from aezoo.store.load import read_weights_file
-from aezoo.store.reference import REINSTALL, bundled_file
-from aezoo.store.weights import StoredWeights
 from aezoo.utils.archives import read_npz
 from aezoo.utils.batches import batched
 from aezoo.utils.files import read_verified
@@ -204,8 +199,7 @@ def load_extractor(name: str) -> Extractor:
     if name == INCEPTION:
         return inception_extractor()
     entry = _entry(name)
-    path = bundled_file(entry.weights.file)
-    return Extractor(name, load_classifier(entry, path), entry.input_shape)
+    return Extractor(name, bundled_classifier(entry), entry.input_shape)
 
 
 def _entry(name: str) -> ExtractorEntry:
@@ -216,38 +210,6 @@ def _entry(name: str) -> ExtractorEntry:
             f"Extractors: {', '.join(known)}."
         )
     return manifest.extractors()[name]
-
-
-def load_classifier(entry: ExtractorEntry, path: Path) -> Classifier:
-    """Build the classifier of an entry and read its weights from a file.
-
-    Raises:
-        ChecksumError: If the file is missing, or is not the entry's.
-        ManifestError: If the configuration is invalid, or entry and file disagree.
-        UnsafeFileError: If the file refers to data outside itself.
-    """
-    content = read_weights_file(entry, path, REINSTALL)
-    weights = StoredWeights(content, entry.num_params, f"weights file {path}")
-    try:
-        # float32 whatever the global policy: features must not depend on it
-        model = Classifier(**entry.config, name=entry.name, dtype="float32")
-        with without_initialisation(model):
-            model.build()
-    except (TypeError, ValueError) as error:
-        raise ManifestError(
-            f"The manifest's extractor {entry.name!r} does not describe a valid "
-            f"classifier: {error}"
-        ) from error
-    declared = (entry.input_shape, entry.num_classes, entry.feature_dim)
-    actual = (model.input_shape, model.num_classes, model.feature_dim)
-    if declared != actual:
-        raise ManifestError(
-            f"The manifest's extractor {entry.name!r} does not fit its configuration: "
-            f"expected (input_shape, num_classes, feature_dim) = {actual}, received "
-            f"{declared}."
-        )
-    weights.read_into(model, f"the manifest's extractor {entry.name!r}")
-    return model
 
 
 # --- Golden features ---------------------------------------------------------------

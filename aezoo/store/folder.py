@@ -26,6 +26,7 @@ from aezoo.manifest import (
 )
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import new_model
+from aezoo.nn.weights import keras_files
 from aezoo.registry import find_family, list_families
 from aezoo.samplers import Sampler, read_sampler, sampler_bytes
 from aezoo.store.card import ADDRESS, RECONSTRUCTION, SAMPLES, model_card, pictures
@@ -42,7 +43,6 @@ from aezoo.store.entry import (
     read_entry,
 )
 from aezoo.store.golden import golden_inputs, golden_tensors
-from aezoo.store.weights import CONFIG, keras_files
 from aezoo.utils.extras import installed_versions
 from aezoo.utils.files import (
     path_inside,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from aezoo.evaluation.report import Report
 
 Metrics: TypeAlias = "Report | Mapping[str, Mapping[str, Metric]] | None"
-METADATA, CARD = "metadata.json", "README.md"
+CONFIG, METADATA, CARD = "config.json", "metadata.json", "README.md"
 REQUIRED = frozenset({ENTRY, WEIGHTS, GOLDEN, CONFIG, METADATA})
 OPTIONAL = frozenset({SAMPLES, RECONSTRUCTION, *SAMPLERS.values()})
 WRITTEN = REQUIRED | {CARD} | OPTIONAL
@@ -190,7 +190,8 @@ def keras_copy_files(model: Autoencoder) -> dict[str, bytes]:
         model: A model without an optimiser.
     """
     metadata = json_bytes({"keras_version": keras.__version__})
-    return {**keras_files(model), METADATA: metadata}
+    config, weights = keras_files(model)
+    return {CONFIG: config, WEIGHTS: weights, METADATA: metadata}
 
 
 def card_files(

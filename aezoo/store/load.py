@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from aezoo.errors import ManifestError
-from aezoo.manifest import ExtractorEntry, WeightsEntry
+from aezoo.manifest import REINSTALL, WeightsEntry
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import check_config, new_model
 from aezoo.nn.structure import without_initialisation
+from aezoo.nn.weights import StoredWeights, read_weights_file
 from aezoo.samplers import Sampler, read_sampler
 from aezoo.store import folder
 from aezoo.store.bounds import bounded
 from aezoo.store.entry import REMEDY, FolderEntry, weights_path
 from aezoo.store.reference import (
-    REINSTALL,
     find_entry,
     remedy,
     resolve,
@@ -24,8 +24,6 @@ from aezoo.store.reference import (
     weights_file,
 )
 from aezoo.store.remote import Place
-from aezoo.store.weights import StoredWeights
-from aezoo.utils.files import read_verified
 
 _COPY_AGAIN = "Copy the file again."
 
@@ -164,25 +162,6 @@ def load_entry(
         UnsafeFileError: If the file refers to data outside itself.
     """
     return build_entry(entry, read_weights_file(entry, path, remedy), path)
-
-
-def read_weights_file(
-    entry: WeightsEntry | ExtractorEntry | FolderEntry, path: Path, remedy: str
-) -> bytes:
-    """The content of a weights file, once its size and hash are the entry's.
-
-    Raises:
-        ChecksumError: If it is missing, or its size or bytes differ.
-        ManifestError: If it is too small to hold the stated number of weights.
-    """
-    weights = entry.weights
-    content = read_verified(path, weights.sha256, remedy, weights.bytes)
-    if 2 * entry.num_params > weights.bytes:  # float16
-        raise ManifestError(
-            f"`num_params` must fit the weights file {path} of {weights.bytes:,} "
-            f"bytes. Received: num_params={entry.num_params}. {remedy}"
-        )
-    return content
 
 
 def build_entry(

@@ -22,12 +22,11 @@ from aezoo.store.entry import (
     read_entry,
 )
 from aezoo.store.remote import Place
-from aezoo.utils.files import is_folder, path_inside
+from aezoo.utils.files import is_folder
 from aezoo.utils.text import did_you_mean
 
 # What `aezoo.load(source=...)` takes.
 SOURCES = ("auto", "bundled", "hub")
-REINSTALL = "Reinstall aezoo to restore it."
 CACHE_REMEDY = "Load it again: it is then fetched anew."
 
 
@@ -150,7 +149,8 @@ def _place(entry: WeightsEntry, source: str, **options: Any) -> Place | None:
         refuse_hub_options(options, f"source={source!r}")
         return None
     is_needed = options.get("revision") or (
-        entry.weights.hub is not None and not bundled_file(entry.weights.file).is_file()
+        entry.weights.hub is not None
+        and not manifest.bundled_file(entry.weights.file).is_file()
     )
     if source == "auto" and not is_needed:
         return None
@@ -217,20 +217,6 @@ def is_own(name: str | os.PathLike[str]) -> bool:
 # --- Files of the zoo's models -------------------------------------------------------
 
 
-def weights_folder() -> Path:
-    """Where the package has the files of the zoo."""
-    return manifest.PACKAGE / "weights"
-
-
-def bundled_file(name: str) -> Path:
-    """A file of the zoo in the package, whether it is there or not.
-
-    Raises:
-        UnsafeFileError: If its name leaves the folder.
-    """
-    return path_inside(weights_folder(), name)
-
-
 def place_of(
     entry: WeightsEntry, *, revision: str | None = None, **options: Any
 ) -> Place:
@@ -267,7 +253,7 @@ def weights_file(entry: WeightsEntry, place: Place | None) -> Path:
         UnsafeFileError: If its name leaves the package's folder.
     """
     if place is None:
-        return bundled_file(entry.weights.file)
+        return manifest.bundled_file(entry.weights.file)
     try:
         return remote.fetch(place, WEIGHTS, entry.weights.sha256, entry.weights.bytes)
     except ChecksumError as error:
@@ -295,7 +281,7 @@ def sampler_file(entry: WeightsEntry, kind: str, place: Place | None) -> Path:
         UnsafeFileError: If its name leaves the package's folder.
     """
     file = entry.samplers[kind]
-    path = bundled_file(file.file)
+    path = manifest.bundled_file(file.file)
     if place is None or path.is_file():
         return path
     return fetch_sampler(entry, kind, place)
@@ -323,4 +309,4 @@ def remedy(entry: WeightsEntry, place: Place | None) -> str:
         return CACHE_REMEDY
     if entry.weights.hub is not None:
         return "Reinstall aezoo to restore it, or load with `source='hub'`."
-    return REINSTALL
+    return manifest.REINSTALL

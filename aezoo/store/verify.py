@@ -14,17 +14,18 @@ from aezoo import manifest
 from aezoo.errors import ChecksumError
 from aezoo.manifest import (
     NO_FILES,
+    REINSTALL,
     ExtractorEntry,
     GoldenFile,
     WeightsEntry,
+    bundled_file,
 )
+from aezoo.nn.weights import read_weights_file
 from aezoo.store import classifiers as extractors
 from aezoo.store import folder, golden, remote
 from aezoo.store.entry import GOLDEN, REMEDY, FolderEntry, read_entry, weights_path
-from aezoo.store.load import build_entry, read_weights_file, zoo_sampler
+from aezoo.store.load import build_entry, zoo_sampler
 from aezoo.store.reference import (
-    REINSTALL,
-    bundled_file,
     is_own,
     remedy,
     resolve,

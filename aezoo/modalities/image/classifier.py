@@ -1,12 +1,17 @@
 """A small classifier of images, whose layers also say how alike two images are."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 from keras import ops
 
+from aezoo.errors import ManifestError
+from aezoo.manifest import REINSTALL, ExtractorEntry, bundled_file
 from aezoo.modalities.image.modality import to_unit_range
+from aezoo.nn.structure import without_initialisation
+from aezoo.nn.weights import StoredWeights, read_weights_file
 from aezoo.utils.validation import (
     check_input_shape,
     check_positive_int,
@@ -120,3 +125,49 @@ class Classifier(keras.Model):
             "filters": list(self.filters),
             "feature_dim": self.feature_dim,
         }
+
+
+def bundled_classifier(entry: ExtractorEntry) -> Classifier:
+    """A classifier of the zoo with its weights from the package.
+
+    Args:
+        entry: Its entry in the manifest.
+
+    Raises:
+        ChecksumError: If the file is missing, or is not the entry's.
+        ManifestError: As `load_classifier` does.
+        UnsafeFileError: As `load_classifier` does.
+    """
+    return load_classifier(entry, bundled_file(entry.weights.file))
+
+
+def load_classifier(entry: ExtractorEntry, path: Path) -> Classifier:
+    """Build the classifier of an entry and read its weights from a file.
+
+    Raises:
+        ChecksumError: If the file is missing, or is not the entry's.
+        ManifestError: If the configuration is invalid, or entry and file disagree.
+        UnsafeFileError: If the file refers to data outside itself.
+    """
+    content = read_weights_file(entry, path, REINSTALL)
+    weights = StoredWeights(content, entry.num_params, f"weights file {path}")
+    try:
+        # float32 whatever the global policy: features must not depend on it
+        model = Classifier(**entry.config, name=entry.name, dtype="float32")
+        with without_initialisation(model):
+            model.build()
+    except (TypeError, ValueError) as error:
+        raise ManifestError(
+            f"The manifest's extractor {entry.name!r} does not describe a valid "
+            f"classifier: {error}"
+        ) from error
+    declared = (entry.input_shape, entry.num_classes, entry.feature_dim)
+    actual = (model.input_shape, model.num_classes, model.feature_dim)
+    if declared != actual:
+        raise ManifestError(
+            f"The manifest's extractor {entry.name!r} does not fit its configuration: "
+            f"expected (input_shape, num_classes, feature_dim) = {actual}, received "
+            f"{declared}."
+        )
+    weights.read_into(model, f"the manifest's extractor {entry.name!r}")
+    return model

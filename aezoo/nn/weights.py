@@ -9,23 +9,24 @@ import io
 import json
 import warnings
 from collections import Counter
+from pathlib import Path
+from typing import Protocol
 
 import h5py
 import keras
 import numpy as np
 
 from aezoo.errors import ManifestError
-from aezoo.store.entry import WEIGHTS
+from aezoo.manifest import BundledFile
+from aezoo.utils.files import read_verified
 from aezoo.utils.hdf5 import read_arrays
-
-CONFIG = "config.json"
 
 
 class _NamedBuffer(io.BytesIO):
     """A file in memory, with a name whose suffix Keras looks at."""
 
     def __str__(self) -> str:
-        return WEIGHTS
+        return "model.weights.h5"
 
 
 # --- Writing -------------------------------------------------------------------------
@@ -52,8 +53,8 @@ def weights_bytes(model: keras.Model) -> bytes:
     return content
 
 
-def keras_files(model: keras.Model) -> dict[str, bytes]:
-    """`config.json` and `model.weights.h5` of `model.save`, the same bytes each time.
+def keras_files(model: keras.Model) -> tuple[bytes, bytes]:
+    """Configuration and weights as `model.save` writes them, the same bytes each time.
 
     Keras also writes names of layers, which it counts up within a process and never
     compares; these are left out.
@@ -76,7 +77,7 @@ def keras_files(model: keras.Model) -> dict[str, bytes]:
 
         source.visititems(copy)
     _prove(model, unnamed.getvalue())
-    return {CONFIG: config, WEIGHTS: unnamed.getvalue()}
+    return config, unnamed.getvalue()
 
 
 def _prove(model: keras.Model, content: bytes) -> None:
@@ -97,6 +98,40 @@ def _facts(values: np.ndarray) -> tuple[tuple[int, ...], bytes]:
 
 
 # --- Reading -------------------------------------------------------------------------
+
+
+class Entry(Protocol):
+    """What is stated of a model, or a classifier, that has a weights file."""
+
+    @property
+    def weights(self) -> BundledFile:
+        """Name, size and hash of the file."""
+
+    @property
+    def num_params(self) -> int:
+        """How many weights the model has."""
+
+
+def read_weights_file(entry: Entry, path: Path, remedy: str) -> bytes:
+    """The content of a weights file, once its size and hash are the entry's.
+
+    Args:
+        entry: The entry of a model or a classifier.
+        path: The file.
+        remedy: What to do about a damaged one; ends messages.
+
+    Raises:
+        ChecksumError: If it is missing, or its size or bytes differ.
+        ManifestError: If it is too small to hold the stated number of weights.
+    """
+    weights = entry.weights
+    content = read_verified(path, weights.sha256, remedy, weights.bytes)
+    if 2 * entry.num_params > weights.bytes:  # float16
+        raise ManifestError(
+            f"`num_params` must fit the weights file {path} of {weights.bytes:,} "
+            f"bytes. Received: num_params={entry.num_params}. {remedy}"
+        )
+    return content
 
 
 class StoredWeights:
