@@ -11,9 +11,9 @@ import pytest
 import aezoo
 from aezoo.errors import ManifestError
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.nn import weights
 from aezoo.nn.weights import StoredWeights, keras_files, weights_bytes
 from aezoo.registry import find_family
-from aezoo.nn import weights
 
 
 def tiny(family: str = "dense_vae", **config: Any) -> Autoencoder:
