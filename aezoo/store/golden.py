@@ -6,7 +6,6 @@ import os
 import numpy as np
 
 from aezoo.errors import ManifestError
-from aezoo.modalities.image.digits import draw_digits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.store.entry import GOLDEN
 from aezoo.utils.archives import read_npz
@@ -23,12 +22,8 @@ SAMPLE_SEED = 0
 
 
 def golden_inputs(model: Autoencoder) -> np.ndarray:
-    """Inputs that need no dataset: drawn digits where they fit, else seeded noise."""
-    if model.input_shape == (28, 28, 1):
-        return draw_digits(NUM_INPUTS, seed=0)[0]
-    generator = np.random.default_rng(0)
-    shape = (NUM_INPUTS, *model.input_shape)
-    return generator.integers(0, 256, shape, dtype="uint8")
+    """Inputs that need no dataset: the examples that a program makes."""
+    return model.modality.check(model.modality.examples(NUM_INPUTS))
 
 
 def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -36,14 +31,14 @@ def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarr
 
     Args:
         model: The model.
-        inputs: Images, uint8.
+        inputs: Examples, as arrays.
 
     Returns:
         `inputs`, the posterior's parameters (`posterior_*`), `codes`,
-        `reconstruction` (float32 in [0, 1]) and, where the family has a prior,
+        `reconstruction` (of images float32 in [0, 1]) and, where the family has a prior,
         `samples` for seed 0.
     """
-    x = inputs.astype("float32") / 255.0
+    x = model.modality.unrounded(inputs)
     posterior = model.posterior(x)
     tensors = {
         "inputs": inputs,
@@ -88,17 +83,24 @@ def golden_deviation(
     """
     expected = read_npz(io.BytesIO(content), MAX_BYTES, f"golden file {path}")
     inputs = expected.get("inputs", np.zeros(0))
+    like = golden_inputs(model)
     if (
-        inputs.dtype != "uint8"
-        or inputs.shape != (*inputs.shape[:1], *model.input_shape)
+        inputs.dtype != like.dtype
+        or inputs.shape[1:] != like.shape[1:]
         or not 1 <= len(inputs) <= NUM_INPUTS
     ):
         raise ManifestError(
             f"The golden file {path} must hold `inputs` for model {model.name!r}, "
-            f"at most {NUM_INPUTS}: uint8, "
-            f"(n, {', '.join(map(str, model.input_shape))}). "
+            f"at most {NUM_INPUTS}: {like.dtype}, "
+            f"(n, {', '.join(map(str, like.shape[1:]))}). "
             f"Received: {inputs.dtype}, {inputs.shape}."
         )
+    try:
+        model.modality.check(inputs, "inputs")
+    except ValueError as error:
+        raise ManifestError(
+            f"The golden file {path} does not fit model {model.name!r}: {error}"
+        ) from error
     actual = golden_tensors(model, inputs)
     facts = {name: (value.shape, value.dtype.kind) for name, value in actual.items()}
     received = {name: (v.shape, v.dtype.kind) for name, v in expected.items()}
