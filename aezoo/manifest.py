@@ -36,6 +36,8 @@ from aezoo.utils.text import did_you_mean
 
 PACKAGE = Path(__file__).parent
 REINSTALL = "Reinstall aezoo to restore it."
+# Of a file of golden tensors.
+MAX_GOLDEN_BYTES = 100_000_000
 MANIFEST_NAME = "weights_manifest.json"
 # Of a model that has no fitted sampler.
 NO_FILES: Mapping[str, Any] = MappingProxyType({})

@@ -25,17 +25,17 @@ from aezoo.errors import (
     UnknownModelError,
 )
 from aezoo.manifest import Manifest, weights_folder
+from aezoo.modalities.image import extractors
 from aezoo.modalities.image.classifier import Classifier, load_classifier
 from aezoo.modalities.image.digits import draw_digits
-from aezoo.nn.backend import BACKEND
-from aezoo.store import classifiers as extractors
-from aezoo.store.classifiers import (
+from aezoo.modalities.image.extractors import (
     default_extractor,
     extractor_deviation,
     inception_extractor,
     list_extractors,
     load_extractor,
 )
+from aezoo.nn.backend import BACKEND
 from aezoo.utils.files import sha256_of
 from training.export import export as export_model
 from training.extractors import (

@@ -5,12 +5,12 @@ import pytest
 from keras import ops
 
 from aezoo.evaluation import evaluate
+from aezoo.modalities.image.extractors import load_extractor
 from aezoo.modalities.image.tiling import apply_in_tiles
 from aezoo.models.families import compose
 from aezoo.nn.layers.discriminators import PatchDiscriminator
 from aezoo.nn.losses import perceptual_error
 from aezoo.registry import find_family
-from aezoo.store.classifiers import load_extractor
 from tests import checks
 
 FAMILY = find_family("kl_autoencoder")

@@ -6,7 +6,7 @@ import pytest
 import aezoo
 from aezoo import rejection_sample
 from aezoo.errors import UnknownModelError, UnsupportedOperationError
-from aezoo.store.classifiers import load_extractor
+from aezoo.modalities.image.extractors import load_extractor
 
 
 class GreyModel:

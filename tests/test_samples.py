@@ -27,7 +27,7 @@ from aezoo.evaluation.image.samples import (
 )
 from aezoo.modalities.image.classifier import Classifier
 from aezoo.modalities.image.digits import draw_digits
-from aezoo.store.classifiers import Extractor
+from aezoo.modalities.image.extractors import Extractor
 
 DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 

@@ -35,9 +35,9 @@ from aezoo.manifest import (
     weights_folder,
 )
 from aezoo.modalities.image.classifier import Classifier, load_classifier
+from aezoo.modalities.image.extractors import Extractor, golden_features
 from aezoo.nn.backend import BACKEND
 from aezoo.nn.weights import weights_bytes
-from aezoo.store.classifiers import Extractor, golden_features
 from training.data import ShuffledImages
 from training.export import (
     GOLDEN_SUFFIX,

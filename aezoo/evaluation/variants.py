@@ -2,7 +2,7 @@
 
 from aezoo.evaluation.metrics.representation import default_unfamiliar
 from aezoo.metrics import MetricDefinition
-from aezoo.store.classifiers import default_extractor
+from aezoo.modalities.image.extractors import default_extractor
 
 _DEFAULTS = {"extractor": default_extractor, "dataset": default_unfamiliar}
 

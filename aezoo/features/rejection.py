@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from aezoo.modalities.image.extractors import load_extractor
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers.base import log_sum_exp
-from aezoo.store.classifiers import load_extractor
 from aezoo.utils.validation import check_number, check_positive_int
 
 

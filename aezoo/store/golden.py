@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from aezoo.errors import ManifestError
+from aezoo.manifest import MAX_GOLDEN_BYTES
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.store.entry import GOLDEN
 from aezoo.utils.archives import read_npz
@@ -17,7 +18,6 @@ _ROUNDINGS = 16
 _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 NUM_INPUTS = 8
 # Golden files may come from others; eight colour images of 512 x 512 take 56 MB.
-MAX_BYTES = 100_000_000
 SAMPLE_SEED = 0
 
 
@@ -35,7 +35,7 @@ def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarr
 
     Returns:
         `inputs`, the posterior's parameters (`posterior_*`), `codes`,
-        `reconstruction` (of images float32 in [0, 1]) and, where the family has a prior,
+        `reconstruction` (of images floats in [0, 1]) and, where the family has a prior,
         `samples` for seed 0.
     """
     x = model.modality.unrounded(inputs)
@@ -81,7 +81,7 @@ def golden_deviation(
         ManifestError: If the file is unreadable or too large, or holds other tensors
             than the model makes.
     """
-    expected = read_npz(io.BytesIO(content), MAX_BYTES, f"golden file {path}")
+    expected = read_npz(io.BytesIO(content), MAX_GOLDEN_BYTES, f"golden file {path}")
     inputs = expected.get("inputs", np.zeros(0))
     like = golden_inputs(model)
     if (

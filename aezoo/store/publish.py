@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aezoo import __version__
 from aezoo.errors import HubError, ManifestError
-from aezoo.manifest import DataInfo
+from aezoo.manifest import MAX_GOLDEN_BYTES, DataInfo
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.store import remote, tokens
 from aezoo.store.entry import ENTRY, GOLDEN, REMEDY, SAMPLERS, WEIGHTS, read_entry
@@ -29,7 +29,7 @@ from aezoo.store.folder import (
     save,
     write_card,
 )
-from aezoo.store.golden import MAX_BYTES, golden_deviation, golden_tolerance
+from aezoo.store.golden import golden_deviation, golden_tolerance
 from aezoo.store.load import load_folder
 from aezoo.utils.files import path_inside, read_verified, sha256_of
 
@@ -371,7 +371,7 @@ def _check_folder(folder: Path) -> str:
             f"{entry.weights.file}, {entry.golden.file}. {REMEDY}"
         )
     content = read_verified(
-        folder / GOLDEN, entry.golden.sha256, REMEDY, max_bytes=MAX_BYTES
+        folder / GOLDEN, entry.golden.sha256, REMEDY, max_bytes=MAX_GOLDEN_BYTES
     )
     for kind, file in entry.samplers.items():
         if file.file != SAMPLERS[kind]:

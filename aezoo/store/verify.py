@@ -13,6 +13,7 @@ import keras
 from aezoo import manifest
 from aezoo.errors import ChecksumError
 from aezoo.manifest import (
+    MAX_GOLDEN_BYTES,
     NO_FILES,
     REINSTALL,
     ExtractorEntry,
@@ -20,8 +21,8 @@ from aezoo.manifest import (
     WeightsEntry,
     bundled_file,
 )
+from aezoo.modalities.image import extractors
 from aezoo.nn.weights import read_weights_file
-from aezoo.store import classifiers as extractors
 from aezoo.store import folder, golden, remote
 from aezoo.store.entry import GOLDEN, REMEDY, FolderEntry, read_entry, weights_path
 from aezoo.store.load import build_entry, zoo_sampler
@@ -275,11 +276,11 @@ def _extractor(name: str) -> _Subject:
 
 
 def _read_golden(path: Path, file: GoldenFile, remedy: str) -> bytes:
-    return read_verified(path, file.sha256, remedy, max_bytes=golden.MAX_BYTES)
+    return read_verified(path, file.sha256, remedy, max_bytes=MAX_GOLDEN_BYTES)
 
 
 def _fetch_golden(place: remote.Place, file: GoldenFile) -> Path:
-    return remote.fetch(place, file.file, file.sha256, golden.MAX_BYTES)
+    return remote.fetch(place, file.file, file.sha256, MAX_GOLDEN_BYTES)
 
 
 def _checks(subject: _Subject) -> Iterator[Check]:

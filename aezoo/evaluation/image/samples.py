@@ -18,8 +18,8 @@ import numpy as np
 from aezoo.evaluation.context import Evaluation
 from aezoo.evaluation.definition import Result, mean_with_error
 from aezoo.metrics.image import DENSITY_K, NUM_SUBSETS, PRECISION_K, SUBSET_SIZE
+from aezoo.modalities.image.extractors import load_extractor
 from aezoo.modalities.image.tiling import to_uint8
-from aezoo.store.classifiers import load_extractor
 from aezoo.utils.extras import require
 from aezoo.utils.validation import check_positive_int
 

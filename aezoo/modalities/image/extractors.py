@@ -21,13 +21,12 @@ from aezoo.errors import (
     UnknownModelError,
     UnsupportedOperationError,
 )
-from aezoo.manifest import REINSTALL, ExtractorEntry, bundled_file
+from aezoo.manifest import MAX_GOLDEN_BYTES, REINSTALL, ExtractorEntry, bundled_file
 from aezoo.modalities.image.check import as_array, check_levels, shape_hint
 from aezoo.modalities.image.classifier import Classifier, bundled_classifier
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.modality import to_unit_range
 from aezoo.nn.backend import compile_inference
-from aezoo.store.golden import MAX_BYTES
 from aezoo.utils.archives import read_npz
 from aezoo.utils.batches import batched
 from aezoo.utils.files import read_verified
@@ -247,8 +246,10 @@ def extractor_deviation(name: str) -> dict[str, float]:
     """
     entry = _entry(name)
     path = bundled_file(entry.golden.file)
-    content = read_verified(path, entry.golden.sha256, REINSTALL, max_bytes=MAX_BYTES)
-    golden = read_npz(io.BytesIO(content), MAX_BYTES, f"golden file {path}")
+    content = read_verified(
+        path, entry.golden.sha256, REINSTALL, max_bytes=MAX_GOLDEN_BYTES
+    )
+    golden = read_npz(io.BytesIO(content), MAX_GOLDEN_BYTES, f"golden file {path}")
     extractor = load_extractor(name)
     expected = {
         "inputs": (NUM_GOLDEN, *entry.input_shape),
