@@ -357,8 +357,10 @@ def bare(family: str) -> Case:
         "family": family,
         "config": {**model.config, "dtype": "float32"},
         "input_shape": list(model.input_shape),
+        "value_range": [0.0, 1.0],
         "latent_shape": list(model.latent_shape),
         "num_params": model.count_params(),
+        "tasks": list(model.TASKS),
         "weights": {"file": WEIGHTS},
         "golden": {"file": GOLDEN},
     }

@@ -45,6 +45,9 @@ ANIMATION_SUFFIXES = (".gif",)
 MAX_FILE_BYTES, MAX_PIXELS = 1 << 28, 1 << 25
 # How many times the model's size a JPEG is decoded at, at least.
 _DRAFT = 4
+# From how many times the size of the result on images are averaged before they are
+# filtered.
+_FAR_SMALLER = 1_000
 # Pixels above which images are decoded one at a time: several threads read files.
 _LARGE = 1 << 21
 _one_at_a_time = threading.Lock()
@@ -304,7 +307,10 @@ def _fit(image: Image.Image, width: int, height: int) -> tuple[Image.Image, list
         max(1, min(height, round(image.height * scale))),
     )
     steps = ["resized (Lanczos)"] if size != image.size else []
-    image = image.resize(size, Image.Resampling.LANCZOS)
+    # The filter's weights would take more memory than the image.
+    is_extreme = max(image.width // size[0], image.height // size[1]) > _FAR_SMALLER
+    gap = 3.0 if is_extreme else None
+    image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=gap)
     if size != (width, height):
         sheet = Image.new(image.mode, (width, height))
         sheet.paste(image, ((width - size[0]) // 2, (height - size[1]) // 2))
