@@ -46,7 +46,8 @@ ModelName = Annotated[str, matching("[a-z][a-z0-9]*(_[a-z0-9]+)+")]
 ExtractorName = Annotated[str, matching("[a-z][a-z0-9]*(_[a-z0-9]+)*_v[1-9][0-9]*")]
 FamilyName = Annotated[str, matching("[a-z][a-z0-9_]*")]
 # Those of `aezoo.samplers.KINDS`, which imports NumPy; a test compares the two.
-SamplerKind = Annotated[str, matching("gmm|vamp|flow|autoregressive")]
+SAMPLER_KINDS = ("gmm", "vamp", "flow", "autoregressive")
+SamplerKind = Annotated[str, matching("|".join(SAMPLER_KINDS))]
 Task = Annotated[str, matching("reconstruction|features|sampling")]
 Backend = Annotated[str, matching("tensorflow|jax")]
 Url = Annotated[str, matching("https://.+")]

@@ -856,7 +856,7 @@ def test_examples_and_codes_of_one_shape_are_never_guessed() -> None:
     np.testing.assert_array_equal(images[:, 0], model.reconstruct(x[:1]))
     floats = x.astype("float32") / 255.0
     for method, arguments in (("interpolate", (floats[:1],)), ("traverse", (0,))):
-        with pytest.raises(ValueError, match="of='examples' or of='codes'"):
+        with pytest.raises(ValueError, match="`of='examples'` or `of='codes'`"):
             getattr(model, method)(floats[1:], *arguments)
     as_images = model.interpolate(floats[:1], floats[1:], 3, of="examples")
     np.testing.assert_allclose(255 * as_images, images, atol=0.51)

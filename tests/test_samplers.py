@@ -8,7 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -295,6 +295,7 @@ class FakeModel:
     name = family = "fake"
     TASKS = ("reconstruction",)
     CODES = "continuous"
+    given: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, codes: np.ndarray) -> None:
         self.codes = codes
@@ -409,11 +410,11 @@ def test_pixels_are_drawn_from_codes_of_a_sampler_too() -> None:
             "Unknown option `num_component` of the sampler 'gmm'.*num_components",
         ),
         ({"num_components": 0}, ValueError, "`num_components` must be an integer"),
-        ({"num_components": 61}, ValueError, "60 images, num_components=61"),
+        ({"num_components": 61}, ValueError, "60 examples, num_components=61"),
         (
             {"kind": "vamp", "num_pseudo_inputs": 61},
             ValueError,
-            "60 images, num_pseudo_inputs=61",
+            "60 examples, num_pseudo_inputs=61",
         ),
         (
             {"kind": "vamp", "num_pseudo_inputs": 0},
@@ -494,14 +495,17 @@ def test_samplers_are_a_mapping_by_kind() -> None:
         model.samplers["vamp"] = posteriors()
 
 
-def test_a_fitted_sampler_is_no_part_of_kerass_files(tmp_path: Path) -> None:
+def test_fitted_samplers_are_kept_in_kerass_files(tmp_path: Path) -> None:
     import keras
 
     model = tiny(latent_dim=2)
     model.samplers["gmm"] = mixture()
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert not again.samplers
+    assert list(again.samplers) == ["gmm"]
+    np.testing.assert_array_equal(
+        again.sample(3, seed=0, sampler="gmm"), model.sample(3, seed=0, sampler="gmm")
+    )
     assert len(again.weights) == len(model.weights)
 
 
@@ -543,7 +547,7 @@ def test_a_file_that_is_not_as_stated_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ChecksumError, match=r"does not match its hash.*Copy it"):
         read(path, mixture(), file)
     path.write_bytes(content[:-1])
-    with pytest.raises(ChecksumError, match=rf"must have {file.bytes:,} bytes"):
+    with pytest.raises(ChecksumError, match=rf"expected {file.bytes:,} bytes"):
         read(path, mixture(), file)
 
 
@@ -693,7 +697,7 @@ def test_what_is_too_large_to_be_read_is_not_written(
     with pytest.raises(ValueError, match="A sampler may take at most 100,010 bytes"):
         write_sampler(mixture(), tmp_path / "other.npz")
     monkeypatch.setattr("aezoo.samplers.files.MAX_BYTES", 100)
-    with pytest.raises(ChecksumError, match=r"at most 100\. Received"):
+    with pytest.raises(ChecksumError, match=r"at most 100 bytes\. Received"):
         read(path, mixture())
 
 

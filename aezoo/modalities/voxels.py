@@ -135,7 +135,7 @@ class Voxels(Modality):
 
     def sheet(self, x: np.ndarray, columns: int, height: int) -> np.ndarray:
         """Shapes as seen from the front, side by side."""
-        from aezoo.modalities import Image
+        from aezoo.modalities.image import Image
 
         return Image(self.height, self.width, 1).sheet(self._seen(x), columns, height)
 

@@ -12,9 +12,10 @@ inherits them; what it defines by another attribute of the name is none of its o
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from aezoo.utils.text import did_you_mean
 from aezoo.utils.validation import (
     check_choice,
     check_count,
@@ -173,3 +174,22 @@ def activation(default: str) -> Any:
     from aezoo.networks.base import check_activation
 
     return Argument(default, check_activation, is_fixed=True)
+
+
+def check_known(family: str, given: Mapping[str, Any], known: Any) -> None:
+    """Refuse arguments that there are not.
+
+    Args:
+        family: Whose arguments.
+        given: What came in, by name.
+        known: Names that there are.
+
+    Raises:
+        ValueError: Names the unknown argument and the closest known one.
+    """
+    for name in given:
+        if name not in known:
+            raise ValueError(
+                f"Unknown argument `{name}` for family {family!r}."
+                f"{did_you_mean(name, known)} Known: {', '.join(sorted(known))}."
+            )

@@ -16,6 +16,7 @@ from aezoo.modalities.label import Label
 from aezoo.models.arguments import (
     Argument,
     arguments_of,
+    check_known,
     keep,
     number,
     signature_of,
@@ -23,6 +24,7 @@ from aezoo.models.arguments import (
     weight,
 )
 from aezoo.models.entry_points import EntryPoints
+from aezoo.models.families import compose, flat_config
 from aezoo.models.training import Training
 from aezoo.networks.base import Latent, Network
 from aezoo.nn import losses
@@ -217,8 +219,6 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     @property
     def config(self) -> dict[str, Any]:
         """The family's own arguments: `aezoo.create(family, **config)` rebuilds it."""
-        from aezoo.models.families import flat_config
-
         return flat_config(self)
 
     def get_config(self) -> dict[str, Any]:
@@ -234,8 +234,6 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:  # noqa: ARG003
         """A model from what `get_config` gave."""
-        from aezoo.models.families import compose
-
         arguments = dict(config)
         dtype = arguments.pop("dtype", None)
         if isinstance(dtype, dict):
@@ -641,22 +639,3 @@ def check_for_modality(
             f"`{name}` must be one of {', '.join(map(repr, choices))} for "
             f"{modality.noun}s. Received: {name}={value!r}.{hint}"
         )
-
-
-def check_known(family: str, given: Mapping[str, Any], known: Any) -> None:
-    """Refuse arguments that there are not.
-
-    Args:
-        family: Whose arguments.
-        given: What came in, by name.
-        known: Names that there are.
-
-    Raises:
-        ValueError: Names the unknown argument and the closest known one.
-    """
-    for name in given:
-        if name not in known:
-            raise ValueError(
-                f"Unknown argument `{name}` for family {family!r}."
-                f"{did_you_mean(name, known)} Known: {', '.join(sorted(known))}."
-            )

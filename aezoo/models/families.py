@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aezoo import manifest, modalities, registry
 from aezoo.errors import UnknownModelError
 from aezoo.modalities import Image, Modality
-from aezoo.models.arguments import arguments_of
-from aezoo.models.autoencoder import Autoencoder, check_known
+from aezoo.models.arguments import arguments_of, check_known
 from aezoo.networks import Custom, Network, network_class
 from aezoo.networks.base import as_tuples
 from aezoo.registry import Family, find_family
@@ -21,6 +20,8 @@ from aezoo.utils.validation import check_input_shape
 
 if TYPE_CHECKING:
     import keras
+
+    from aezoo.models.autoencoder import Autoencoder
 
 KERAS_ARGUMENTS = ("name", "dtype", "trainable")
 
@@ -34,7 +35,7 @@ def create(
     encoder: "keras.Model | None" = None,
     decoder: "keras.Model | None" = None,
     **config: Any,
-) -> Autoencoder:
+) -> "Autoencoder":
     """A new model with random weights: an objective on a network, for a modality.
 
     Args:
@@ -87,7 +88,7 @@ def create(
     return model
 
 
-def new_model(family: str, /, **config: Any) -> Autoencoder:
+def new_model(family: str, /, **config: Any) -> "Autoencoder":
     """The model of a family and its flat arguments, not yet built.
 
     Args:
@@ -102,7 +103,7 @@ def new_model(family: str, /, **config: Any) -> Autoencoder:
     return compose(find_family(family), **config)
 
 
-def compose(family: Family, /, **config: Any) -> Autoencoder:
+def compose(family: Family, /, **config: Any) -> "Autoencoder":
     """As `new_model`, for a family that need not be registered.
 
     Args:
@@ -208,7 +209,7 @@ def _take_network(family: Family, arguments: dict[str, Any]) -> Network:
     return dataclasses.replace(network, **own)
 
 
-def flat_config(model: Autoencoder) -> dict[str, Any]:
+def flat_config(model: "Autoencoder") -> dict[str, Any]:
     """The flat arguments of a model, as JSON values: `new_model` takes them.
 
     Args:

@@ -6,13 +6,14 @@ Imports no Keras.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import msgspec
 
 from aezoo.errors import ManifestError
 from aezoo.manifest import (
     NO_FILES,
+    SAMPLER_KINDS,
     BundledFile,
     DataInfo,
     GoldenFile,
@@ -28,7 +29,7 @@ from aezoo.utils.records import Natural, Text, decode, recast
 
 # Names of files, in a folder as in a repository.
 ENTRY, WEIGHTS, GOLDEN = "aezoo.json", "model.weights.h5", "golden.npz"
-SAMPLERS = {kind: f"sampler_{kind}.npz" for kind in get_args(SamplerKind)}
+SAMPLERS = {kind: f"sampler_{kind}.npz" for kind in SAMPLER_KINDS}
 SCHEMA_VERSION = 1
 MAX_ENTRY_BYTES = 1_000_000
 REMEDY = "Copy the folder again, or save the model again with `aezoo.save`."

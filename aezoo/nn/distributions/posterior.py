@@ -75,7 +75,8 @@ def check_codes(
         raise ValueError(f"`{name}` is empty. Received: shape={codes.shape}.")
     if codes.dtype.kind not in "fiu":
         raise ValueError(f"`{name}` must be numeric. Received: dtype={codes.dtype}.")
-    codes = np.ascontiguousarray(codes, "float32")
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        codes = np.ascontiguousarray(codes, "float32")
     if not np.isfinite(codes).all():
         raise ValueError(
             f"`{name}` holds NaN or infinity. Find them with `np.isfinite({name})`."
