@@ -6,6 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+# Of what is computed in integers, which hide what is not finite.
+EXAMPLES, IS_FINITE = "examples", "is_finite"
+
 
 def with_targets(x: np.ndarray, y: Any, weights: Any) -> tuple[Any, Any]:
     """Targets and weights such that Keras does not drop weights without targets.
@@ -121,14 +124,26 @@ def check_finite(found: Any, name: str) -> Any:
     """What a model has computed, if it is finite.
 
     Args:
-        found: Arrays, in any structure.
+        found: Arrays, in any structure; or `EXAMPLES` whose dtype has no NaN, with
+            `IS_FINITE` beside them.
         name: Of the model.
+
+    Returns:
+        The arrays; of the second kind the examples alone.
 
     Raises:
         ValueError: If it holds NaN or infinity.
     """
-    for array in keras.tree.flatten(found):
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+    proofs = [
+        np.isfinite(array)
+        for array in keras.tree.flatten(found)
+        if array.dtype.kind == "f"
+    ]
+    if isinstance(found, Mapping) and IS_FINITE in found:
+        proofs.append(found[IS_FINITE])
+        found = found[EXAMPLES]
+    for proof in proofs:
+        if not proof.all():
             raise ValueError(
                 f"What {name!r} computes is not finite: its weights hold NaN or "
                 "infinity, or inputs are out of range or too large. A training that "

@@ -10,7 +10,7 @@ from keras import ops
 
 from aezoo.errors import UnsupportedOperationError
 from aezoo.modalities.label import Label
-from aezoo.models.batches import check_finite
+from aezoo.models.batches import EXAMPLES, IS_FINITE, check_finite
 from aezoo.nn.backend import compile_inference, is_concrete
 from aezoo.nn.distributions import (
     Posterior,
@@ -168,7 +168,7 @@ class EntryPoints:
             return self._graph_reconstruct(x, **self.given_in_graph(given, labels))
         x = self.modality.check(x)
         told = self.check_all(len(x), given, labels)
-        return self.run("reconstruct", x, batch_size, **told)
+        return self.run("proven_reconstruct", x, batch_size, **told)
 
     # --- New examples -----------------------------------------------------------------
 
@@ -612,6 +612,17 @@ class EntryPoints:
         like = keras.backend.standardize_dtype(x.dtype)
         parameters = self.decode_parameters(self._graph_encode(x, **given), **given)
         return self.modality.from_model(self.point(parameters), like)
+
+    def _graph_proven_reconstruct(self: Any, x: Tensor, **given: Any) -> Any:
+        """Also whether each is finite, where the dtype of the examples hides it."""
+        like = keras.backend.standardize_dtype(x.dtype)
+        parameters = self.decode_parameters(self._graph_encode(x, **given), **given)
+        point = self.point(parameters)
+        examples = self.modality.from_model(point, like)
+        if "float" in like:
+            return examples
+        axes = tuple(range(1, len(point.shape)))
+        return {EXAMPLES: examples, IS_FINITE: ops.all(ops.isfinite(point), axes)}
 
     # --- Elsewhere --------------------------------------------------------------------
 
