@@ -307,6 +307,9 @@ class FakeModel:
 
         return PointMass(self.codes)
 
+    def get_weights(self) -> list[np.ndarray]:
+        return []
+
 
 def shifted_model() -> Autoencoder:
     """A linear autoencoder whose codes are far from the standard normal."""

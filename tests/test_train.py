@@ -1,7 +1,6 @@
 """Training end to end on small data: resumes exactly, fails early, exports whole."""
 
 import csv
-import json
 import os
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from aezoo.manifest import Manifest
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.store.load import load_entry
 from training.data import ShuffledImages
-from training.export import export
+from training.export import export, read_entry
 from training.files import edited_manifest, write_manifest
 from training.recipe import Recipe, RecipeError
 from training.train import (
@@ -87,9 +86,8 @@ def command(data_dir: Path, out: Path, *options: str) -> list[str]:
 
 
 def metrics_of(out: Path) -> dict[str, float]:
-    document = json.loads((out / "export" / "weights_manifest.json").read_text())
-    metrics = document["models"][NAME]["metrics"]["mnist/test"]
-    return {name: metric["value"] for name, metric in metrics.items()}
+    entry = read_entry(NAME, out / "export" / "weights_manifest.json")
+    return {name: m.value for name, m in entry.metrics["mnist/test"].items()}
 
 
 @pytest.mark.exhaustive

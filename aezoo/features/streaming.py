@@ -25,7 +25,7 @@ import numpy as np
 
 import aezoo
 from aezoo.data.streams import Batch, Part, Stream, open_stream, read_ahead
-from aezoo.errors import ImageFileError
+from aezoo.errors import DiskError, ImageFileError
 from aezoo.modalities.image.check import check_images
 from aezoo.modalities.image.files import check_output
 from aezoo.store.reference import find_entry
@@ -673,9 +673,10 @@ def _full_disk_is_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        refused = error.__cause__ if isinstance(error, DiskError) else error
+        if getattr(refused, "errno", None) != errno.ENOSPC:
             raise
-        raise OSError(
+        raise DiskError(
             f"The disk is full. What has been encoded is kept in {folder}: free some "
             "space and run the same again."
         ) from error

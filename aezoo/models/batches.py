@@ -1,5 +1,6 @@
 """Checks of what `fit` and its like are given, before the first step, and give."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -80,9 +81,8 @@ def _checked(model: Any, batches: Iterator[Any]) -> Iterator[Any]:
         _check_batch(model, first)
 
     def all_batches() -> Iterator[Any]:  # Keras knows iterators that are generators
-        if first is not None:
-            yield first
-        yield from batches
+        for batch in itertools.chain([] if first is None else [first], batches):
+            yield batch if isinstance(batch, tuple) else (batch,)  # as Keras wants it
 
     return all_batches()
 
