@@ -256,6 +256,9 @@ def start_from(model: Autoencoder, other: Autoencoder) -> None:
         variable.assign(source)
 
 
+_WHOLE = re.compile(r"\w+_(encoder|decoder)(_\d+)?")
+
+
 def _places(model: Autoencoder) -> Iterator[tuple[tuple[str, ...], keras.Variable]]:
     """Each weight of encoder and decoder, by the names of the layers that it is in.
 
@@ -264,12 +267,12 @@ def _places(model: Autoencoder) -> Iterator[tuple[tuple[str, ...], keras.Variabl
     """
     for part in ("encoder", "decoder"):
         for variable in getattr(model, part).weights:
-            names = [
-                name.replace("base_", "z_")
-                for name in variable.path.split("/")[1:]
-                if not re.fullmatch(r"\w+_(encoder|decoder)(_\d+)?", name)
+            names = variable.path.split("/")
+            wholes = [
+                i for i, name in enumerate(names) if _WHOLE.fullmatch(name) is not None
             ]
-            yield (part, *names), variable
+            names = names[max(wholes, default=0) + 1 :]
+            yield (part, *(name.replace("base_", "z_") for name in names)), variable
 
 
 def fit(
