@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 # What shares fixtures stays in one process: see tests/conftest.py.
 WORKERS ?= 2
 SECONDS ?= 600
+LOWEST := .venv-lowest
+LOWEST_TESTS := tests/test_bits.py tests/test_contributing.py tests/test_weights_files.py
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 # Empty runs everything: see `test-all`.
 SELECT ?= -m "not exhaustive"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-all test-rest test-tensorflow test-jax faults lint format wheel clean
+.PHONY: demo test test-all test-rest test-lowest test-tensorflow test-jax faults lint format wheel clean
 
 demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
 	$(BIN)/aezoo demo -o demo.png
@@ -30,6 +32,14 @@ test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
 	KERAS_BACKEND=jax $(PYTEST) $(SELECT) tests/test_bits.py tests/test_contributing.py \
 		tests/test_common.py tests/test_golden.py
 
+test-lowest: $(VENV)/.dev  ## The lowest versions that pyproject.toml allows
+	$(PIP) uv  # pip itself finds no lowest versions
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python \
+		--resolution lowest-direct -e ".[dev]"
+	for backend in tensorflow jax; do KERAS_BACKEND=$$backend $(LOWEST)/bin/python \
+		-m pytest -n $(WORKERS) --dist loadgroup $(LOWEST_TESTS) || exit 1; done
+
 faults: $(VENV)/.dev  ## Every fault of the Hub, what comes of it, and how soon
 	REAL_WAITS=1 KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py
 
@@ -47,7 +57,7 @@ wheel: $(VENV)/.dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
