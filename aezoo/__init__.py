@@ -28,6 +28,7 @@ _MODULE_OF = {
     "evaluate": "evaluation",
     "leaderboard": "evaluation.leaderboard",
     "rejection_sample": "features.rejection",
+    "to_diffusers": "store.foreign.export",
     "verify": "store.verify",
 }
 # Public modules, by the room that they live in.
@@ -76,6 +77,7 @@ __all__ = [
     "rejection_sample",
     "samplers",
     "save",
+    "to_diffusers",
     "verify",
 ]
 
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from aezoo.samplers import fit_sampler
     from aezoo.store.cache import download
     from aezoo.store.folder import save
+    from aezoo.store.foreign.export import to_diffusers
     from aezoo.store.load import load
     from aezoo.store.publish import push_to_hub
     from aezoo.store.verify import verify

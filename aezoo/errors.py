@@ -37,6 +37,10 @@ class UnsafeFileError(AezooError, ValueError):
     """A file could reach outside itself, or a path outside its folder."""
 
 
+class ConversionError(AezooError, ValueError):
+    """A model of another library cannot be converted."""
+
+
 class ImageFileError(AezooError, ValueError):
     """A file cannot be read as an image."""
 

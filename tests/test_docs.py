@@ -31,7 +31,10 @@ def test_the_readmes_python_runs(tmp_path: Path) -> None:
     assert code
     script = tmp_path / "readme.py"
     script.write_text("\n".join(code), encoding="utf-8")
+    vae = ROOT / "tests" / "fixtures" / "imports" / "kl_sd"
     with HubServer() as hub:
+        files = {f"vae/{path.name}": path.read_bytes() for path in vae.iterdir()}
+        hub.add_repo("organisation/pipeline", files)
         env = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HOME": str(tmp_path)}
         run = [sys.executable, str(script)]
         subprocess.run(run, check=True, cwd=tmp_path, env=os.environ | env)

@@ -164,7 +164,9 @@ def test_addresses_name_repository_and_revision() -> None:
         parse_address("hf://org/name@v1", revision="v2")
 
 
-@pytest.mark.parametrize("address", ["hf://name", "hf://a/b/c", "hf://", "hf://a/b@"])
+@pytest.mark.parametrize(
+    "address", ["hf://name", "hf://a/b/..", "hf://a/b//c", "hf://", "hf://a/b@"]
+)
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(ValueError, match=r"must be named as 'hf://organisation/name'"):
         parse_address(address)

@@ -32,9 +32,11 @@ TINY: dict[str, dict[str, Any]] = {
     "dense": {"hidden_units": (16,)},
     "draw": {"steps": 2, "encoder_units": 8, "decoder_units": 8},
     "grid3d": {"filters": (2, 4), "strides": (2, 2), "hidden_units": (8,)},
+    "ldm": {"filters": (4, 4), "groups": 2},
     "linear_gaussian": {},
     "patches": {"num_filters": 6, "patch_size": 3, "grid": 2},
     "resnet": {"filters": (4, 6), "strides": (2, 2), "normalization": None},
+    "taesd": {"width": 4, "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)},
     "top_down": {
         "blocks": ((1, 1), (4, 1)),
         "width": 8,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aezoo.manifest import WeightsEntry
     from aezoo.modalities import Modality
     from aezoo.models.autoencoder import Autoencoder
-    from aezoo.store.entry import FolderEntry
+    from aezoo.store.entry import OwnEntry
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # Conversions of single files that are printed before the rest is counted.
@@ -234,7 +234,7 @@ def find_model(name: str) -> Model:
     )
 
 
-def modality_of(entry: "WeightsEntry | FolderEntry") -> "Modality":
+def modality_of(entry: "WeightsEntry | OwnEntry") -> "Modality":
     """What an example of a model is, by its entry."""
     from aezoo import modalities
 
@@ -251,15 +251,14 @@ def is_own(name: str) -> bool:
     return reference.is_own(name)
 
 
-def open_own(name: str) -> "tuple[FolderEntry, Path, Path | None]":
+def open_own(name: str) -> "tuple[OwnEntry, Path, Path | None]":
     """The entry of a folder or repository; the folder, and what links may lead into."""
     with quiet_loading("TensorFlow"):
         import aezoo.store.load  # noqa: F401  # Keras, behind the spinner
-    from aezoo.store.entry import read_entry
-    from aezoo.store.reference import resolve
+    from aezoo.store.reference import read_own_entry, resolve
 
     path, root = resolve(name).model_folder()
-    return read_entry(path, root), path, root
+    return read_own_entry(path, root), path, root
 
 
 def read_examples(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarray":

@@ -104,11 +104,9 @@ def describe(name: str, protocols: bool, as_json: bool) -> None:
 def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
     """Print what a folder or repository says; of the latter, fetch no weights."""
     from aezoo.metrics.listing import listing
-    from aezoo.store.entry import read_entry
     from aezoo.store.reference import resolve
 
-    path, root = resolve(name).entry_folder()
-    entry = read_entry(path, root)
+    entry = resolve(name).own_entry()
     if as_json:
         print_json(entry.to_dict())
         return
@@ -121,7 +119,8 @@ def _describe_own(name: str, protocols: bool, as_json: bool) -> None:
         "license": entry.license,
         "weights": f"{entry.weights.file}, {size_of(entry.weights.bytes)}, "
         f"sha256 {entry.weights.sha256[:12]}…",
-        "folder": path,
+        **({"origin": entry.origin} if entry.origin else {}),
+        "folder": name,
     }
     lines = [entry.name, f"  {entry.description or 'No description.'}"]
     lines += [f"  {key:<11} {text or 'not stated'}" for key, text in rows.items()]

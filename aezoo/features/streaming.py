@@ -36,7 +36,7 @@ from aezoo.utils.validation import check_choice, check_positive_int
 
 if TYPE_CHECKING:
     from aezoo.manifest import WeightsEntry
-    from aezoo.store.entry import FolderEntry
+    from aezoo.store.entry import OwnEntry
 
 EXTRA = "features"
 LATENT = "latent"
@@ -122,7 +122,7 @@ class FeatureEncoder:
         return np.asarray(self._compiled[dtype](images), "float32")
 
 
-def named_entry(name: str | os.PathLike[str]) -> "WeightsEntry | FolderEntry":
+def named_entry(name: str | os.PathLike[str]) -> "WeightsEntry | OwnEntry":
     """What is known of a model before it is loaded: shapes, and hash of the weights.
 
     Args:

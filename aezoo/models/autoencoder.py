@@ -107,6 +107,11 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     # Whether `classify` gives classes.
     is_classifier: ClassVar[bool] = False
 
+    # Where the weights were converted from, and their licence; None where that is not
+    # known. Saved with the model.
+    origin: str | None = None
+    license: str | None = None
+
     encoder: keras.layers.Layer
     decoder: keras.layers.Layer
     # A network beside the model that minimises `adversary_term` against it, if any.

@@ -4,11 +4,11 @@ import functools
 import math
 from typing import Any, ClassVar
 
-import numpy as np
 from keras import ops
 
 from aezoo import manifest
 from aezoo.modalities.image.classifier import bundled_classifier
+from aezoo.models._moments import Moments
 from aezoo.models._tiles import Tiles
 from aezoo.models.arguments import Argument, count, keep, sizes, units, weight
 from aezoo.models.vae import VAE
@@ -32,7 +32,7 @@ Tensor = Any
         "discriminator_filters": (4, 4),
     },
 )
-class KLAutoencoder(Tiles, VAE):
+class KLAutoencoder(Moments, Tiles, VAE):
     """Autoencoder of latent diffusion models, of Rombach et al. (2022).
 
     "High-resolution image synthesis with latent diffusion models"
@@ -49,6 +49,9 @@ class KLAutoencoder(Tiles, VAE):
     sample by itself. For what is trained on its codes, such as a diffusion model,
     `scale_codes` gives each channel mean 0 and variance 1 over the training examples,
     and `unscale_codes` takes that back.
+
+    On the network `"ldm"` it is the autoencoder of Stable Diffusion and its kin, whose
+    weights `aezoo.load` converts.
 
     Images of other sizes than `input_shape` go through it in overlapping tiles:
     `encode_tiled`, `decode_tiled`. Many images never need more memory than
@@ -118,19 +121,10 @@ class KLAutoencoder(Tiles, VAE):
         """Examples."""
         return self.modality.tensor_shape
 
-    def build_layers(self) -> None:
-        """Create all weights, those of the codes' moments among them."""
-        super().build_layers()
-        self.code_mean, self.code_std = (
-            self.add_weight(
-                shape=(self.code_dim,),
-                initializer=initializer,
-                dtype="float32",
-                trainable=False,
-                name=name,
-            )
-            for name, initializer in (("code_mean", "zeros"), ("code_std", "ones"))
-        )
+    def to_parameters(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters of the posterior; log variances from -30 to 20, as published."""
+        parameters = super().to_parameters(outputs)
+        return {**parameters, "z_log_var": ops.clip(parameters["z_log_var"], -30, 20)}
 
     # --- Objective ------------------------------------------------------------
 
@@ -182,51 +176,3 @@ class KLAutoencoder(Tiles, VAE):
             terms["generator"] = -ops.mean(fake, axis=-1)
             terms["discriminator"] = 0.5 * ops.mean(errors, axis=-1)
         return terms
-
-    # --- Codes for what comes after -------------------------------------------
-
-    def finish(self, x: np.ndarray) -> None:
-        """Set the mean and standard deviation of each channel of the codes.
-
-        Weights of the model, which `scale_codes` uses; `training.train` sets them on
-        the training examples.
-
-        Args:
-            x: `(n, *input_shape)`.
-        """
-        codes = self.encode(x).reshape(-1, self.code_dim)
-        self.code_mean.assign(codes.mean(axis=0, dtype="float64"))
-        self.code_std.assign(codes.std(axis=0, dtype="float64"))
-
-    def scale_codes(self, z: Any) -> np.ndarray:
-        """Codes with mean 0 and variance 1 in each channel over the training examples.
-
-        As they are, until `finish` was called.
-
-        Args:
-            z: Codes, `(..., code_dim)`.
-
-        Returns:
-            Float32, of the same shape.
-
-        Raises:
-            ValueError: If there are more or fewer channels.
-        """
-        codes, mean, std = self._codes_and_moments(z)
-        return (codes - mean) / std
-
-    def unscale_codes(self, z: Any) -> np.ndarray:
-        """The inverse of `scale_codes`: what `decode` takes."""
-        codes, mean, std = self._codes_and_moments(z)
-        return codes * std + mean
-
-    def _codes_and_moments(self, z: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        codes = np.asarray(z, "float32")
-        if codes.shape[-1:] != (self.code_dim,):
-            raise ValueError(
-                f"`z` must have shape (..., {self.code_dim}), one value per channel. "
-                f"Received: z.shape={codes.shape}."
-            )
-        self.ensure_built()
-        mean, std = map(ops.convert_to_numpy, (self.code_mean, self.code_std))
-        return codes, mean, std

@@ -16,13 +16,17 @@ from aezoo.networks.custom import Custom
 from aezoo.networks.dense import Dense
 from aezoo.networks.draw import Draw
 from aezoo.networks.grid3d import Grid3D
+from aezoo.networks.ldm import LDM
 from aezoo.networks.linear_gaussian import LinearGaussian
 from aezoo.networks.patches import Patches
+from aezoo.networks.taesd import TAESD
 from aezoo.networks.top_down import TopDown
 from aezoo.networks.two_level import TwoLevel
 from aezoo.networks.vit import ViT
 
 __all__ = [
+    "LDM",
+    "TAESD",
     "Conv",
     "Custom",
     "Dense",

@@ -28,7 +28,6 @@ from aezoo.store.entry import (
     SAMPLERS,
     WEIGHTS,
     parse_entry,
-    read_entry,
     weights_path,
 )
 from aezoo.store.remote import Place
@@ -178,8 +177,8 @@ def _fetch_one(name: str, place: Place) -> Download:
 
 
 def _fetch_model(place: Place) -> Path:
-    snapshot, cache = remote.fetch_model(place)
-    entry = read_entry(snapshot, cache)
+    snapshot, cache = reference.fetch_folder(place)
+    entry = reference.read_own_entry(snapshot, cache)
     return weights_path(snapshot, entry, cache)
 
 

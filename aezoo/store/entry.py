@@ -61,6 +61,7 @@ class FolderEntry(ModelRecord, frozen=True, kw_only=True, forbid_unknown_fields=
         seed: Seed of the training; of the zoo's.
         recipe: Path of the recipe; of the zoo's.
         paper: URL of the paper behind the family; of the zoo's.
+        origin: Where the model was converted from; None if it was not.
     """
 
     VERSION: ClassVar[int | None] = SCHEMA_VERSION
@@ -82,12 +83,46 @@ class FolderEntry(ModelRecord, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: Natural | None = None
     recipe: str | None = None
     paper: str | None = None
+    origin: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as `aezoo.json` holds it."""
         fields = super().to_dict()
         head = {key: fields.pop(key) for key in ("schema_version", "name")}
         return {**head, **fields}
+
+
+class ForeignEntry(ModelRecord, frozen=True, kw_only=True):
+    """What is known of a model of another library, from its own files.
+
+    Attributes:
+        name: Name of the model.
+        origin: Its class and library, and where it is from.
+        weights: Its weights: the only file; or of several, the one that lists them,
+            with their size and hash together.
+        files: The files of weights.
+        license: Licence of the weights, from the model's card.
+        description: None: the file does not say.
+        data: None: the file does not say.
+        metrics: None of aezoo's.
+        samplers: None.
+    """
+
+    name: Text
+    origin: Text
+    weights: BundledFile
+    files: tuple[BundledFile, ...]
+    license: str | None = None
+    description: str | None = None
+    data: DataInfo | None = None
+    metrics: Metrics = msgspec.field(default_factory=dict)
+    samplers: Mapping[SamplerKind, BundledFile] = msgspec.field(
+        default_factory=lambda: NO_FILES
+    )
+
+
+# Of a model that is not of the zoo.
+OwnEntry = FolderEntry | ForeignEntry
 
 
 def published_entry(entry: WeightsEntry, **files: Any) -> FolderEntry:
@@ -138,7 +173,7 @@ def read_entry(folder: Path, root: Path | None = None) -> FolderEntry:
     return parse_entry(content, str(path))
 
 
-def weights_path(folder: Path, entry: FolderEntry, root: Path | None = None) -> Path:
+def weights_path(folder: Path, entry: "OwnEntry", root: Path | None = None) -> Path:
     """Where the weights of a folder are; they are checked when they are read.
 
     Args:

@@ -93,7 +93,8 @@ def save(
         overwrite: Replace a folder that `save` wrote before. It keeps its old content
             if anything fails, and its mode and the modes of its files in any case.
         description: One sentence about the model.
-        license: Licence of the weights, e.g. `"Apache-2.0"`.
+        license: Licence of the weights, e.g. `"Apache-2.0"`; None for that of the
+            model which was loaded.
         metrics: What `aezoo.evaluate` returned, or metrics by `dataset/split`, then
             by name.
         data: The training data: its name, version, split and license.
@@ -141,7 +142,8 @@ def save(
         family=copy.family,
         config=config,
         description=description,
-        license=license,
+        license=model.license if license is None else license,
+        origin=model.origin,
         input_shape=copy.input_shape,
         value_range=(0.0, 1.0),
         latent_shape=copy.latent_shape,

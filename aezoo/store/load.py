@@ -15,7 +15,9 @@ from aezoo.nn.weights import StoredWeights, read_weights_file
 from aezoo.samplers import Sampler, read_sampler
 from aezoo.store import folder
 from aezoo.store.bounds import bounded
-from aezoo.store.entry import REMEDY, FolderEntry, weights_path
+from aezoo.store.entry import REMEDY, FolderEntry, OwnEntry, weights_path
+from aezoo.store.foreign import reading
+from aezoo.store.foreign.build import build
 from aezoo.store.reference import (
     find_entry,
     remedy,
@@ -43,13 +45,15 @@ def load(
     the package, in the Hub's cache, on the Hub. Their SHA-256 in the manifest is
     checked on every load, and a pinned revision that is cached needs no request.
     Folders and repositories of others are data, never code: configuration and files
-    are checked before anything is built, and only registered families are built.
+    are checked before anything is built, and only registered families are built. What
+    diffusers and transformers saved is converted in memory, as docs/imports.md says.
 
     Args:
         name: A name from `aezoo.list_models()`, e.g. `"conv_vae_mnist_z16"`; or a
-            folder that `aezoo.save` wrote: a `Path`, or text with a `/` or that names
-            an existing folder; or such a folder on the Hub,
-            `"hf://organisation/name"` or `"hf://organisation/name@revision"`.
+            folder that `aezoo.save` wrote, or of diffusers or transformers: a `Path`,
+            or text with a `/` or that names an existing folder; or such a folder on
+            the Hub, `"hf://organisation/name"`, `"hf://organisation/name@revision"` or
+            `"hf://organisation/name/subfolder"`.
         source: Where the weights of a name come from. `"bundled"`: the package.
             `"hub"`: the cache or the Hub, at the revision that the manifest pins.
             `"auto"`: the package if it has the file, else the Hub.
@@ -124,7 +128,7 @@ def _attach_samplers(
 
 
 def load_folder(path: Path, root: Path | None = None) -> Autoencoder:
-    """The model of a folder that `aezoo.save` wrote; raises as `load` does.
+    """The model of a folder, ours or of another library; raises as `load` does.
 
     Entry and weights are those of one save, also where others save into the folder
     meanwhile: the entry states the hash of the bytes that are read.
@@ -133,7 +137,10 @@ def load_folder(path: Path, root: Path | None = None) -> Autoencoder:
         path: The folder.
         root: What links in it must not leave; None for the folder itself.
     """
+    if reading.is_foreign(path):
+        return build(reading.read(path, root))
     entry, model = folder.of_one_state(path, root, lambda e: _build(e, path, root))
+    model.origin, model.license = entry.origin, entry.license
     absolute = path.absolute()  # read later, perhaps from another working folder
     _attach_samplers(
         model, entry, lambda kind: folder.sampler_of(absolute, entry, kind, root)
@@ -219,7 +226,7 @@ def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
         raise _invalid(entry, error) from error
 
 
-def check_entry(entry: WeightsEntry | FolderEntry) -> None:
+def check_entry(entry: WeightsEntry | OwnEntry) -> None:
     """Refuse an entry whose family is unknown, or does not know its `config`.
 
     Raises:
@@ -231,12 +238,12 @@ def check_entry(entry: WeightsEntry | FolderEntry) -> None:
         raise _invalid(entry, error) from error
 
 
-def _invalid(entry: WeightsEntry | FolderEntry, error: Exception) -> ManifestError:
+def _invalid(entry: WeightsEntry | OwnEntry, error: Exception) -> ManifestError:
     return ManifestError(
         f"The {_kind(entry)} {entry.name!r} does not describe a valid "
         f"{entry.family!r} model: {error}"
     )
 
 
-def _kind(entry: WeightsEntry | FolderEntry) -> str:
+def _kind(entry: WeightsEntry | OwnEntry) -> str:
     return "manifest entry" if isinstance(entry, WeightsEntry) else "folder's entry"

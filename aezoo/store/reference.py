@@ -18,9 +18,10 @@ from aezoo.store.entry import (
     MAX_ENTRY_BYTES,
     SAMPLERS,
     WEIGHTS,
-    FolderEntry,
+    OwnEntry,
     read_entry,
 )
+from aezoo.store.foreign import reading
 from aezoo.store.remote import Place
 from aezoo.utils.files import is_folder
 from aezoo.utils.text import did_you_mean
@@ -54,29 +55,30 @@ class Reference:
         """Whether it is a folder or a repository, not a model of the zoo."""
         return self.zoo is None
 
-    def entry(self) -> WeightsEntry | FolderEntry:
-        """What is known of the model; of a repository, only `aezoo.json` is fetched.
+    def entry(self) -> WeightsEntry | OwnEntry:
+        """What is known of the model; of a repository, no weights are fetched.
 
         Raises:
             FileNotFoundError: If there is no such folder.
             HubError: If the Hub cannot give it.
             ManifestError: If it is no valid entry.
+            ConversionError: If it is of another library, and cannot be converted.
             UnsafeFileError: If it is a link out of the folder.
         """
-        return self.zoo or read_entry(*self.entry_folder())
+        return self.zoo or self.own_entry()
 
-    def entry_folder(self) -> tuple[Path, Path | None]:
-        """The folder of `aezoo.json`, and what links in it must not leave.
-
-        Of a repository, it is a folder of the cache, which has that file alone.
-
-        Raises:
-            HubError: If the Hub cannot give it.
-        """
-        if self.repository is not None:
-            file = remote.fetch(self.repository, ENTRY, max_bytes=MAX_ENTRY_BYTES)
-            return file.parent, file.parents[2]
-        return self._own_folder(), None
+    def own_entry(self) -> OwnEntry:
+        """What is known of a model that is not of the zoo; raises as `entry` does."""
+        place = self.repository
+        if place is None:
+            return read_own_entry(self._own_folder())
+        try:
+            file = remote.fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
+        except remote.NoSuchFileError:
+            if not reading.is_listed(place):
+                raise
+            return reading.fetch_entry(place)
+        return read_entry(*place.folders(file, ENTRY))
 
     def model_folder(self) -> tuple[Path, Path | None]:
         """The folder of a model that is not of the zoo, fetched if it is on the Hub.
@@ -85,17 +87,58 @@ class Reference:
             The folder, and what links in it must not leave; None for the folder itself.
 
         Raises:
-            HubError: If the Hub cannot give it; and whatever else
-                `remote.fetch_model` raises.
+            HubError: If the Hub cannot give it; and whatever else `fetch_folder`
+                raises.
         """
         if self.repository is not None:
-            return remote.fetch_model(self.repository)
+            return fetch_folder(self.repository)
         return self._own_folder(), None
 
     def _own_folder(self) -> Path:
         if self.folder is None:
             raise ValueError(f"{self.name!r} is a model of the zoo, and no folder.")
         return self.folder
+
+
+def fetch_folder(place: Place) -> tuple[Path, Path]:
+    """The folder of a model on the Hub, ours or of another library.
+
+    Args:
+        place: The repository.
+
+    Raises:
+        HubError: If the Hub cannot give it.
+        ConversionError: If it is of another library, and cannot be converted.
+        ChecksumError: As in `remote.fetch`.
+        ManifestError: As in `remote.fetch_model`.
+        UnsafeFileError: As in `remote.fetch_model`.
+    """
+    if reading.is_cached(place):
+        return reading.fetch(place)
+    try:
+        return remote.fetch_model(place)
+    except remote.NoSuchFileError:
+        if not reading.is_listed(place):
+            raise
+    return reading.fetch(place)
+
+
+def read_own_entry(folder: Path, root: Path | None = None) -> OwnEntry:
+    """What the files of a folder say, ours or of another library.
+
+    Args:
+        folder: The folder.
+        root: What links in it must not leave; None for the folder itself.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ManifestError: If it is no valid entry.
+        ConversionError: If it is of another library, and cannot be converted.
+        UnsafeFileError: If a name or a link leaves the folder.
+    """
+    if reading.is_foreign(folder):
+        return reading.read(folder, root).entry
+    return read_entry(folder, root)
 
 
 def resolve(
@@ -157,13 +200,11 @@ def _place(entry: WeightsEntry, source: str, **options: Any) -> Place | None:
     return place_of(entry, **options)
 
 
-def find_entry(
-    name: str | os.PathLike[str], **options: Any
-) -> WeightsEntry | FolderEntry:
+def find_entry(name: str | os.PathLike[str], **options: Any) -> WeightsEntry | OwnEntry:
     """What is known of a model before it is loaded.
 
     Args:
-        name: As in `aezoo.load`. Of a repository, only its `aezoo.json` is fetched.
+        name: As in `aezoo.load`. Of a repository, no weights are fetched.
         **options: `revision`, `cache_dir`, `local_files_only` and `token` of
             `aezoo.load`, for an address.
 

@@ -14,11 +14,11 @@ import errno
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from aezoo.errors import AezooError, ChecksumError, HubError
+from aezoo.errors import AezooError, ChecksumError, ConversionError, HubError
 from aezoo.store import tokens
 from aezoo.utils.files import MAX_FILE_BYTES, path_inside, sha256_of
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import tenacity
 
 
+Shape = tuple[int, ...]
 SCHEME = "hf://"
 # Attempts at a file, and seconds before the second one; later waits are longer.
 ATTEMPTS, FIRST_WAIT = 4, 0.5
@@ -47,6 +48,7 @@ class Place:
         local_files_only: Take what is cached, without a request.
         token: Access token; None for the one that `hf auth login` stored, if any.
         endpoint: Address of the Hub; None for the client's.
+        subfolder: Folder of the model in the repository; empty for its root.
 
     Raises:
         ValueError: If the token is none; it is not shown.
@@ -58,6 +60,7 @@ class Place:
     local_files_only: bool = False
     token: str | None = dataclasses.field(default=None, repr=False)
     endpoint: str | None = None
+    subfolder: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a token that the client would show in an error of its own."""
@@ -65,13 +68,39 @@ class Place:
 
     @property
     def address(self) -> str:
-        """`hf://organisation/name@revision`."""
+        """`hf://organisation/name/subfolder@revision`."""
         suffix = "" if self.revision is None else f"@{self.revision}"
-        return f"{SCHEME}{self.repo_id}{suffix}"
+        return f"{SCHEME}{self.path_of('').rstrip('/')}{suffix}"
+
+    def path_of(self, filename: str) -> str:
+        """`organisation/name/subfolder/filename`."""
+        return "/".join((self.repo_id, self.inside(filename)))
+
+    def inside(self, filename: str) -> str:
+        """Path of a file of the model in the repository."""
+        return f"{self.subfolder}/{filename}" if self.subfolder else filename
+
+    def folders(self, path: Path, filename: str) -> tuple[Path, Path]:
+        """The model's folder in the cache, and the cache itself, of one of its files.
+
+        Args:
+            path: The file, as `fetch` returned it.
+            filename: Its name.
+        """
+        depth = len(PurePosixPath(self.inside(filename)).parts)
+        return path.parent, path.parents[depth + 2]
+
+    def pinned(self, path: Path, filename: str) -> "Place":
+        """The same at the commit of a file that `fetch` returned."""
+        return dataclasses.replace(self, revision=_commit(path, self.inside(filename)))
+
+
+class NoSuchFileError(HubError):
+    """A repository has no file of that name."""
 
 
 def parse_address(address: str, **options: Any) -> Place:
-    """The place that `hf://organisation/name` or `...@revision` names.
+    """The place that `hf://organisation/name`, `.../subfolder` or `...@revision` names.
 
     Args:
         address: The address.
@@ -81,20 +110,24 @@ def parse_address(address: str, **options: Any) -> Place:
     Raises:
         ValueError: If it has another form, or names two revisions.
     """
-    match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?", address)
+    match = re.fullmatch(
+        r"hf://([\w.-]+/[\w.-]+)((?:/[\w.-]*[\w-][\w.-]*)*)(?:@([\w./-]+))?", address
+    )
     if match is None:
         raise ValueError(
             "A model on the Hub must be named as 'hf://organisation/name' or "
-            f"'hf://organisation/name@revision'. Received: {address!r}."
+            "'hf://organisation/name@revision', or with a subfolder as "
+            f"'hf://organisation/name/vae'. Received: {address!r}."
         )
-    repo_id, revision = match.groups()
+    repo_id, subfolder, revision = match.groups()
     given = options.pop("revision", None)
     if None not in (given, revision) and given != revision:
         raise ValueError(
             "`revision` must agree with the address. Received: "
             f"revision={given!r}, {address!r}."
         )
-    return Place(repo_id, given if revision is None else revision, **options)
+    revision = given if revision is None else revision
+    return Place(repo_id, revision, subfolder=subfolder.strip("/"), **options)
 
 
 def fetch(
@@ -107,7 +140,7 @@ def fetch(
 
     Args:
         place: The repository.
-        filename: Path in the repository.
+        filename: Path in the model's folder.
         sha256: Hexadecimal hash that the file must have; None takes the one that the
             Hub states for it.
         max_bytes: Size above which nothing is downloaded; None for any size.
@@ -120,7 +153,7 @@ def fetch(
             disk is full or the cache may not be written; says what to do.
         ChecksumError: If it is larger, or the bytes are wrong twice.
     """
-    offline = _is_offline(place)
+    filename, offline = place.inside(filename), is_offline(place)
     for _ in range(1 if offline else 2):
         path = _download(place, filename, max_bytes)
         if _is_intact(path, sha256):
@@ -169,15 +202,129 @@ def fetch_model(place: Place) -> tuple[Path, Path]:
     from aezoo.store.entry import ENTRY, MAX_ENTRY_BYTES, read_entry
 
     path = fetch(place, ENTRY, max_bytes=MAX_ENTRY_BYTES)
-    snapshot, cache = path.parent, path.parents[3]
+    snapshot, cache = place.folders(path, ENTRY)
     entry = read_entry(snapshot, cache)
     files = [entry.weights, *entry.samplers.values()]
     for file in files:
         path_inside(snapshot, file.file, cache)  # before anything is written
-    pinned = dataclasses.replace(place, revision=snapshot.name)
+    pinned = place.pinned(path, ENTRY)
     for file in files:
         fetch(pinned, file.file, file.sha256, min(file.bytes, MAX_FILE_BYTES))
     return snapshot, cache
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """What the Hub says of a file: its size and, of a large one, its SHA-256."""
+
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The files of a model's folder in a repository, by name, and their commit."""
+
+    commit: str
+    files: Mapping[str, RemoteFile]
+
+
+def list_files(place: Place) -> Listing:
+    """The files of a model's folder, as the Hub lists them.
+
+    Where no request is allowed, those that are in the cache.
+
+    Args:
+        place: The repository.
+
+    Raises:
+        HubError: As in `fetch`; also if nothing of it is in the cache.
+    """
+    from huggingface_hub import HfApi, constants
+
+    if is_offline(place):
+        return _cached_files(place)
+    repeat = repeating(_may_pass, ATTEMPTS, patience=PATIENCE)
+    with tokens.hidden(), _named_errors(place, "the list of files"):
+        info = repeat(
+            HfApi(endpoint=place.endpoint, library_name="aezoo").model_info,
+            place.repo_id,
+            revision=place.revision,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            files_metadata=True,
+            token=tokens.find_token(place.token),
+        )
+    files = {
+        sibling.rfilename: RemoteFile(
+            sibling.size, sibling.lfs.sha256 if sibling.lfs else None
+        )
+        for sibling in info.siblings or ()
+    }
+    return Listing(str(info.sha), _within(place, files))
+
+
+def _cached_files(place: Place) -> Listing:
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = _cache_dir(place) / repo_folder_name(
+        repo_id=place.repo_id, repo_type="model"
+    )
+    revision = place.revision or constants.DEFAULT_REVISION
+    with contextlib.suppress(OSError):
+        revision = (folder / "refs" / revision).read_text().strip()
+    snapshot = folder / "snapshots" / revision
+    if not re.fullmatch("[0-9a-f]{40}", revision) or not snapshot.is_dir():
+        raise HubError(
+            f"Nothing of {place.address} is in the cache, and no request was allowed. "
+            "Load it once without `local_files_only` and HF_HUB_OFFLINE."
+        )
+    names = (p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*"))
+    return Listing(revision, _within(place, {name: RemoteFile() for name in names}))
+
+
+def _within(place: Place, files: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
+    start = place.inside("")
+    return {
+        name.removeprefix(start): file
+        for name, file in files.items()
+        if name.startswith(start)
+    }
+
+
+def read_tensor_facts(place: Place, filename: str) -> dict[str, tuple[str, Shape]]:
+    """Dtype and shape of each tensor of a safetensors file, which is not downloaded.
+
+    Args:
+        place: The repository.
+        filename: Path in the model's folder.
+
+    Raises:
+        HubError: As in `fetch`.
+        ConversionError: If it is no such file.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import SafetensorsParsingError
+
+    repeat = repeating(_may_pass, ATTEMPTS, patience=PATIENCE)
+    try:
+        with tokens.hidden(), _named_errors(place, filename):
+            api = HfApi(endpoint=place.endpoint, library_name="aezoo")
+            found = repeat(
+                api.parse_safetensors_file_metadata,
+                place.repo_id,
+                place.inside(filename),
+                revision=place.revision,
+                token=tokens.find_token(place.token),
+            )
+    except SafetensorsParsingError as error:
+        raise ConversionError(
+            f"The file {filename} of {place.address} is no safetensors file."
+        ) from error
+    return {
+        name: (str(info.dtype), tuple(info.shape))
+        for name, info in found.tensors.items()
+    }
 
 
 def _is_intact(path: Path, sha256: str | None) -> bool:
@@ -217,7 +364,7 @@ def _download(place: Place, filename: str, max_bytes: int | None) -> Path:
         cached = _cached(place, filename)
         if cached and re.fullmatch("[0-9a-f]{40}", place.revision or ""):
             return cached
-        if not _is_offline(place):
+        if not is_offline(place):
             place = dataclasses.replace(place, token=tokens.find_token(place.token))
             return retrying(_attempt, place, filename, max_bytes, cached)
     if cached is None:
@@ -305,7 +452,8 @@ def _cache_dir(place: Place) -> Path:
     return Path(place.cache_dir or constants.HF_HUB_CACHE).expanduser()
 
 
-def _is_offline(place: Place) -> bool:
+def is_offline(place: Place) -> bool:
+    """Whether no request is allowed."""
     from huggingface_hub import is_offline_mode
 
     return place.local_files_only or is_offline_mode()
@@ -432,7 +580,7 @@ def _named_errors(place: Place, filename: str) -> Iterator[None]:
             "main branch."
         ) from error
     except errors.RemoteEntryNotFoundError as error:
-        raise HubError(
+        raise NoSuchFileError(
             f"{where} has no file {filename}, so it is not a model that aezoo "
             "published. `keras.saving.load_model` may read it."
         ) from error

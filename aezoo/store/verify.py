@@ -24,7 +24,16 @@ from aezoo.manifest import (
 from aezoo.modalities.image import extractors
 from aezoo.nn.weights import read_weights_file
 from aezoo.store import folder, golden, remote
-from aezoo.store.entry import GOLDEN, REMEDY, FolderEntry, read_entry, weights_path
+from aezoo.store.entry import (
+    ENTRY,
+    GOLDEN,
+    REMEDY,
+    FolderEntry,
+    read_entry,
+    weights_path,
+)
+from aezoo.store.foreign import reading
+from aezoo.store.foreign.build import build
 from aezoo.store.load import build_entry, zoo_sampler
 from aezoo.store.reference import (
     is_own,
@@ -130,7 +139,9 @@ def verify(name: str | os.PathLike[str]) -> Verification:
     their entry in the manifest, as `aezoo.load` checks it; and the largest deviation
     from each golden tensor - the posterior's parameters, codes, reconstruction, seeded
     samples - on the current backend. A model from a folder or the Hub is checked
-    against its `aezoo.json`. What is wrong is in the result; it is never raised.
+    against its `aezoo.json`. One of another library has neither hashes nor golden
+    tensors of its own: that each tensor is used once with its shape, and that what it
+    computes is finite. What is wrong is in the result; it is never raised.
 
     Args:
         name: A name from `aezoo.list_models()`, or of a bundled feature extractor; or
@@ -154,6 +165,9 @@ def verify(name: str | os.PathLike[str]) -> Verification:
     for _ in range(folder.ATTEMPTS):
         try:
             subject = _subject(name)
+            if isinstance(subject, reading.Source):
+                checks = tuple(_foreign_checks(subject))
+                break
             checks = tuple(_checks(subject))
         except ChecksumError as error:  # of what is fetched with its entry
             checks = (Check(_WEIGHTS, False, " ".join(str(error).split())),)
@@ -191,16 +205,18 @@ class _Subject:
     has_changed: Callable[[], bool] = lambda: False
 
 
-def _subject(name: str | os.PathLike[str]) -> _Subject:
+def _subject(name: str | os.PathLike[str]) -> "_Subject | reading.Source":
     if name in manifest.extractors() and not is_own(name):
         return _extractor(str(name))
     reference = resolve(name)
     if reference.zoo is not None:
         return _zoo_model(reference.zoo, reference.place)
     path, root = reference.model_folder()
+    if reading.is_foreign(path):
+        return reading.read(path, root)
     place = reference.repository
     if place is not None:
-        place = dataclasses.replace(place, revision=path.name)
+        place = place.pinned(path / ENTRY, ENTRY)
     return _folder(path, root, place)
 
 
@@ -310,6 +326,19 @@ def _checks(subject: _Subject) -> Iterator[Check]:
         is_passed = deviation <= tolerance  # also false for NaN
         detail = f"deviates by {deviation:.2g}, tolerance {tolerance:g}"
         yield Check(f"golden {tensor}", is_passed, detail, deviation, tolerance)
+
+
+def _foreign_checks(source: reading.Source) -> Iterator[Check]:
+    """That a model of another library is whole, and computes numbers."""
+    for file in source.entry.files:  # that of the Hub was compared when it was fetched
+        yield Check(f"file {file.file}", True, f"sha256 {file.sha256}")
+    loaded, model = _attempt("weights and config.json", lambda: build(source))
+    yield loaded
+    if model is not None:
+        finite = functools.partial(golden.golden_tensors, model)
+        yield _attempt(
+            "finite outputs", lambda: finite(model.modality.examples(1)), "all finite"
+        )[0]
 
 
 def _attempt(

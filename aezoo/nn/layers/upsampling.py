@@ -29,6 +29,7 @@ class ResizeConv2D(keras.layers.Layer):
         filters: Output channels.
         activation: Keras activation, applied to the output.
         kernel_initializer: Initialiser of the 3x3 kernel.
+        use_bias: Whether there is a bias.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class ResizeConv2D(keras.layers.Layer):
         filters: int,
         activation: str | None = None,
         kernel_initializer: str = "glorot_uniform",
+        use_bias: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
+        self.use_bias = use_bias
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
@@ -50,9 +53,10 @@ class ResizeConv2D(keras.layers.Layer):
             initializer=self.kernel_initializer,
             name="kernel",
         )
-        self.bias = self.add_weight(
-            shape=(self.filters,), initializer="zeros", name="bias"
-        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.filters,), initializer="zeros", name="bias"
+            )
 
     def call(self, inputs: Tensor) -> Tensor:
         """Upsample and convolve."""
@@ -73,7 +77,9 @@ class ResizeConv2D(keras.layers.Layer):
             padding="same",
             data_format="channels_last",
         )
-        return self.activation(outputs + ops.cast(self.bias, self.compute_dtype))
+        if self.use_bias:
+            outputs = outputs + ops.cast(self.bias, self.compute_dtype)
+        return self.activation(outputs)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple:
         """`(batch, 2h, 2w, filters)`."""
@@ -87,6 +93,7 @@ class ResizeConv2D(keras.layers.Layer):
             "filters": self.filters,
             "activation": keras.activations.serialize(self.activation),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "use_bias": self.use_bias,
         }
 
 

@@ -1,0 +1,158 @@
+"""A model of ours with the weights of another library, each used exactly once."""
+
+import keras
+import numpy as np
+
+from aezoo.errors import ConversionError
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.families import new_model
+from aezoo.nn.structure import without_initialisation
+from aezoo.store.bounds import bounded
+from aezoo.store.entry import ForeignEntry
+from aezoo.store.foreign.names import Names
+from aezoo.store.foreign.reading import Facts, Source, facts_of
+from aezoo.store.foreign.sources import Conversion
+
+# How many tensors a message names.
+SHOWN = 5
+
+
+def build(source: Source) -> Autoencoder:
+    """The model, with its weights.
+
+    Names and shapes are compared before a tensor is read. Tensors are read one after
+    the other from the mapped file, so that the most memory taken is the model's and
+    the file's.
+
+    Args:
+        source: What `reading.read` returned.
+
+    Raises:
+        ConversionError: If a tensor is missing, surplus, of another shape or holds
+            values that are not finite; or the configuration is none that can be built.
+    """
+    entry, conversion = source.entry, source.conversion
+    model = _empty_model(entry)
+    facts = facts_of(source.files)
+    wanted = match_tensors(model, conversion, facts, entry)
+    for weight in model.weights:
+        name = weight_name(weight)
+        if name in conversion.constants:
+            weight.assign(np.asarray(conversion.constants[name], "float32"))
+    _read(source, model, wanted)
+    model.origin, model.license = entry.origin, entry.license
+    return model
+
+
+def _empty_model(entry: ForeignEntry) -> Autoencoder:
+    try:
+        with bounded(entry.arguments, entry.num_params):
+            model = new_model(entry.family, **entry.arguments, name=entry.name)
+            with without_initialisation(model, entry.num_params):
+                model.build((None, *model.input_shape))
+    except Exception as error:  # a hostile configuration may raise anything
+        raise ConversionError(
+            f"The configuration of {entry.name!r} ({entry.origin}) does not fit its "
+            f"weights, or describes no valid {entry.family!r} model: {error}"
+        ) from error
+    return model
+
+
+def weight_name(weight: keras.Variable) -> str:
+    """The name of a weight, without that of its model."""
+    path: str = weight.path
+    return path.split("/", 1)[1]
+
+
+def their_shape(weight: keras.Variable, names: Names) -> tuple[int, ...]:
+    """The shape of a weight as the other library has it."""
+    layout = names.layout(weight_name(weight), len(weight.shape))
+    return layout.to_theirs(np.broadcast_to(np.float32(0), weight.shape)).shape
+
+
+def match_tensors(
+    model: Autoencoder, conversion: Conversion, facts: Facts, entry: ForeignEntry
+) -> dict[str, tuple[keras.Variable, str]]:
+    """Weight, and name of the tensor in the file, by the tensor's current name.
+
+    Args:
+        model: The model, which is built.
+        conversion: Where each weight stands.
+        facts: Dtype and shape of each tensor.
+        entry: Whose they are.
+
+    Raises:
+        ConversionError: If not every tensor is used exactly once with its shape.
+    """
+    names = conversion.names
+    stored: dict[str, str] = {}
+    for name in facts:
+        current = names.current(name)
+        if current in stored:
+            raise ConversionError(
+                f"The weights of {entry.name!r} have one tensor twice: "
+                f"{stored[current]!r} and {name!r}."
+            )
+        stored[current] = name
+    wanted: dict[str, tuple[keras.Variable, str]] = {}
+    missing, misshapen = [], []
+    for weight in model.weights:
+        theirs = names.translate(weight_name(weight))
+        if theirs is None:
+            if weight_name(weight) not in conversion.constants:
+                missing.append(f"any for {weight_name(weight)}")
+            continue
+        shape = their_shape(weight, names)
+        if theirs not in stored:
+            missing.append(f"{theirs} {shape}")
+        elif facts[stored[theirs]][1] != shape:
+            misshapen.append(
+                f"{theirs}: expected {shape}, received {facts[stored[theirs]][1]}"
+            )
+        wanted[theirs] = (weight, stored.get(theirs, theirs))
+    surplus = [
+        f"{name} {facts[name][1]}"
+        for current, name in stored.items()
+        if current not in wanted
+    ]
+    found = [
+        f"{what}: {'; '.join(tensors[:SHOWN])}"
+        + (f"; and {len(tensors) - SHOWN} more" if len(tensors) > SHOWN else "")
+        for what, tensors in (
+            ("missing", missing),
+            ("surplus", surplus),
+            ("of another shape", misshapen),
+        )
+        if tensors
+    ]
+    if found:
+        raise ConversionError(
+            f"The weights of {entry.name!r} ({entry.origin}) are not those of its "
+            f"configuration. Tensors {'. Tensors '.join(found)}."
+        )
+    return wanted
+
+
+def _read(
+    source: Source,
+    model: Autoencoder,
+    wanted: dict[str, tuple[keras.Variable, str]],
+) -> None:
+    from safetensors import safe_open
+
+    names = source.conversion.names
+    weights = {name: weight for weight, name in wanted.values()}
+    for path in source.files:
+        with safe_open(path, "numpy") as file:
+            for name in file.keys():  # noqa: SIM118
+                weight = weights.pop(name)
+                layout = names.layout(weight_name(weight), len(weight.shape))
+                with np.errstate(over="ignore"):
+                    values = file.get_tensor(name).astype("float32", copy=False)
+                if not np.isfinite(values).all():
+                    raise ConversionError(
+                        f"The weights of {model.name!r} ({source.entry.origin}) hold "
+                        f"NaN or infinity, in the tensor {name!r}. Load another "
+                        "revision, or tell its owner."
+                    )
+                weight.assign(layout.to_ours(values))
