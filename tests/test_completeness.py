@@ -10,7 +10,7 @@ from aezoo import manifest
 from aezoo.models.families import new_model
 from aezoo.registry import find_family
 from aezoo.utils.files import sha256_of
-from training.documents import GRID_DATASET, README, documents
+from training.documents import CHOOSE, GRID_DATASET, documents, regions
 from training.evaluate import published_name, subjects
 from training.grid import OBJECTIVES
 from training.recipe import load_recipe, recipe_names
@@ -85,9 +85,9 @@ def test_every_figure_is_of_a_whole_test_split() -> None:
 
 
 def test_documents_say_what_the_manifest_says() -> None:
-    """README, recipe headers, schema: as `python -m training.documents` writes them."""
+    """Pages, recipe headers, schema: as `python -m training.documents` writes them."""
     texts = dict(documents())
-    assert len(texts) == 2 + len(ENTRIES), "README, recipes, and the schema"
+    assert len(texts) == len(regions()) + len(ENTRIES) + 1, "recipes, and the schema"
     for path, text in texts.items():
         assert path.read_text(encoding="utf-8") == text, path.name
 
@@ -153,8 +153,8 @@ def test_a_family_has_a_module_and_a_tiny_model(family: str) -> None:
     assert new_model(family, **found.tiny).family == family
 
 
-def test_the_readme_names_every_model_and_baseline() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_table_of_models_names_every_model_and_baseline() -> None:
+    text = CHOOSE.read_text(encoding="utf-8")
     for name in ENTRIES:
         assert f"| `{name}` " in text, name
     for rows in DOCUMENT.baselines.values():
@@ -177,9 +177,11 @@ def test_what_calls_itself_of_the_grid_is_a_row_of_it() -> None:
         assert is_grid <= (name in rows), name
 
 
-def test_the_readme_shows_the_whole_gallery() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_pages_show_the_whole_gallery() -> None:
+    folder = ROOT / "docs" / "learn"
+    text = (folder / "gallery.md").read_text(encoding="utf-8")
+    text += (folder / "lessons.md").read_text(encoding="utf-8")
     pictures = sorted((ROOT / "docs" / "gallery").glob("*.png"))
     assert len(pictures) >= 8
     for picture in (*pictures, *(ROOT / "docs" / "sweeps").glob("*.png")):
-        assert f"docs/{picture.parent.name}/{picture.name}" in text
+        assert f"](../{picture.parent.name}/{picture.name})" in text

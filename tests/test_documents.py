@@ -1,4 +1,4 @@
-"""What `python -m training.documents` writes into README and recipes."""
+"""What `python -m training.documents` writes into pages and recipes."""
 
 import re
 from collections.abc import Iterator
@@ -270,7 +270,7 @@ def test_sweeps_that_have_run_are_shown(
     assert sweeps.read_results("beta") == results
     text = documents.sweeps_text()
     assert "6 epochs each (`python -m x beta`)" in text
-    assert "docs/sweeps/beta.png" in text
+    assert "../sweeps/beta.png" in text
     assert tables(text) == [
         [
             ["beta", "KL binarised", "seconds"],

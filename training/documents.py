@@ -1,4 +1,4 @@
-"""Write the figures of README and recipe headers, and the schema of the manifest.
+"""Write the figures of pages and recipe headers, and the schema of the manifest.
 
     python -m training.documents
 
@@ -10,7 +10,7 @@ import dataclasses
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -39,6 +39,7 @@ from training.seeds import NLL_IMAGES
 from training.sweeps import SWEEPS, Results
 
 README = ROOT / "README.md"
+CHOOSE = ROOT / "docs" / "choose.md"
 SCHEMA = manifest.PACKAGE / "weights_manifest.schema.json"
 START = "<!-- {}: written by `python -m training.documents` -->"
 END = "<!-- /{} -->"
@@ -136,24 +137,42 @@ OTHER_COLUMNS = (
 )
 
 
-# --- README --------------------------------------------------------------------------
+# --- Pages ---------------------------------------------------------------------------
 
 
-def readme_text() -> str:
-    """The README with what is generated between its markers."""
-    text = README.read_text(encoding="utf-8")
-    regions = {
-        "grid": grid_text(),
-        "models": models_text(),
-        "sweeps": sweeps_text(),
-        "transfer": transfer_text(),
+def regions() -> dict[Path, dict[str, Callable[[], str]]]:
+    """The pages that have generated parts, and what makes each part."""
+    return {
+        README: {"models": short_text},
+        CHOOSE: {"grid": grid_text, "models": models_text},
+        ROOT / "docs" / "learn" / "lessons.md": {"sweeps": sweeps_text},
+        ROOT / "docs" / "use" / "transfer-results.md": {"transfer": transfer_text},
     }
-    for name, content in regions.items():
+
+
+def page_text(path: Path) -> str:
+    """A page with what is generated between its markers."""
+    text = path.read_text(encoding="utf-8")
+    for name, make in regions()[path].items():
         start, end = START.format(name), END.format(name)
         before, rest = text.split(start)
         _, after = rest.split(end)
-        text = f"{before}{start}\n{content}{end}{after}"
+        text = f"{before}{start}\n{make()}{end}{after}"
     return text
+
+
+def short_text() -> str:
+    """A row of each dataset: how many models, and whose error is the smallest."""
+    lines = []
+    for dataset in measured_datasets():
+        rows = leaderboard(dataset, baselines=False).rows
+        measured = [row for row in rows if "mse" in row.metrics]
+        if measured:
+            best = min(measured, key=lambda row: row.metrics["mse"].value)
+            figure = format_figure("mse", best.metrics["mse"].value)
+            lines.append([dataset, f"`{best.name}`", figure, str(len(rows))])
+    headings = ["data", "nearest reconstructions", "MSE", "models"]
+    return _table(headings, lines, text_columns=2) + "\n"
 
 
 def grid_text() -> str:
@@ -358,7 +377,7 @@ def sweeps_text() -> str:
         f"{sweep.words} The VAE of the grid, {results.epochs} epochs each "
         f"(`{results.command}`):\n\n{_sweep_table(results)}\n\n"
         f"![Samples of each value, and -log p(x|z) over KL]"
-        f"(docs/sweeps/{results.argument}.png)\n"
+        f"(../sweeps/{results.argument}.png)\n"
         for sweep, results in found
         if results is not None
     )
@@ -400,7 +419,7 @@ def transfer_text() -> str:
             f"labels, networks are trained for {passes:.2f} of an epoch only, from "
             "random weights as from others, so that nothing there is bold:\n\n"
             f"{_table(headings, lines, text_columns=3)}\n\n"
-            f"![Accuracy over labels per class](docs/transfer/{target}.png)\n"
+            f"![Accuracy over labels per class](../transfer/{target}.png)\n"
         )
     return "\n".join(sections)
 
@@ -449,7 +468,7 @@ def _table(
 
     return tabulate(
         lines,
-        headings,
+        [text.replace("|", r"\|") for text in headings],  # a bar would end the cell
         tablefmt="pipe",
         colalign=[
             "left" if i < text_columns else "right" for i in range(len(headings))
@@ -484,7 +503,8 @@ def recipe_text(entry: WeightsEntry) -> str:
 
 def documents() -> Iterator[tuple[Path, str]]:
     """Every document with figures, the manifest's schema, and what each must say."""
-    yield README, readme_text()
+    for path in regions():
+        yield path, page_text(path)
     for entry in manifest.read_manifest(manifest.manifest_path()).models.values():
         yield ROOT / entry.recipe, recipe_text(entry)
     schema = json.dumps(manifest.manifest_schema(), indent=1, ensure_ascii=False)
