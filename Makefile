@@ -38,7 +38,7 @@ test-lowest: $(VENV)/.dev  ## The lowest versions that pyproject.toml allows
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python \
 		--resolution lowest-direct -e ".[dev]"
 	for backend in tensorflow jax; do KERAS_BACKEND=$$backend $(LOWEST)/bin/python \
-		-m pytest -n $(WORKERS) --dist loadgroup $(LOWEST_TESTS) || exit 1; done
+		-m pytest -W default -n $(WORKERS) --dist loadgroup $(LOWEST_TESTS) || exit 1; done
 
 faults: $(VENV)/.dev  ## Every fault of the Hub, what comes of it, and how soon
 	REAL_WAITS=1 KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py

@@ -82,16 +82,17 @@ def group_of(item: pytest.Item) -> str:
     return parameters.get("family") or parameters.get("pretrained") or item.path.name
 
 
-# What `make test` runs, for those who wait for it; `make test-all` runs every file.
+# What `make test` runs, for those who wait for it: the rules that all code keeps, the
+# whole life of a model of every kind of network, objectives, training, folders, data.
+# `make test-all` runs every file.
 QUICK = {
     "test_adversary.py",
     "test_batches.py",
     "test_bits.py",
     "test_bounds_and_priors.py",
-    "test_card.py",
     "test_check.py",
-    "test_checkpoints.py",
     "test_checks_can_fail.py",
+    "test_compositions.py",
     "test_contributing.py",
     "test_corruption.py",
     "test_datasets.py",
@@ -101,8 +102,17 @@ QUICK = {
     "test_disentanglement.py",
     "test_documents.py",
     "test_draws.py",
-    "test_hub_faults.py",
+    "test_files.py",
+    "test_folder.py",
+    "test_folders.py",
+    "test_images.py",
+    "test_import_rules.py",
     "test_keras_private.py",
+    "test_losses.py",
+    "test_manifest.py",
+    "test_records.py",
+    "test_training_step.py",
+    "test_weights_files.py",
 }
 
 
