@@ -21,8 +21,7 @@ def build(source: Source) -> Autoencoder:
     """The model, with its weights.
 
     Names and shapes are compared before a tensor is read. Tensors are read one after
-    the other from the mapped file, so that the most memory taken is the model's and
-    the file's.
+    the other, so that little more memory is taken than the model's own.
 
     Args:
         source: What `reading.read` returned.
@@ -143,16 +142,16 @@ def _read(
     names = source.conversion.names
     weights = {name: weight for weight, name in wanted.values()}
     for path in source.files:
-        with safe_open(path, "numpy") as file:
-            for name in file.keys():  # noqa: SIM118
-                weight = weights.pop(name)
-                layout = names.layout(weight_name(weight), len(weight.shape))
-                with np.errstate(over="ignore"):
-                    values = file.get_tensor(name).astype("float32", copy=False)
-                if not np.isfinite(values).all():
-                    raise ConversionError(
-                        f"The weights of {model.name!r} ({source.entry.origin}) hold "
-                        f"NaN or infinity, in the tensor {name!r}. Load another "
-                        "revision, or tell its owner."
-                    )
-                weight.assign(layout.to_ours(values))
+        for name in facts_of((path,)):
+            weight = weights.pop(name)
+            layout = names.layout(weight_name(weight), len(weight.shape))
+            # opened for each: what was mapped counts as memory until it is closed
+            with safe_open(path, "numpy") as file, np.errstate(over="ignore"):
+                values = file.get_tensor(name).astype("float32", copy=False)
+            if not np.isfinite(values).all():
+                raise ConversionError(
+                    f"The weights of {model.name!r} ({source.entry.origin}) hold "
+                    f"NaN or infinity, in the tensor {name!r}. Load another "
+                    "revision, or tell its owner."
+                )
+            weight.assign(layout.to_ours(values))
