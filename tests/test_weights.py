@@ -104,6 +104,7 @@ def measured_again(subject: Subject, metrics: Sequence[str]) -> list[str]:
     return list(compare(subject, measure(subject, metrics, None)))
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", some_cases(entries(), at_most=2))
 def test_quick_figures_are_measured_again(found, name: str) -> None:
     """On the whole test split, by the protocol that the manifest states."""
