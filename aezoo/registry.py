@@ -35,6 +35,7 @@ _ON_OTHER_NETWORKS = {
     "dense_vae": "vae",
     "resnet_ae": "ae",
     "resnet_vae": "vae",
+    "sentence_ae": "ae",
 }
 _families: dict[str, "Family"] = {}
 _Class = TypeVar("_Class", bound=type)

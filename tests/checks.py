@@ -135,6 +135,16 @@ def tensors(model: Autoencoder, x: np.ndarray) -> Any:
     return model.modality.to_model(ops.convert_to_tensor(x))
 
 
+def arrays(model: Autoencoder, x: Any) -> np.ndarray:
+    """What users get, one example or several, in any lists, as the model's arrays."""
+    modality = model.modality
+    if modality.is_single(x):
+        return modality.check([x])[0]
+    if isinstance(x, list) and not modality.is_single(x[0]):
+        return np.stack([modality.check(row) for row in x])
+    return x if isinstance(x, np.ndarray) else modality.check(x)
+
+
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     """All weights by path, as copies."""
     return {w.path: np.array(ops.convert_to_numpy(w)) for w in model.weights}
@@ -178,10 +188,12 @@ def check_call(family: Family, config: Config) -> None:
     for training in (False, True):
         outputs = model(x, training=training)
         assert {"x_hat", "decoder_output", "z"} <= set(outputs)
-        assert outputs["x_hat"].shape == x.shape
+        assert tuple(outputs["x_hat"].shape) == x.shape
         assert tuple(outputs["z"].shape) == (5, *model.latent_shape)
         for name, value in outputs.items():
             dtype = "int32" if name in INTEGERS else "float32"
+            if name == "x_hat":
+                dtype = model.modality.target_dtype
             assert keras.backend.standardize_dtype(value.dtype) == dtype, name
             assert value.shape[0] == 5, name
             assert np.isfinite(value).all(), name
@@ -268,16 +280,17 @@ def check_sampling_seeds(family: Family, config: Config) -> None:
         with pytest.raises(UnsupportedOperationError, match="no distribution over"):
             model.sample(2, seed=0, noise=True)
     for noise in (False, True) if model.has_likelihood else (False,):
-        images = model.sample(3, seed=0, noise=noise)
+        drawn = model.sample(3, seed=0, noise=noise)
+        images = arrays(model, drawn)
         assert images.shape == (3, *model.input_shape)
-        model.modality.check(images)  # raises if they are none of its own
-        np.testing.assert_array_equal(images, model.sample(3, seed=0, noise=noise))
-        assert np.any(images != model.sample(3, seed=1, noise=noise))
+        model.modality.check(drawn)  # raises if they are none of its own
+        again, others = (model.sample(3, seed=s, noise=noise) for s in (0, 1))
+        np.testing.assert_array_equal(images, arrays(model, again))
+        assert np.any(images != arrays(model, others))
         assert np.any(images[0] != images[1])
     # the first images of a seed do not depend on how many are drawn
-    np.testing.assert_allclose(
-        model.sample(5, seed=0)[:3], model.sample(3, seed=0), atol=1e-6
-    )
+    five, three = (arrays(model, model.sample(n, seed=0)) for n in (5, 3))
+    np.testing.assert_allclose(five[:3], three, atol=1e-6)
 
 
 # --- Training ------------------------------------------------------------------
@@ -331,8 +344,11 @@ def check_mixed_precision(family: Family, config: Config, policy: str) -> None:
     for weight in model.weights:
         assert weight.dtype == "float32", weight.path
         assert np.isfinite(weight).all(), weight.path
-    for result in (model.encode(x), model.reconstruct(x)):
-        assert result.dtype == np.float32
+    for result, dtype in (
+        (model.encode(x), "float32"),
+        (arrays(model, model.reconstruct(x)), x.dtype),
+    ):
+        assert result.dtype == dtype
         assert np.isfinite(result).all()
 
 
@@ -388,14 +404,16 @@ def check_overfits_four_images(family: Family, config: Config) -> None:
 
     From one of three random starts: so small a network can start with dead units.
     """
-    x = np.zeros((4, *config["input_shape"]), "float32")
-    height, width = x.shape[1] // 2, x.shape[2] // 2
-    x[0, :height, :width] = x[1, :height, width:] = 1.0
-    x[2, height:, :width] = x[3, height:, width:] = 1.0
-    errors = []
     model = new_model(family, config)
+    x = model.modality.examples(4)
+    if "input_shape" in config:
+        x = np.zeros((4, *config["input_shape"]), "float32")
+        height, width = x.shape[1] // 2, x.shape[2] // 2
+        x[0, :height, :width] = x[1, :height, width:] = 1.0
+        x[2, height:, :width] = x[3, height:, width:] = 1.0
+    errors = []
     model.compile(keras.optimizers.Adam(0.003), steps_per_execution=50)
-    images = np.tile(x, (150, 1, 1, 1))
+    images = np.tile(x, (150, *[1] * (x.ndim - 1)))
     labels = labels_for(model, images)
     model.build()
     model.optimizer.build(model.trainable_variables)
@@ -403,7 +421,7 @@ def check_overfits_four_images(family: Family, config: Config) -> None:
         with restored(model):  # it stays compiled
             model.set_weights(initial_weights(family, config, seed))
             model.fit(images, **labels, batch_size=4, epochs=5, verbose=0)
-            errors.append(np.mean((model.reconstruct(x) - x) ** 2))
+            errors.append(np.mean((arrays(model, model.reconstruct(x)) - x) ** 2))
         if errors[-1] < 0.1 * x.var():
             return
     raise AssertionError(errors)
@@ -594,14 +612,17 @@ def check_encode_is_the_mode(family: Family, config: Config) -> None:
 def check_reconstruct(family: Family, config: Config) -> None:
     """Floats to floats in [0, 1], uint8 to the same picture in uint8."""
     model, x = trained(family, config).model, examples(family, config)
-    x_hat = model.reconstruct(x)
+    x_hat = arrays(model, model.reconstruct(x))
     assert x_hat.shape == x.shape
     assert x_hat.dtype == x.dtype
-    np.testing.assert_allclose(x_hat, model.decode(model.encode(x)), atol=1e-5)
-    as_bytes = model.reconstruct(examples(family, config, dtype="uint8"))
-    assert as_bytes.dtype == np.uint8
+    decoded = arrays(model, model.decode(model.encode(x)))
+    np.testing.assert_allclose(x_hat, decoded, atol=1e-5)
+    rounded = examples(family, config, dtype="uint8")
+    as_bytes = arrays(model, model.reconstruct(rounded))
+    assert as_bytes.dtype == rounded.dtype
     # the same but where rounding could go either way
-    expected = np.asarray(model.modality.from_model(tensors(model, x_hat), "uint8"))
+    like = rounded.dtype.name
+    expected = np.asarray(model.modality.from_model(tensors(model, x_hat), like))
     difference = np.abs(as_bytes.astype("int16") - expected)
     assert difference.max() <= 1
     assert difference.mean() < 0.01
@@ -611,33 +632,38 @@ def check_decode_stays_in_range(family: Family, config: Config) -> None:
     """Any finite code decodes to an image in [0, 1]."""
     model = trained(family, config).model
     z = 50.0 * np.random.default_rng(0).standard_normal((6, *model.latent_shape))
-    images = model.decode(z)
+    decoded = model.decode(z)
+    images = arrays(model, decoded)
     assert images.shape == (6, *model.input_shape)
-    model.modality.check(images)  # raises if they are none of its own
-    assert np.any(images[0] != images[1])
+    model.modality.check(decoded)  # raises if they are none of its own
+    assert len(np.unique(images, axis=0)) > 1
 
 
 def check_interpolate(family: Family, config: Config) -> None:
     """Paths start and end at the reconstructions of their ends."""
     model, x = trained(family, config).model, examples(family, config)
-    ends = model.reconstruct(x)
+
+    def interpolate(*args: Any, **kwargs: Any) -> np.ndarray:
+        return arrays(model, model.interpolate(*args, **kwargs))
+
+    ends = arrays(model, model.reconstruct(x))
     for method in ("spherical", "linear"):
-        path = model.interpolate(x[0], x[1], steps=5, method=method)
+        path = interpolate(x[0], x[1], steps=5, method=method)
         assert path.shape == (5, *model.input_shape)
         np.testing.assert_allclose(path[0], ends[0], atol=1e-5)
         np.testing.assert_allclose(path[-1], ends[1], atol=1e-5)
-    paths = model.interpolate(x[:3], x[3:6], steps=4)
+    paths = interpolate(x[:3], x[3:6], steps=4)
     assert paths.shape == (3, 4, *model.input_shape)
     np.testing.assert_allclose(paths[:, 0], ends[:3], atol=1e-5)
     np.testing.assert_allclose(paths[:, -1], ends[3:6], atol=1e-5)
     codes = model.encode(x[:2])
     np.testing.assert_allclose(
-        model.interpolate(codes[0], codes[1], steps=4, method="linear"),
-        model.interpolate(x[0], x[1], steps=4, method="linear"),
+        interpolate(codes[0], codes[1], steps=4, method="linear"),
+        interpolate(x[0], x[1], steps=4, method="linear"),
         atol=1e-5,
     )
     as_bytes = examples(family, config, dtype="uint8")
-    assert model.interpolate(as_bytes[0], as_bytes[1]).dtype == np.uint8
+    assert interpolate(as_bytes[0], as_bytes[1]).dtype == as_bytes.dtype
 
 
 def check_traverse(family: Family, config: Config) -> None:
@@ -646,21 +672,20 @@ def check_traverse(family: Family, config: Config) -> None:
     codes = model.encode(x[:2])
     units = codes[0].size
     for dim in (0, units - 1, -1):
-        grid = model.traverse(x[:2], dim=dim, values=[-2.0, 0.5])
+        grid = arrays(model, model.traverse(x[:2], dim=dim, values=[-2.0, 0.5]))
         assert grid.shape == (2, 2, *model.input_shape)
         for i, value in enumerate((-2.0, 0.5)):
             moved = codes.copy().reshape(2, units)
             moved[:, dim] = value
-            expected = model.decode(moved.reshape(codes.shape))
+            expected = arrays(model, model.decode(moved.reshape(codes.shape)))
             np.testing.assert_allclose(grid[:, i], expected, atol=1e-5)
     # at its own value the unit stands still
     own = float(codes[0].ravel()[0])
-    still = model.traverse(x[0], dim=0, values=[own])[0]
-    np.testing.assert_allclose(still, model.reconstruct(x[:1])[0], atol=1e-5)
-    assert (
-        model.traverse(examples(family, config, dtype="uint8")[0], dim=0).dtype
-        == np.uint8
-    )
+    still = arrays(model, model.traverse(x[0], dim=0, values=[own]))[0]
+    (x_hat,) = arrays(model, model.reconstruct(x[:1]))
+    np.testing.assert_allclose(still, x_hat, atol=1e-5)
+    as_bytes = examples(family, config, dtype="uint8")[0]
+    assert arrays(model, model.traverse(as_bytes, dim=0)).dtype == as_bytes.dtype
 
 
 # --- The lists that tests run ----------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import aezoo
+from aezoo.modalities import Image
 from aezoo.registry import find_family
 from tests import checks
 from tests.draws import chosen, exhaustive, parent_of, some_of
@@ -147,6 +148,24 @@ REFUSED = {
 }
 
 
+def makes_sense(family, arguments: dict) -> bool:
+    """Whether a variant is one of the family's modality."""
+    modality = family.modality or Image(28, 28, 1)
+    if not isinstance(modality, Image) and "input_shape" in arguments:
+        return False
+    choices = {
+        "likelihood": modality.likelihoods,
+        "reconstruction_loss": modality.errors,
+        "corruption": modality.corruptions,
+        "output_activation": modality.activations,
+    }
+    if arguments.get("binarize") and "bernoulli" not in modality.likelihoods:
+        return False
+    return all(
+        arguments[name] in choices[name] for name in arguments if name in choices
+    )
+
+
 def variants() -> list:
     """One case per family and variant that fit together.
 
@@ -158,6 +177,8 @@ def variants() -> list:
     for family, (name, arguments) in itertools.product(FAMILIES, VARIANTS.items()):
         found = find_family(family)
         known = {"input_shape", *checks.arguments_of(found)}
+        if not makes_sense(found, arguments):
+            continue
         if not set(arguments) <= known or (family, name) in REFUSED:
             continue
         parent = parent_of(family)

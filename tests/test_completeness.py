@@ -34,6 +34,8 @@ FIRST_WEIGHTS = {
 SHORT = {"ae": "conv_ae", "vae": "conv_vae"}
 # Families whose weights are those of other libraries.
 IMPORTED = {"spatial_ae"}
+# Families whose recipes have not been trained yet.
+UNTRAINED = {"sentence_ae", "sentence_vae"}
 
 
 def test_the_promised_weights_are_there() -> None:
@@ -128,8 +130,8 @@ def test_files_have_the_stated_size_and_hash_and_are_small() -> None:
 
 def test_every_family_has_weights_and_says_what_it_can_do() -> None:
     with_weights = {e.family for e in ENTRIES.values()}
-    assert with_weights | set(SHORT) | IMPORTED == set(FAMILIES)
-    assert not with_weights & IMPORTED
+    assert with_weights | set(SHORT) | IMPORTED | UNTRAINED == set(FAMILIES)
+    assert not with_weights & (IMPORTED | UNTRAINED)
     for short, family in SHORT.items():
         assert short not in with_weights
         a, b = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from aezoo.modalities import Image, Modality, Voxels
+from aezoo.modalities import Image, Modality, Text, Voxels
 from aezoo.models.families import compose
 from aezoo.networks import (
     Dense,
@@ -35,6 +35,7 @@ TINY: dict[str, dict[str, Any]] = {
     "ldm": {"filters": (4, 4), "groups": 2},
     "linear_gaussian": {},
     "patches": {"num_filters": 6, "patch_size": 3, "grid": 2},
+    "recurrent": {"embedding_dim": 4, "units": 6},
     "resnet": {"filters": (4, 6), "strides": (2, 2), "normalization": None},
     "taesd": {"width": 4, "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)},
     "top_down": {
@@ -46,7 +47,11 @@ TINY: dict[str, dict[str, Any]] = {
     "two_level": {"filters": (4, 6)},
     "vit": {"num_layers": 1, "num_heads": 2, "dim": 8, "decoder_dim": 8},
 }
-MODALITIES: tuple[Modality, ...] = (Image(8, 8, 1), Voxels(8, 8, 8))
+MODALITIES: tuple[Modality, ...] = (
+    Image(8, 8, 1),
+    Voxels(8, 8, 8),
+    Text(6, words="a b c d ."),
+)
 # Arguments that an objective needs on another network than its own.
 NEEDED: dict[str, dict[str, Any]] = {"contractive_ae": {"estimator": "hutchinson"}}
 
@@ -66,7 +71,7 @@ def networks() -> Iterator[Network]:
 
 def arguments_for(family: Family, network: Network) -> dict[str, Any]:
     """Small arguments of the objective alone, for another network than its own."""
-    own = {*family.network.argument_names(), "input_shape"}
+    own = {*family.network.argument_names(), "input_shape", "modality"}
     small = {name: value for name, value in family.tiny.items() if name not in own}
     if type(network) is type(family.network) or network.kind == "dense":
         return small

@@ -38,6 +38,7 @@ from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
 from aezoo.manifest import Metric, weights_folder
+from aezoo.modalities import from_config
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
 from aezoo.nn.backend import (
@@ -151,7 +152,7 @@ def train(
             path.write_text(json.dumps(options, indent=1))
 
         keras.utils.set_random_seed(recipe.seed)
-        config = {**recipe.config, "name": name}
+        config = {**adapted(recipe, train_data), "name": name}
         model = create(recipe.family, **config, dtype=mixed_precision)
         learnt, held_out = training_examples(model, train_data, recipe)
         check_dataset_size(model, learnt[0])
@@ -236,6 +237,15 @@ def fit_closed_form(model: Autoencoder, images: np.ndarray) -> float:
     return time.monotonic() - start
 
 
+def adapted(recipe: Recipe, data: Dataset) -> dict[str, Any]:
+    """The recipe's arguments, with what its modality takes from training data."""
+    config = dict(recipe.config)
+    if "modality" in config:
+        modality = from_config(dict(config["modality"]))
+        config["modality"] = modality.adapt(data.images).to_config()
+    return config
+
+
 def start_from(model: Autoencoder, other: Autoencoder) -> None:
     """Copy each weight that has the same place and shape in another model.
 
@@ -296,6 +306,7 @@ def fit(
         recipe.seed,
         labels=labels[0] if labels else None,
         steps=recipe.steps_per_epoch,
+        sizes=model.modality.sizes(images),
     )
     adversary = None
     if recipe.adversary_learning_rate is not None:
@@ -351,8 +362,9 @@ def training_examples(
             cannot be met.
         ValueError: If a label is out of the model's range.
     """
-    count = len(data.images) - recipe.validation_examples
-    images, held_out = data.images[:count], data.images[count:]
+    examples = model.modality.check(data.images)
+    count = len(examples) - recipe.validation_examples
+    images, held_out = examples[:count], examples[count:]
     kept = recipe.labelled_examples
     if "labels" not in model.given:
         if kept is not None:

@@ -147,6 +147,11 @@ invert_option = click.option(
 )
 
 
+strict_option = click.option(
+    "--strict", is_flag=True, help="Of text: refuse words outside the vocabulary."
+)
+
+
 def seed_option(help: str) -> Callable[[Command], Command]:
     return click.option(
         "--seed",
@@ -164,6 +169,11 @@ def images_argument(name: str, nargs: int = 1) -> Callable[[Command], Command]:
     return click.argument(
         name, type=click.Path(path_type=Path), nargs=nargs, required=True
     )
+
+
+def examples_argument(name: str, nargs: int = 1) -> Callable[[Command], Command]:
+    """What `read_examples` takes: files, or of text sentences."""
+    return click.argument(name, type=click.Path(), nargs=nargs, required=True)
 
 
 def output_option(what: str, **options: Any) -> Callable[[Command], Command]:
@@ -261,29 +271,37 @@ def open_own(name: str) -> "tuple[OwnEntry, Path, Path | None]":
     return read_own_entry(path, root), path, root
 
 
-def read_examples(paths: Sequence[Path], model: Model, invert: bool) -> "np.ndarray":
-    """Examples from files, as the model has them; prints what was converted."""
+def read_examples(
+    sources: Sequence[str], model: Model, **options: bool
+) -> "np.ndarray":
+    """Examples from files, as the model has them; prints what was converted.
+
+    Args:
+        sources: What a command was given: paths, or sentences.
+        model: The model.
+        **options: Of reading, such as `invert`; False leaves one out.
+    """
     import numpy as np
 
     modality = model.modality
-    options = {"invert": True} if invert else {}
+    options = {name: value for name, value in options.items() if value}
     for option in options:
         if option not in modality.read_options:
             raise click.UsageError(
-                f"--{option} is for images; {model.name} takes {modality.noun}s."
+                f"--{option} is not for {modality.noun}s, which {model.name} takes."
             )
     examples, notes = [], {}
-    for path in with_progress(paths, "Reading", unit=modality.noun):
-        example, note = modality.read(path, **options)
-        examples.append(example)
+    for source in with_progress(sources, "Reading", unit=modality.noun):
+        found, note = modality.read_many(source, **options)
+        examples.append(found)
         if note:
-            notes[path] = note
+            notes[source] = note
     if len(notes) <= MAX_NOTES:
         for path, note in notes.items():
             echo(f"{path}: {note}")
     else:
         print_notes(Counter(notes.values()))
-    return np.stack(examples)
+    return np.concatenate(examples)
 
 
 def check_shown(model: Model, output: Path | None) -> None:

@@ -18,6 +18,7 @@ from aezoo.cli._common import (
     Model,
     count_of,
     data_dir_option,
+    examples_argument,
     find_model,
     images_argument,
     invert_option,
@@ -33,6 +34,7 @@ from aezoo.cli._common import (
     read_examples,
     report_file,
     seed_option,
+    strict_option,
     write_grid,
 )
 from aezoo.cli._terminal import echo, print_json
@@ -83,7 +85,7 @@ def _encoding_options(command: Command) -> Command:
 
 @main.command(epilog=f"{NAMES} {READING}")
 @name_argument
-@images_argument("images", nargs=-1)
+@examples_argument("images", nargs=-1)
 @output_option(
     "NumPy archive (.npz), or Parquet file (.parquet) for any number of images",
     required=True,
@@ -96,17 +98,20 @@ def _encoding_options(command: Command) -> Command:
     help="Go on with what an interrupted run has encoded, or discard it.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing .parquet file.")
+@strict_option
 def encode(
     name: str,
-    images: tuple[Path, ...],
+    images: tuple[str, ...],
     output: Path,
     invert: bool,
+    strict: bool,
     **options: Any,
 ) -> None:
     """Write the codes of IMAGES from model NAME.
 
     An .npz archive holds `z` (one row per image: the posterior's mode), the parameters
     of the posterior where the family has them (`z_mean`, `z_log_var`), and `paths`.
+    Models of text take sentences, or .txt files with one on each line.
 
     A .parquet file holds `path`, `label` and `feature` of all images of one source,
     which may have any size: a folder, a dataset and its split, e.g. mnist/test, or an
@@ -121,7 +126,9 @@ def encode(
             raise click.UsageError(
                 "A .parquet file takes one folder or dataset in place of IMAGES."
             )
-        _encode_source(name, str(images[0]), output, invert=invert, **options)
+        if strict:
+            raise click.UsageError("--strict belongs to .npz files.")
+        _encode_source(name, images[0], output, invert=invert, **options)
         return
     context = click.get_current_context()
     for option in options:
@@ -129,15 +136,15 @@ def encode(
         if source is not None and source.name != "DEFAULT":
             flag = option.replace("_", "-")
             raise click.UsageError(f"--{flag} belongs to .parquet files.")
-    _encode_images(known, images, output, invert)
+    _encode_examples(known, images, output, invert=invert, strict=strict)
 
 
-def _encode_images(
-    known: "Model", images: tuple[Path, ...], output: Path, invert: bool
+def _encode_examples(
+    known: "Model", sources: tuple[str, ...], output: Path, **options: bool
 ) -> None:
     from aezoo.utils.files import atomic_path
 
-    x = read_examples(images, known, invert)
+    x = read_examples(sources, known, **options)
     model = load_model(known)
 
     import numpy as np
@@ -146,7 +153,7 @@ def _encode_images(
     arrays: dict[str, Any] = {
         **posterior.parameters(),
         "z": posterior.mode(),
-        "paths": [str(path) for path in images],
+        "paths": sources,
     }
     arrays = {key: np.asarray(value) for key, value in arrays.items()}
     with atomic_path(output) as temporary, temporary.open("wb") as file:

@@ -1,6 +1,5 @@
 """Commands that run a model and draw: `reconstruct`, `sample`, `demo` and so on."""
 
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from aezoo.cli._common import (
     Numbers,
     check_shown,
     count_of,
+    examples_argument,
     find_model,
-    images_argument,
     invert_option,
     load_model,
     main,
@@ -25,6 +24,7 @@ from aezoo.cli._common import (
     report_file,
     seed_option,
     show,
+    strict_option,
     write_grid,
 )
 from aezoo.cli._terminal import echo
@@ -38,27 +38,42 @@ _seed = seed_option("Same seed, same picture.")
 
 @main.command(epilog=f"{NAMES} {READING}")
 @name_argument
-@images_argument("images", nargs=-1)
+@examples_argument("images", nargs=-1)
 @_picture
+@click.option(
+    "--beams",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Of text: sentences that beam search follows at once.",
+)
 @invert_option
+@strict_option
 def reconstruct(
-    name: str, images: tuple[Path, ...], output: Path | None, invert: bool
+    name: str,
+    images: tuple[str, ...],
+    output: Path | None,
+    beams: int,
+    invert: bool,
+    strict: bool,
 ) -> None:
-    """Draw IMAGES beside what model NAME makes of them."""
+    """Draw IMAGES beside what model NAME makes of them.
+
+    Models of text take sentences, or .txt files with one on each line.
+    """
     known = find_model(name)
     check_shown(known, output)
-    x = read_examples(images, known, invert)
-    x_hat = load_model(known).reconstruct(x)
+    x = read_examples(images, known, invert=invert, strict=strict)
+    modality = known.modality
+    x_hat = modality.check(load_model(known).reconstruct(x, beams=beams))
 
     import numpy as np
 
-    modality = known.modality
-    error = np.mean(np.square(modality.unrounded(x) - modality.unrounded(x_hat)))
     pairs = np.stack([x, x_hat], axis=1).reshape(-1, *modality.shape)
     show(known, pairs, output, columns=2)
     echo(
         f"{count_of(len(x), modality.noun)}, each beside its reconstruction; "
-        f"mean squared error per {modality.element} {error:.4f} (of values in [0, 1])."
+        f"{modality.difference(x, x_hat)}."
     )
 
 
@@ -86,7 +101,8 @@ def reconstruct(
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0.0),
-    help="Factor on the spread of each latent, of a model with several. [default: 1]",
+    help="Factor on the spread of each latent, of a model with several [default: 1]; "
+    "of text, above 0: below 1 favours probable words [default: the most probable].",
 )
 @click.option(
     "--steps",
@@ -130,13 +146,8 @@ def sample(
     if labels is not None:
         options["labels"] = [labels[i % len(labels)] for i in range(number)]
     check_shown(known, output)
-    model = load_model(known)
-    if not options.keys() <= signature(model.sample).parameters.keys():
-        raise UnsupportedOperationError(
-            f"Models of the family {known.family!r} cannot sample with "
-            "`--temperature`: it is for hierarchical ones, such as 'draw'."
-        )
-    show(known, model.sample(number, seed, sampler=sampler, **options), output)
+    drawn = load_model(known).sample(number, seed, sampler=sampler, **options)
+    show(known, known.modality.check(drawn), output)
     source = "prior" if sampler == "prior" else f"sampler {sampler}"
     echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
 
@@ -180,8 +191,8 @@ def draw_steps(
 
 @main.command(epilog=f"{NAMES} {READING}")
 @name_argument
-@images_argument("a")
-@images_argument("b")
+@examples_argument("a")
+@examples_argument("b")
 @_picture
 @click.option(
     "--steps",
@@ -198,20 +209,28 @@ def draw_steps(
     help="Path in code space.",
 )
 @invert_option
+@strict_option
 def interpolate(
     name: str,
-    a: Path,
-    b: Path,
+    a: str,
+    b: str,
     output: Path | None,
     steps: int,
     method: str,
     invert: bool,
+    strict: bool,
 ) -> None:
-    """Draw the path from image A to image B in model NAME's code space."""
+    """Draw the path from image A to image B in model NAME's code space.
+
+    Or from one sentence to another.
+    """
     known = find_model(name)
     check_shown(known, output)
-    x = read_examples((a, b), known, invert)
-    path = load_model(known).interpolate(x[0], x[1], steps=steps, method=method)
+    x = read_examples((a, b), known, invert=invert, strict=strict)
+    model = load_model(known)
+    path = known.modality.check(
+        model.interpolate(x[0], x[1], steps=steps, method=method, of="examples")
+    )
 
     import numpy as np
 
@@ -225,7 +244,7 @@ def interpolate(
 
 @main.command(epilog=f"{NAMES} {READING}")
 @name_argument
-@images_argument("image")
+@examples_argument("image")
 @_picture
 @click.option(
     "--dim",
@@ -242,13 +261,15 @@ def interpolate(
     "itself reaches where there is no prior]",
 )
 @invert_option
+@strict_option
 def traverse(
     name: str,
-    image: Path,
+    image: str,
     output: Path | None,
     dims: tuple[int, ...],
     values: list[float] | None,
     invert: bool,
+    strict: bool,
 ) -> None:
     """Draw what happens to IMAGE as single code units of model NAME move."""
     known = find_model(name)
@@ -261,7 +282,7 @@ def traverse(
                 param_hint="--dim",
             )
     check_shown(known, output)
-    x = read_examples((image,), known, invert)
+    x = read_examples((image,), known, invert=invert, strict=strict)
     model = load_model(known)
 
     import numpy as np
@@ -274,7 +295,11 @@ def traverse(
         reach = max(float(np.abs(model.encode(x)).max()), 1e-6)
         values = [float(f"{share * reach:.3g}") for share in (-1, -0.5, 0, 0.5, 1)]
     chosen = list(dims) or most_visible_units(model, x, values, _MAX_TRAVERSED_UNITS)
-    rows = [np.concatenate([x, model.traverse(x[0], dim, values)]) for dim in chosen]
+
+    def moved(dim: int) -> "np.ndarray":
+        return known.modality.check(model.traverse(x[0], dim, values, of="examples"))
+
+    rows = [np.concatenate([x, moved(dim)]) for dim in chosen]
     show(known, np.concatenate(rows), output, columns=1 + len(values))
     echo(
         f"One row per code unit, from above: {', '.join(map(str, chosen))}. "

@@ -18,10 +18,13 @@ from aezoo.data.batches import collect, is_dataset, split_batch
 from aezoo.errors import AezooError
 from aezoo.modalities.image.check import as_array
 from aezoo.modalities.image.files import INPUT_SUFFIXES, image_files, read_image
+from aezoo.modalities.text import read_lines
 from aezoo.utils.archives import Archive
 from aezoo.utils.progress import with_progress
 from aezoo.utils.validation import check_positive_int
 
+# Files with an example on each line.
+LINES = (".txt",)
 # Datasets that aezoo draws itself, and the module that tells TFDS of them.
 _OWN_BUILDERS = {"shapes": "aezoo.data.shapes_builder"}
 
@@ -38,7 +41,8 @@ class Dataset:
         name: TFDS name, or the name of the file or folder.
         version: TFDS version, `"npz"` for plain arrays, `"folder"` for image files.
         split: Split, e.g. `"train"`.
-        images: Shape `(n, height, width, channels)`: uint8, or floats in [0, 1].
+        images: The examples. Images have shape `(n, height, width, channels)`, uint8,
+            or floats in [0, 1]; sentences are strings, `(n,)`.
         labels: int64, shape `(n,)`; None where there are none.
         factors: Classes of the generative factors, int64, shape `(n, num_factors)`;
             None but for drawn datasets.
@@ -92,6 +96,7 @@ LICENSES = {
     "omniglot28": "MIT",
     "frey_faces": "no formal licence; the frames that Roweis & Saul (2000) used",
     "shapes": "Apache-2.0",
+    "tatoeba": "CC BY 2.0 FR",
 }
 
 
@@ -108,7 +113,8 @@ def open_dataset(
             dictionary with `image` and, if any, `label`; a `tf.data.Dataset` or
             another dataset of these, as a whole, batched or not; what `tfds.load`
             returns; the path of an `.npz` file with `images` and, if any, `labels`,
-            of an image file, or of a folder of them; a TFDS name. A folder's immediate
+            of an image file, or of a folder of them; of a `.txt` file with an example
+            on each line; a TFDS name. A folder's immediate
             subfolders are its classes, in alphabetical order, and hidden files are
             left out; where it has a subfolder named like `split`, that one is read.
         split: Split of a named dataset or of a folder that has one.
@@ -130,6 +136,8 @@ def open_dataset(
     path = Path(source)
     if path.suffix == ".npz":
         return _read_npz(path, path.stem, split)
+    if path.suffix.lower() in LINES:
+        return _read_text(path, path.stem, split)
     if path.is_dir():
         return _read_folder(path, split, input_shape)
     if path.suffix.lower() in INPUT_SUFFIXES:
@@ -174,16 +182,19 @@ def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> D
         name: TFDS name, e.g. `"mnist"`; `"shapes"`, which aezoo draws on first use; or
             that of a folder of .npz files, e.g. `"omniglot28"`.
         split: A TFDS split, e.g. `"train"` or `"test"`.
-        data_dir: A folder of `<name>/<split>.npz` files, or a TFDS data directory;
-            None takes TFDS's own (`TFDS_DATA_DIR`, else `~/tensorflow_datasets`).
+        data_dir: A folder of `<name>/<split>.npz` or `.txt` files, or a TFDS data
+            directory; None takes TFDS's own (`TFDS_DATA_DIR`, else
+            `~/tensorflow_datasets`).
 
     Raises:
         DatasetError: If it is not there; says how to get it.
     """
     if data_dir is not None:
-        file = Path(data_dir) / name / f"{split}.npz"
-        if file.is_file():
-            return _read_npz(file, name, split)
+        folder = Path(data_dir) / name
+        for read, suffixes in ((_read_npz, (".npz",)), (_read_text, LINES)):
+            for file in (folder / f"{split}{suffix}" for suffix in suffixes):
+                if file.is_file():
+                    return read(file, name, split)
     builder = open_builder(name, split, data_dir)
     import tensorflow_datasets as tfds
 
@@ -300,6 +311,18 @@ def _read_npz(path: Path, name: str, split: str) -> Dataset:
     with open_npz(path) as archive:
         images, labels = archive.read("images"), labels_of(archive)
     return Dataset(name, "npz", split, images, labels)
+
+
+def _read_text(path: Path, name: str, split: str) -> Dataset:
+    try:
+        lines = read_lines(path)
+    except FileNotFoundError as error:
+        raise DatasetError(f"The file {path} does not exist.") from error
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+    if not lines:
+        raise DatasetError(f"The file {path} holds no lines of text.")
+    return Dataset(name, "txt", split, np.array(lines, dtype=object))
 
 
 def as_labels(labels: np.ndarray) -> np.ndarray:

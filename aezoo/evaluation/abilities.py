@@ -34,12 +34,15 @@ def is_discretized(model: Autoencoder) -> bool:
 
 def has_density(model: Autoencoder) -> bool:
     """Models whose likelihood is a density rather than a mass."""
-    return not (is_bernoulli(model) or is_discretized(model))
+    is_mass = is_bernoulli(model) or is_discretized(model)
+    return model.modality.is_continuous and not is_mass
 
 
 def has_code_length(model: Autoencoder) -> bool:
     """Models that give examples as they are stored a probability, or a bound of it."""
-    return not has_density(model) or "dequantised" in model.modality.views
+    modality = model.modality
+    has_length = not has_density(model) or "dequantised" in modality.views
+    return modality.has_fixed_size and has_length
 
 
 def has_codebook(model: Autoencoder) -> bool:

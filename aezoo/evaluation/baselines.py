@@ -163,6 +163,7 @@ class TrainingImages(AE):
         *,
         sampler: str = "prior",
         noise: bool = False,
+        temperature: Any = None,
         given: Any = None,
         labels: Any = None,
     ) -> np.ndarray:
@@ -173,10 +174,11 @@ class TrainingImages(AE):
             seed: Seed of the choice.
             sampler: Ignored: there are no codes.
             noise: Ignored: the images are real.
+            temperature: Ignored: nothing is drawn.
             given: Ignored: they are told nothing.
             labels: Ignored: their classes are not known here.
         """
-        del sampler, noise, given, labels
+        del sampler, noise, temperature, given, labels
         generator = np.random.default_rng(seed)
         chosen = generator.choice(len(self.images), n, replace=n > len(self.images))
         return np.asarray(self.modality.to_model(self.images[chosen]))

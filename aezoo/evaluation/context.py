@@ -337,7 +337,7 @@ class Chunk:
     @cached_property
     def x_hat(self) -> np.ndarray:
         """Reconstructions from the mode, as `x`."""
-        return self.model.decode(np.asarray(self.posterior.mode()))
+        return self.modality.check(self.model.decode(np.asarray(self.posterior.mode())))
 
     @cached_property
     def reconstruction_nll(self) -> np.ndarray:

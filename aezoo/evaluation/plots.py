@@ -354,10 +354,15 @@ def most_visible_units(
     units = z[0].size
     if units <= count:
         return list(range(units))
-    change = [
-        float(np.var(model.traverse(z, dim, values), axis=1).mean())
-        for dim in range(units)
-    ]
+
+    def change_of(dim: int) -> float:
+        moved = model.traverse(z, dim, values)
+        if model.modality.is_continuous:
+            return float(np.var(moved, axis=1).mean())
+        (row,) = map(model.modality.check, moved)
+        return float(np.mean(row != row[:1]))
+
+    change = [change_of(dim) for dim in range(units)]
     return sorted(np.argsort(change)[::-1][:count].tolist())
 
 

@@ -16,6 +16,7 @@ from aezoo.metrics import (
     likelihood,
     reconstruction,
     representation,
+    text,
 )
 from aezoo.metrics.definition import PRIOR, MetricDefinition
 from aezoo.utils.text import did_you_mean
@@ -27,9 +28,12 @@ METRICS = MappingProxyType(
         for definition in (
             *reconstruction.METRICS,
             *image.SIMILARITY,
+            *text.RECONSTRUCTION,
             *likelihood.METRICS,
+            *text.LIKELIHOOD,
             *latent.METRICS,
             *image.SAMPLES,
+            *text.SAMPLES,
             *representation.METRICS,
             *disentanglement.METRICS,
         )

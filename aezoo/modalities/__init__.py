@@ -3,6 +3,7 @@
 from aezoo.modalities.base import Modality, Preview, from_config
 from aezoo.modalities.image import Image
 from aezoo.modalities.label import UNLABELLED, Label
+from aezoo.modalities.text import Text
 from aezoo.modalities.voxels import Voxels
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Label",
     "Modality",
     "Preview",
+    "Text",
     "Voxels",
     "from_config",
 ]

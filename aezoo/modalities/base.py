@@ -58,6 +58,8 @@ class Modality(abc.ABC):
     is_text: ClassVar[bool] = False
     # Whether tensors hold values that can be differentiated, rather than indices.
     is_continuous: ClassVar[bool] = True
+    # Whether all examples have as many elements, so that figures per dimension compare.
+    has_fixed_size: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -92,6 +94,14 @@ class Modality(abc.ABC):
         return math.prod(self.shape)
 
     @property
+    def num_symbols(self) -> int:
+        """Of sequences of indices, how many indices there are; 0 of all others.
+
+        The index 0 ends a sequence, and fills what is left of it.
+        """
+        return 0
+
+    @property
     def is_shown(self) -> bool:
         """Whether `sheet` can draw examples."""
         return False
@@ -114,6 +124,34 @@ class Modality(abc.ABC):
         Raises:
             ValueError: If shape, dtype or range is wrong; says what to do.
         """
+
+    def is_single(self, x: Any) -> bool:
+        """Whether users would pass this as one example, rather than as several."""
+        return np.shape(x) == self.shape
+
+    def present(self, x: np.ndarray) -> Any:
+        """Examples as users want them back; `check` takes them again.
+
+        Args:
+            x: Examples as arrays, `(..., *shape)`.
+        """
+        return x
+
+    def sizes(self, x: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
+        """Elements of each example, `(n,)`, where they differ; None where they do not.
+
+        Args:
+            x: Examples as arrays, `(n, *shape)`.
+        """
+        return None
+
+    def adapt(self, examples: Iterable[Any]) -> "Modality":  # noqa: ARG002
+        """The modality with what it takes from training data, such as a vocabulary.
+
+        Args:
+            examples: Training examples, as users have them.
+        """
+        return self
 
     @abc.abstractmethod
     def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
@@ -169,6 +207,19 @@ class Modality(abc.ABC):
         """One example from a file, and a remark on what was changed, or None."""
         raise NotImplementedError(f"{self.noun.capitalize()}s are read from arrays.")
 
+    def read_many(self, source: str, **options: Any) -> tuple[np.ndarray, str | None]:
+        """Examples from what a command was given, here the path of a file with one.
+
+        Args:
+            source: The argument.
+            **options: As in `read`.
+
+        Returns:
+            Examples `(n, *shape)`, and a remark on what was changed, or None.
+        """
+        example, note = self.read(Path(source), **options)
+        return example[None], note
+
     def write(self, x: np.ndarray, path: Path) -> None:
         """Write one example to a file."""
         raise NotImplementedError(f"{self.noun.capitalize()}s are written as arrays.")
@@ -207,6 +258,18 @@ class Modality(abc.ABC):
     def unrounded(self, x: np.ndarray) -> np.ndarray:
         """The same examples in the dtype for which models round nothing."""
         return x
+
+    def difference(self, x: np.ndarray, x_hat: np.ndarray) -> str:
+        """How far reconstructions are from examples, in words.
+
+        Args:
+            x: Examples, `(n, *shape)`.
+            x_hat: Their reconstructions.
+        """
+        error = np.mean(np.square(self.unrounded(x) - self.unrounded(x_hat)))
+        return (
+            f"mean squared error per {self.element} {error:.4f} (of values in [0, 1])"
+        )
 
     # --- Configuration ----------------------------------------------------------
 

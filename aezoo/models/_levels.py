@@ -88,10 +88,10 @@ class Levels:
         *,
         sampler: str = "prior",
         noise: bool = False,
+        temperature: float | None = None,
         given: Mapping[str, Any] | None = None,
         labels: Any = None,
-        temperature: float = 1.0,
-    ) -> np.ndarray:
+    ) -> Any:
         """As in `Autoencoder`, at a temperature.
 
         Args:
@@ -99,10 +99,11 @@ class Levels:
             seed: As there.
             sampler: As there.
             noise: As there.
+            temperature: Factor on the standard deviation of each latent under the
+                prior: below 1 for more typical examples, 0 for the most probable code;
+                None is 1.
             given: As there.
             labels: As there.
-            temperature: Factor on the standard deviation of each latent under the
-                prior: below 1 for more typical examples, 0 for the most probable code.
 
         Returns:
             As `sample`, shape `(n, *input_shape)`.
@@ -110,7 +111,8 @@ class Levels:
         check_positive_int("n", n)
         generator = np.random.default_rng(check_seed(seed))
         self.check_all(n, given)
-        z = self.draw_codes(n, generator, temperature, sampler, labels)
+        heat = 1.0 if temperature is None else temperature
+        z = self.draw_codes(n, generator, heat, sampler, labels)
         return self.show_codes(z, generator, noise)
 
     def draw_codes(

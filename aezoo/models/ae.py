@@ -5,10 +5,10 @@ from typing import Any
 
 from keras import ops
 
-from aezoo.modalities import Image
+from aezoo.modalities import Image, Text
 from aezoo.models.arguments import Argument, activation, keep, number
 from aezoo.models.autoencoder import Autoencoder, check_for_modality
-from aezoo.networks import Conv, Dense, Latent, ResNet
+from aezoo.networks import Conv, Dense, Latent, Recurrent, ResNet
 from aezoo.nn import losses
 from aezoo.nn.distributions import PointMass, Posterior
 from aezoo.registry import register_family
@@ -22,6 +22,12 @@ TINY_RESNET: dict[str, Any] = {
     "latent_dim": 3,
     "filters": (4, 6),
     "strides": (2, 2),
+}
+TINY_TEXT: dict[str, Any] = {
+    "modality": {"kind": "text", "length": 6, "min_count": 2, "words": "a b c d e f ."},
+    "latent_dim": 3,
+    "embedding_dim": 8,
+    "units": 8,
 }
 # Errors by name: of targets and what is shown, summed over elements.
 ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -38,6 +44,13 @@ ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     tiny=TINY_RESNET,
     latent_dim=128,
 )
+@register_family(
+    "sentence_ae",
+    network=Recurrent(),
+    modality=Text(),
+    tiny=TINY_TEXT,
+    latent_dim=32,
+)
 @register_family("dense_ae", network=Dense(), tiny=TINY_DENSE)
 @register_family("conv_ae", network=Conv(), tiny=TINY_CONV)
 @register_family("ae", network=Conv(), tiny=TINY_CONV)
@@ -49,8 +62,9 @@ class AE(Autoencoder):
     mirror widens again; trained end to end instead of by stacked Boltzmann machines.
     With convolutions it is that of Masci et al. (2011), "Stacked convolutional
     auto-encoders" (https://doi.org/10.1007/978-3-642-21735-7_7), strided in place of
-    pooling. Trained with `corruption` it is the denoising autoencoder of Vincent et
-    al. (2010), with `sparsity` a sparse one.
+    pooling; on sentences, the sequence autoencoder of Dai & Le (2015,
+    https://arxiv.org/abs/1511.01432). Trained with `corruption` it is the denoising
+    autoencoder of Vincent et al. (2010), with `sparsity` a sparse one.
 
     Args:
         reconstruction_loss: For images `"mse"` squared error, `"mae"` absolute error,
@@ -58,7 +72,8 @@ class AE(Autoencoder):
             summed over elements; or `"ms_ssim"`, one minus the multi-scale structural
             similarity, times the number of elements (Snell et al., 2017,
             https://arxiv.org/abs/1511.06409). `"bce"` needs
-            `output_activation="sigmoid"`.
+            `output_activation="sigmoid"`. For sentences `"nll"`, the negative
+            log-likelihood of the decoder's words.
         smooth_l1_beta: Error at which `"smooth_l1"` turns from quadratic to linear.
         code_activation: Keras activation of the code; `"relu"` gives exact zeros.
         **kwargs: As in `Autoencoder`.
@@ -100,13 +115,17 @@ class AE(Autoencoder):
         return PointMass(parameters["z"])
 
     def point(self, parameters: Tensor) -> Tensor:
-        """The decoder's output through its activation."""
+        """The decoder's output through its activation; or what it writes."""
+        if self.network.is_autoregressive:
+            return super().point(parameters)
         if self.output_activation == "sigmoid":
             return ops.sigmoid(parameters)
         return parameters
 
     def reconstruction_term(self, x: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         """The reconstruction loss, summed over elements, `(batch,)`."""
+        if self.reconstruction_loss == "nll":
+            return super().reconstruction_term(x, outputs)
         if self.reconstruction_loss == "bce":
             return losses.bernoulli_nll(x, outputs["decoder_output"])
         if self.reconstruction_loss == "smooth_l1":

@@ -160,15 +160,26 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     def _set_arguments(self, given: Mapping[str, Any]) -> None:
         known = arguments_of(type(self))
         check_known(self.family, given, known)
-        if given.get("output_activation") is None and "output_activation" in known:
-            default = known["output_activation"].default
-            given = {
-                **given,
-                "output_activation": default or self.modality.activations[0],
-            }
+        given = {**given, **self._defaults_of_modality(known, given)}
         for name, argument in known.items():
             value = given.get(name, argument.default)
             self.argument_values[name] = argument.check(name, value)
+
+    def _defaults_of_modality(
+        self, known: Mapping[str, Argument], given: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The modality's first choices, where an objective's default is none of its."""
+        choices = {
+            "output_activation": self.modality.activations,
+            "likelihood": self.modality.likelihoods,
+            "reconstruction_loss": self.modality.errors,
+        }
+        return {
+            name: allowed[0]
+            for name, allowed in choices.items()
+            if name in known and given.get(name) is None and allowed
+            if known[name].default not in allowed
+        }
 
     def set_argument(self, argument: Argument, value: Any) -> None:
         """Set an argument of a model that exists: it counts from the next step on.
@@ -277,7 +288,9 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the parameters of the likelihood of one example."""
-        return (*self.modality.positions, self.output_width)
+        return self.network.output_shape(
+            self.modality, self.output_width, self.decoder_input_shape
+        )
 
     def create_layers(self) -> None:
         """Create encoder and decoder, and what else an objective trains; no weights.
@@ -468,12 +481,16 @@ class Autoencoder(EntryPoints, Training, keras.Model):
         z = ops.cast(z, self.compute_dtype)
         return ops.cast(self.decoder(z, training=training, **given), "float32")
 
-    def make_likelihood(self, parameters: Tensor) -> Any:  # noqa: ARG002
+    def make_likelihood(self, parameters: Tensor) -> Any:
         """The distribution p(x|z) for decoder outputs, where there is one.
 
+        An autoregressive network has it, whatever the objective.
+
         Raises:
-            UnsupportedOperationError: If the objective has none.
+            UnsupportedOperationError: If there is none.
         """
+        if self.network.is_autoregressive:
+            return self.decoder.likelihood(parameters)
         raise UnsupportedOperationError(
             f"{self.family!r} is trained with a loss, not a likelihood, so it has no "
             f"distribution over {self.modality.element}s."
@@ -481,7 +498,7 @@ class Autoencoder(EntryPoints, Training, keras.Model):
 
     def point(self, parameters: Tensor) -> Tensor:
         """What the decoder shows for its outputs; may leave the modality's range."""
-        raise NotImplementedError
+        return self.make_likelihood(parameters).point()
 
     def noise(self, shape: Any, training: bool, sample_seed: Any) -> Tensor:
         """Standard normal noise for a term that `call` prepares to estimate.
@@ -604,8 +621,9 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.export` of the map from examples to what `call` returns.
 
-        Floats are in the modality's range, as everywhere: of images in [0, 1]. What
-        is exported cannot refuse others, and answers them with NaN.
+        Inputs are float32, or of indices int32. Floats are in the modality's range, as
+        everywhere: of images in [0, 1]. What is exported cannot refuse others, and
+        answers them with NaN.
 
         Args:
             filepath: As in Keras.
@@ -613,7 +631,8 @@ class Autoencoder(EntryPoints, Training, keras.Model):
             **kwargs: As in Keras; `input_signature` states another dtype.
         """
         self.ensure_built()
-        signature = [keras.InputSpec("float32", (None, *self.input_shape))]
+        dtype = self.modality.target_dtype
+        signature = [keras.InputSpec(dtype, (None, *self.input_shape))]
         kwargs.setdefault("input_signature", signature)
         return super().export(filepath, *args, **kwargs)
 

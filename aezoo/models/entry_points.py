@@ -1,5 +1,6 @@
 """What people call on a model: checked arrays in, arrays out, compiled within."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,12 @@ from aezoo.nn.distributions import (
 from aezoo.nn.structure import structure_of
 from aezoo.samplers import how_to_fit
 from aezoo.utils.batches import batched
-from aezoo.utils.validation import check_choice, check_count, check_positive_int
+from aezoo.utils.validation import (
+    check_choice,
+    check_count,
+    check_number,
+    check_positive_int,
+)
 
 Tensor = Any
 INTERPOLATIONS = ("spherical", "linear")
@@ -95,26 +101,53 @@ class EntryPoints:
         z: Any,
         batch_size: int = 256,
         *,
+        beams: int = 1,
         given: Mapping[str, Any] | None = None,
         labels: Any = None,
-    ) -> np.ndarray:
+    ) -> Any:
         """Examples of codes: the point of p(x|z), cut to the modality's range.
 
         Args:
             z: Codes `(n, *latent_shape)`, float.
             batch_size: Codes per compiled call; does not change the result.
+            beams: Of models that write one element after another, such as sentences:
+                sequences that beam search follows at once; 1 takes the most probable
+                element each time.
             given: As in `encode`.
             labels: As in `encode`.
 
         Returns:
-            Shape `(n, *input_shape)`; of images float32 in [0, 1].
+            Shape `(n, *input_shape)`; of images float32 in [0, 1], of sentences a list.
         """
         if is_symbol(z):
             return self._graph_decode(z, **self.given_in_graph(given, labels))
         z = self.check_codes(z)
-        return self.run(
-            "decode", z, batch_size, **self.check_all(len(z), given, labels)
-        )
+        told = self.check_all(len(z), given, labels)
+        return self.modality.present(self.decode_codes(z, batch_size, beams, **told))
+
+    def decode_codes(
+        self: Any, z: np.ndarray, batch_size: int, beams: int = 1, **given: np.ndarray
+    ) -> np.ndarray:
+        """`decode` of checked codes, as an array.
+
+        Raises:
+            UnsupportedOperationError: If there is nothing to search.
+        """
+        if check_positive_int("beams", beams) == 1:
+            decoded: np.ndarray = self.run("decode", z, batch_size, **given)
+            return decoded
+        self._check_autoregressive("beams", beams)
+        graph = functools.partial(self._graph_search, beams=beams)
+        found: np.ndarray = self._run(("search", beams), graph, z, batch_size, **given)
+        return found
+
+    def _check_autoregressive(self: Any, name: str, value: Any) -> None:
+        if not self.network.is_autoregressive:
+            raise UnsupportedOperationError(
+                f"`{name}` is for models that write one {self.modality.element} after "
+                f"another, such as those of sentences; {self.family!r} on the network "
+                f"{self.network.kind!r} decodes all at once. Received: {name}={value}."
+            )
 
     def likelihood_of(
         self: Any,
@@ -150,25 +183,32 @@ class EntryPoints:
         x: Any,
         batch_size: int = 256,
         *,
+        beams: int = 1,
         given: Mapping[str, Any] | None = None,
         labels: Any = None,
-    ) -> np.ndarray:
+    ) -> Any:
         """Encode and decode examples, with the mode of the posterior.
 
         Args:
             x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1].
             batch_size: Examples per compiled call; does not change the result.
+            beams: As in `decode`.
             given: As in `encode`.
             labels: As in `encode`.
 
         Returns:
-            The dtype that came in: of images uint8, or float32 in [0, 1].
+            The dtype that came in: of images uint8, or float32 in [0, 1]; of sentences
+            a list.
         """
         if is_symbol(x):
             return self._graph_reconstruct(x, **self.given_in_graph(given, labels))
         x = self.modality.check(x)
         told = self.check_all(len(x), given, labels)
-        return self.run("proven_reconstruct", x, batch_size, **told)
+        if beams == 1:
+            x_hat = self.run("proven_reconstruct", x, batch_size, **told)
+            return self.modality.present(x_hat)
+        z = self.run("encode", x, batch_size, **told)
+        return self.modality.present(self.decode_codes(z, batch_size, beams, **told))
 
     # --- New examples -----------------------------------------------------------------
 
@@ -179,9 +219,10 @@ class EntryPoints:
         *,
         sampler: str = "prior",
         noise: bool = False,
+        temperature: float | None = None,
         given: Mapping[str, Any] | None = None,
         labels: Any = None,
-    ) -> np.ndarray:
+    ) -> Any:
         """New examples from codes drawn from the prior, or from a fitted sampler.
 
         Args:
@@ -189,26 +230,46 @@ class EntryPoints:
             seed: Same seed, same examples, on every backend. None draws afresh.
             sampler: `"prior"`, or one of `samplers`, e.g. `"gmm"`.
             noise: Also draw the elements from p(x|z); the default shows its point.
+            temperature: Of models that write one element after another: draws each
+                with its log-probabilities divided by this, above 0; below 1 favours
+                what is probable, 1 is p(x|z). Of hierarchical models, a factor on the
+                spread of each latent. None leaves it to `noise`.
             given: What the model is told, by name; `(n, ...)` each, or one for all.
             labels: Short for `given={"labels": labels}`: classes, integers `(n,)`, or
                 one for all; None draws them, all equally probable. Also for a sampler
                 that was fitted with labels.
 
         Returns:
-            Shape `(n, *input_shape)`; of images float32 in [0, 1].
+            Shape `(n, *input_shape)`; of images float32 in [0, 1], of sentences a list.
 
         Raises:
             UnsupportedOperationError: If the family has no prior over codes, or the
                 model no such sampler, and says which it has; or if there are labels
-                for what knows no classes.
+                for what knows no classes, or a temperature for what has none.
             ValueError: If an argument is invalid.
         """
         check_positive_int("n", n)
+        if temperature is not None:
+            check_number("temperature", temperature, above=0.0)
+            self._check_temperature(temperature)
         generator = np.random.default_rng(check_seed(seed))
         told = self.sample_given(n, generator, given, labels)
         labels_for_sampler = None if "labels" in self.given else labels
         z = self.sample_codes(n, generator, sampler, labels_for_sampler)
-        return self.show_codes(z, generator, noise, **told)
+        if self.network.is_autoregressive and (noise or temperature is not None):
+            x = self.write_codes(z, generator, temperature or 1.0, **told)
+        else:
+            x = self.show_codes(z, generator, noise, **told)
+        return self.modality.present(x)
+
+    def _check_temperature(self: Any, temperature: float) -> None:
+        if not self.network.is_autoregressive:
+            raise UnsupportedOperationError(
+                f"Models of the family {self.family!r} cannot sample with "
+                "`temperature`: it is for hierarchical ones, such as 'draw', and for "
+                f"those that write one {self.modality.element} after another, such as "
+                f"'sentence_vae'. Received: temperature={temperature}."
+            )
 
     def sample_given(
         self: Any,
@@ -282,6 +343,21 @@ class EntryPoints:
         drawn = likelihood.sample(int(generator.integers(2**31)))
         return np.asarray(self.modality.from_model(drawn))
 
+    def write_codes(
+        self: Any,
+        z: np.ndarray,
+        generator: np.random.Generator,
+        temperature: float,
+        **given: np.ndarray,
+    ) -> np.ndarray:
+        """Examples of codes, drawn element by element from an autoregressive p(x|z)."""
+        noise = generator.random((len(z), *self.input_shape), "float32")
+        heat = np.full(len(z), temperature, "float32")
+        written: np.ndarray = self.run(
+            "write", z, 256, noise=noise, temperature=heat, **given
+        )
+        return written
+
     def interpolate(
         self: Any,
         a: Any,
@@ -290,7 +366,7 @@ class EntryPoints:
         method: str = "spherical",
         *,
         of: str | None = None,
-    ) -> np.ndarray:
+    ) -> Any:
         """Examples along a path between two of them, straight or round in code space.
 
         Args:
@@ -319,7 +395,7 @@ class EntryPoints:
             )
         path = interpolate_codes(z_a, z_b, steps, method)  # (n, steps, *latent_shape)
         examples = self.decode_grid(path, like)
-        return examples[0] if is_single else examples
+        return self.modality.present(examples[0] if is_single else examples)
 
     def traverse(
         self: Any,
@@ -328,7 +404,7 @@ class EntryPoints:
         values: Sequence[float] = (-3, -1.5, 0, 1.5, 3),
         *,
         of: str | None = None,
-    ) -> np.ndarray:
+    ) -> Any:
         """Examples while one code unit moves and the others keep their value.
 
         Args:
@@ -366,7 +442,7 @@ class EntryPoints:
         examples = self.decode_grid(
             codes.reshape(len(z), len(moves), *self.latent_shape), like
         )
-        return examples[0] if is_single else examples
+        return self.modality.present(examples[0] if is_single else examples)
 
     def decode_grid(self: Any, codes: np.ndarray, like: str) -> np.ndarray:
         """Decode `(n, m, *latent_shape)` to `(n, m, *input_shape)`.
@@ -376,7 +452,8 @@ class EntryPoints:
             like: Dtype of the examples that are wanted.
         """
         flat = codes.reshape(-1, *self.latent_shape)
-        examples = np.asarray(self.modality.from_model(self.decode(flat), like))
+        decoded = self.decode_codes(self.check_codes(flat), 256)
+        examples = np.asarray(self.modality.from_model(decoded, like))
         return examples.reshape(*codes.shape[:2], *self.input_shape)
 
     def as_codes(
@@ -407,7 +484,7 @@ class EntryPoints:
             kind
             for kind, (axes, shape) in fits.items()
             if (array.shape == shape or (rank == axes + 1 and array.shape[1:] == shape))
-            and not (kind == "codes" and array.dtype == np.uint8)
+            and not (kind == "codes" and array.dtype.kind not in "fi")
         ]
         if of is not None:
             kinds = [of]
@@ -418,11 +495,12 @@ class EntryPoints:
                 f"{name}.shape={array.shape}, dtype={array.dtype}."
             )
         kind = kinds[0] if kinds else "examples"
-        is_single = array.shape == fits[kind][1]
-        batch = array[None] if is_single else array
         if kind == "codes":
-            return self.check_codes(batch, name), "float32", is_single
-        batch = self.modality.check(batch, name)
+            is_single = array.shape == self.latent_shape
+            codes = array[None] if is_single else array
+            return self.check_codes(codes, name), "float32", is_single
+        is_single = self.modality.is_single(value)
+        batch = self.modality.check([value] if is_single else value, name)
         return self.encode(batch), batch.dtype.name, is_single
 
     # --- Checks -----------------------------------------------------------------------
@@ -553,13 +631,24 @@ class EntryPoints:
         Raises:
             ValueError: If what comes out is not finite.
         """
+        graph = getattr(self, f"_graph_{name}")
+        return self._run((name,), graph, inputs, batch_size, **given)
+
+    def _run(
+        self: Any,
+        key: tuple[Any, ...],
+        graph: Callable[..., Any],
+        inputs: np.ndarray,
+        batch_size: int,
+        **given: np.ndarray,
+    ) -> Any:
+        """As `run`, of any function; `key` is as in `compiled_function`."""
         check_count("batch_size", batch_size, minimum=1)
         self.ensure_built()
         arrays = [inputs, *given.values()]
         names = tuple(given)
-        graph = getattr(self, f"_graph_{name}")
         function = self.compiled_function(
-            (name, *names),
+            (*key, *names),
             lambda x, *rest: graph(x, **dict(zip(names, rest, strict=True))),
             *((array.shape[1:], array.dtype.name) for array in arrays),
         )
@@ -608,6 +697,16 @@ class EntryPoints:
         decoder_output = self.decode_parameters(z, **given)
         return self.modality.from_model(self.point(decoder_output))
 
+    def _graph_search(self: Any, z: Tensor, beams: int, **given: Any) -> Tensor:
+        likelihood = self.make_likelihood(self.decode_parameters(z, **given))
+        return self.modality.from_model(likelihood.search(beams))
+
+    def _graph_write(
+        self: Any, z: Tensor, noise: Tensor, temperature: Tensor, **given: Any
+    ) -> Tensor:
+        likelihood = self.make_likelihood(self.decode_parameters(z, **given))
+        return self.modality.from_model(likelihood.sample(noise, temperature))
+
     def _graph_reconstruct(self: Any, x: Tensor, **given: Any) -> Tensor:
         like = keras.backend.standardize_dtype(x.dtype)
         parameters = self.decode_parameters(self._graph_encode(x, **given), **given)
@@ -621,8 +720,9 @@ class EntryPoints:
         examples = self.modality.from_model(point, like)
         if "float" in like:
             return examples
-        axes = tuple(range(1, len(point.shape)))
-        return {EXAMPLES: examples, IS_FINITE: ops.all(ops.isfinite(point), axes)}
+        proof = point if self.modality.is_continuous else parameters
+        axes = tuple(range(1, len(proof.shape)))
+        return {EXAMPLES: examples, IS_FINITE: ops.all(ops.isfinite(proof), axes)}
 
     # --- Elsewhere --------------------------------------------------------------------
 

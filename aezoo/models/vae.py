@@ -71,7 +71,8 @@ class VAE(Autoencoder):
             minus the multi-scale structural similarity, times the number of elements
             (Snell et al., 2017, https://arxiv.org/abs/1511.06409): no distribution, so
             without a bound on the likelihood. `"bernoulli"` needs
-            `output_activation="sigmoid"`.
+            `output_activation="sigmoid"`. For sentences `"autoregressive"`, each word
+            given those before it.
         likelihood_scale: Standard deviation (`"gaussian"`) or scale b (`"laplace"`)
             of an element; `"learned"` for one trained scalar; or `"optimal"`, the
             sigma-VAE of Rybkin et al. (2021, https://arxiv.org/abs/2006.13202):
@@ -171,6 +172,8 @@ class VAE(Autoencoder):
         Raises:
             UnsupportedOperationError: If an error stands in its place.
         """
+        if self.network.is_autoregressive:
+            return super().make_likelihood(parameters)
         if self.likelihood == "bernoulli":
             return Bernoulli(parameters)
         if self.likelihood == "discretized_logistic":

@@ -19,6 +19,7 @@ from aezoo.networks.grid3d import Grid3D
 from aezoo.networks.ldm import LDM
 from aezoo.networks.linear_gaussian import LinearGaussian
 from aezoo.networks.patches import Patches
+from aezoo.networks.recurrent import Recurrent
 from aezoo.networks.taesd import TAESD
 from aezoo.networks.top_down import TopDown
 from aezoo.networks.two_level import TwoLevel
@@ -37,6 +38,7 @@ __all__ = [
     "Network",
     "NetworkError",
     "Patches",
+    "Recurrent",
     "ResNet",
     "TopDown",
     "TwoLevel",

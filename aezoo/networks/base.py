@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from aezoo.modalities.base import Modality
@@ -57,6 +57,8 @@ class Network(abc.ABC):
 
     # Its name in configurations.
     kind: ClassVar[str]
+    # Whether its decoder has a `likelihood`, whose elements depend on those before.
+    is_autoregressive: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -113,8 +115,23 @@ class Network(abc.ABC):
             latent: What the objective needs.
 
         Returns:
-            A Keras layer, to `(batch, *positions, width)`.
+            A Keras layer, to `(batch, *output_shape)`.
         """
+
+    def output_shape(
+        self,
+        modality: Modality,
+        width: int,
+        input_shape: Sequence[int],  # noqa: ARG002
+    ) -> tuple[int, ...]:
+        """Shape of what a decoder makes of one latent, here `(*positions, width)`.
+
+        Args:
+            modality: What an example is.
+            width: As in `decoder`.
+            input_shape: Shape of what the decoder sees of one example.
+        """
+        return (*modality.positions, width)
 
     # --- Configuration -------------------------------------------------------------
 

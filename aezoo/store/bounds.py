@@ -95,10 +95,12 @@ def check_bounds(config: Mapping[str, Any], num_params: int) -> None:
     for count, (name, value) in enumerate(_values(config), start=1):
         if count > MAX_VALUES:
             raise ValueError(f"it must hold at most {MAX_VALUES:,} values.")
-        if isinstance(value, str) and len(value) > MAX_LETTERS:
+        # a vocabulary has fewer letters than its words have weights
+        letters = max(num_params, MAX_LETTERS)
+        if isinstance(value, str) and len(value) > letters:
             raise ValueError(
-                f"`{name}` must have at most {MAX_LETTERS:,} letters. Received: "
-                f"{len(value):,}."
+                f"`{name}` must have at most {letters:,} letters for a model of "
+                f"{num_params:,} weights. Received: {len(value):,}."
             )
         most = MAX_STEPS if name.endswith("_steps") else limit
         if isinstance(value, int) and abs(value) > most:

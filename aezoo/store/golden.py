@@ -34,22 +34,25 @@ def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarr
 
     Args:
         model: The model.
-        inputs: Examples, as arrays.
+        inputs: Examples, as the modality makes them.
 
     Returns:
         `inputs`, the posterior's parameters (`posterior_*`), `codes`,
-        `reconstruction` (of images floats in [0, 1]) and, where the family has a prior,
-        `samples` for seed 0.
+        `reconstruction` (of images float32 in [0, 1]) and, where the family has a
+        prior, `samples` for seed 0. Of autoregressive models, whose choices may differ
+        by a rounding, `log_probs` takes the place of the last two: of the inputs,
+        given their codes.
     """
     x = model.modality.unrounded(inputs)
     posterior = model.posterior(x)
-    tensors = {
-        "inputs": inputs,
-        "codes": model.encode(x),
-        "reconstruction": model.reconstruct(x),
-    }
+    tensors = {"inputs": inputs, "codes": model.encode(x)}
     for name, value in posterior.parameters().items():
         tensors[f"posterior_{name}"] = np.asarray(value)
+    if model.network.is_autoregressive:
+        parameters = model.run("decode_parameters", tensors["codes"], NUM_INPUTS)
+        tensors["log_probs"] = np.asarray(model.decoder.log_probs(parameters, x))
+        return tensors
+    tensors["reconstruction"] = model.reconstruct(x)
     if "sampling" in model.TASKS:
         tensors["samples"] = model.sample(NUM_INPUTS, seed=SAMPLE_SEED)
     return tensors

@@ -121,7 +121,7 @@ def _compiled(chunk: Chunk, names: list[str], draws: int) -> Callable[..., np.nd
     compiled: Callable[..., np.ndarray] = model.compiled_function(
         key,
         log_sum,
-        (model.modality.tensor_shape, "float32"),
+        (model.modality.tensor_shape, model.modality.target_dtype),
         ((), "int32"),
         ((), "int32"),
         *((arrays[name].shape[1:], arrays[name].dtype.name) for name in names),

@@ -25,9 +25,11 @@ if TYPE_CHECKING or BACKEND == "tensorflow":
         is_chief,
         is_concrete,
         jacobian_product,
+        map_rows_where,
         num_replicas,
         on_accelerator,
         replica_sum,
+        trimmed,
     )
 elif BACKEND == "jax":
     from aezoo.nn.backend.jax import (
@@ -42,9 +44,11 @@ elif BACKEND == "jax":
         is_chief,
         is_concrete,
         jacobian_product,
+        map_rows_where,
         num_replicas,
         on_accelerator,
         replica_sum,
+        trimmed,
     )
 else:
     raise ImportError(
@@ -69,7 +73,9 @@ __all__ = [
     "is_chief",
     "is_concrete",
     "jacobian_product",
+    "map_rows_where",
     "num_replicas",
     "on_accelerator",
     "replica_sum",
+    "trimmed",
 ]

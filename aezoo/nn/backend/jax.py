@@ -183,6 +183,35 @@ def replica_sum(values: Tensor) -> Tensor:
     return ops.sum(values)
 
 
+def map_rows_where(
+    mask: Tensor, function: Callable[..., Tensor], *arrays: Tensor
+) -> Tensor:
+    """A function of the rows where a mask holds, and 0 elsewhere; `mask.shape`.
+
+    Here all are computed, as sizes must be known before.
+
+    Args:
+        mask: Bools, of any shape; which rows.
+        function: Maps tensors `(rows, ...)`, one per array, to floats `(rows,)`.
+        *arrays: Tensors `(*mask.shape, ...)`.
+    """
+    rows = [
+        ops.reshape(array, (-1, *array.shape[len(mask.shape) :])) for array in arrays
+    ]
+    return ops.where(mask, ops.reshape(function(*rows), mask.shape), 0.0)
+
+
+def trimmed(x: Tensor) -> Tensor:
+    """Rows of symbols up to the longest one's end; `(batch, t)`.
+
+    Here all of them, as sizes must be known before.
+
+    Args:
+        x: Integers, `(batch, length)`; 0 fills rows after their end.
+    """
+    return x
+
+
 def num_replicas() -> int:
     """One: JAX's devices share one program."""
     return 1

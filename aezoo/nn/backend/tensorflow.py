@@ -206,6 +206,35 @@ def replica_sum(values: Tensor) -> Tensor:
     return total
 
 
+def map_rows_where(
+    mask: Tensor, function: Callable[..., Tensor], *arrays: Tensor
+) -> Tensor:
+    """A function of the rows where a mask holds, and 0 elsewhere; `mask.shape`.
+
+    Here the others are not computed at all.
+
+    Args:
+        mask: Bools, of any shape; which rows.
+        function: Maps tensors `(rows, ...)`, one per array, to floats `(rows,)`.
+        *arrays: Tensors `(*mask.shape, ...)`.
+    """
+    places = tf.where(mask)
+    values = function(*(tf.gather_nd(array, places) for array in arrays))
+    return tf.scatter_nd(places, values, tf.shape(mask, places.dtype))
+
+
+def trimmed(x: Tensor) -> Tensor:
+    """Rows of symbols up to the longest one's end; `(batch, t)`.
+
+    One column that is 0 stays, where there is one.
+
+    Args:
+        x: Integers, `(batch, length)`; 0 fills rows after their end.
+    """
+    used = tf.reduce_any(x != 0, axis=0)
+    return x[:, : tf.reduce_sum(tf.cast(used, "int32")) + 1]
+
+
 def num_replicas() -> int:
     """Replicas that train in parallel under the current `tf.distribute` strategy."""
     return int(tf.distribute.get_strategy().num_replicas_in_sync)

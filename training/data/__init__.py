@@ -1,4 +1,4 @@
-"""Batches of images for training."""
+"""Batches for training, and a builder for each dataset that TFDS does not have."""
 
 import keras
 import numpy as np
@@ -16,6 +16,8 @@ class ShuffledImages(keras.utils.PyDataset):
         seed: Seed of the order.
         labels: Integers `(n,)` to serve beside the images, or None.
         steps: Batches in an epoch, the first of its order; None for all.
+        sizes: Elements of each example `(n,)`, to have those of similar size together,
+            so that little is computed of what fills the shorter ones; or None.
 
     Attributes:
         epoch: The epoch whose order is served, from 0.
@@ -29,12 +31,14 @@ class ShuffledImages(keras.utils.PyDataset):
         seed: int,
         labels: np.ndarray | None = None,
         steps: int | None = None,
+        sizes: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.images = images
         self.labels = labels
         self.batch_size = batch_size
         self.seed = seed
+        self.sizes = sizes
         passes = -(-len(images) // batch_size)
         self.steps = passes if steps is None else min(steps, passes)
         self.epoch = 0
@@ -49,7 +53,10 @@ class ShuffledImages(keras.utils.PyDataset):
     def epoch(self, epoch: int) -> None:
         self._epoch = epoch
         generator = np.random.default_rng((self.seed, epoch))
-        self._order = generator.permutation(len(self.images))
+        order = generator.permutation(len(self.images))
+        if self.sizes is not None:
+            order = by_size(order, self.sizes, self.batch_size, generator)
+        self._order = order
 
     def __len__(self) -> int:
         return self.steps - self.first
@@ -60,3 +67,32 @@ class ShuffledImages(keras.utils.PyDataset):
         if self.labels is None:
             return (self.images[rows],)
         return self.images[rows], self.labels[rows]
+
+
+# Batches among whose examples those of similar size are brought together.
+WINDOW = 50
+
+
+def by_size(
+    order: np.ndarray,
+    sizes: np.ndarray,
+    batch_size: int,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """An order in which batches hold examples of similar size, in random succession.
+
+    Args:
+        order: Indices in random order; the last batch may be shorter, and stays.
+        sizes: Elements of each example.
+        batch_size: Examples per batch.
+        generator: Source of the succession.
+    """
+    whole = len(order) // batch_size * batch_size
+    window = WINDOW * batch_size
+    parts = []
+    for start in range(0, whole, window):
+        rows = order[start : min(start + window, whole)]
+        rows = rows[np.argsort(sizes[rows], kind="stable")]
+        batches = rows.reshape(-1, batch_size)
+        parts.append(generator.permutation(batches).reshape(-1))
+    return np.concatenate([*parts, order[whole:]])
