@@ -276,3 +276,10 @@ def test_new_weights_show_in_compiled_functions(vae) -> None:
     assert np.any(vae.encode(X) != before)
     vae.set_weights(weights)
     np.testing.assert_array_equal(vae.encode(X), before)
+
+
+def test_a_model_is_named_after_its_family_whatever_ran_before() -> None:
+    config = {"input_shape": (8, 8, 1), "hidden_units": (4,), "latent_dim": 2}
+    names = [aezoo.create("dense_vae", **config).name for _ in range(2)]
+    assert names == ["dense_vae", "dense_vae"]
+    assert aezoo.create("dense_vae", name="mine", **config).name == "mine"

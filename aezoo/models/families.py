@@ -110,7 +110,8 @@ def compose(family: Family, /, **config: Any) -> "Autoencoder":
         family: The family.
         **config: As in `new_model`.
     """
-    arguments = {**family.defaults, **config}
+    # Keras would count models of a class, so that names told of what ran before.
+    arguments = {"name": family.name, **family.defaults, **config}
     keras_arguments = {
         name: arguments.pop(name) for name in KERAS_ARGUMENTS if name in arguments
     }
