@@ -105,7 +105,7 @@ class Adam(keras.optimizers.Adam):
             trainable_variables, self._model_variables_moving_average, strict=True
         ):
             if average is not None:
-                variable.assign(average)
+                variable.assign(ops.copy(average))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
