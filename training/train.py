@@ -263,7 +263,7 @@ def start_from(model: Autoencoder, other: Autoencoder) -> None:
             f"{model.name!r} has no weights in common with {other.name!r}."
         )
     for variable, source in shared:
-        variable.assign(source)
+        variable.assign(keras.ops.copy(source))  # JAX would share it
 
 
 _WHOLE = re.compile(r"\w+_(encoder|decoder)(_\d+)?")
