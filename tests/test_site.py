@@ -62,6 +62,14 @@ def test_the_reference_has_every_public_name() -> None:
     assert "Conv, Custom, Dense" in MADE["reference/networks.md"]
 
 
+def test_every_command_is_explained() -> None:
+    from aezoo.cli import main
+
+    page = MADE["reference/commands.md"]
+    for name in main.commands:
+        assert f"## aezoo {name}\n\n```text\nUsage: aezoo {name} " in page
+
+
 def test_tables_have_every_model_and_metric() -> None:
     models = pages.every_model().splitlines()
     assert len(models) == 2 + len(manifest.entries())

@@ -43,6 +43,7 @@ MATH = re.compile(
     r"<(span|div) class=\"arithmatex\">\\[(\[](.*?)\\[)\]]</\1>", re.DOTALL
 )
 DIRECTIONS = {True: "higher", False: "lower", None: ""}
+HELP_WIDTH = 88
 KINDS = {
     "reconstruction": "Do reconstructions resemble the examples?",
     "likelihood": "How probable are the examples?",
@@ -324,7 +325,7 @@ def reference_pages() -> Iterator[tuple[str, str]]:
     """A page of the functions of `aezoo`, one of each public module."""
     blocks = "\n\n".join(f"::: aezoo.{name}" for name in sorted(aezoo._MODULE_OF))
     modules = "\n".join(f"- [`aezoo.{m}`]({m}.md)" for m in sorted(aezoo._MODULES))
-    further = "\n".join(f"- [{name}]({name}.md)" for name in FURTHER)
+    further = "\n".join(f"- [{name}]({name}.md)" for name in (*FURTHER, "commands"))
     yield (
         "reference/index.md",
         f"# aezoo\n\nPublic modules:\n\n{modules}\n\nFurther:\n\n{further}\n\n"
@@ -335,6 +336,21 @@ def reference_pages() -> Iterator[tuple[str, str]]:
         yield f"reference/{name}.md", _module_page(f"aezoo.{name}", [path])
     for name, paths in FURTHER.items():
         yield f"reference/{name}.md", _module_page(name, list(paths))
+    yield "reference/commands.md", commands_page()
+
+
+def commands_page() -> str:
+    """What `--help` says of each command."""
+    import click
+
+    from aezoo.cli import main
+
+    parts = ["# Commands"]
+    for name, command in sorted(main.commands.items()):
+        title = f"aezoo {name}"
+        context = click.Context(command, info_name=title, terminal_width=HELP_WIDTH)
+        parts.append(f"## {title}\n\n```text\n{command.get_help(context)}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def _module_page(title: str, paths: list[str]) -> str:
@@ -435,7 +451,7 @@ def with_mathml(page: str) -> str:
 def on_config(config: Any) -> Any:
     """Fill in the navigation of what is generated."""
     families = [{m: f"families/{m}.md"} for m in sorted(objectives())]
-    names = sorted([*aezoo._MODULES, *FURTHER])
+    names = sorted([*aezoo._MODULES, *FURTHER, "commands"])
     reference = [{name: f"reference/{name}.md"} for name in names]
     made = {
         "Families": ["families/index.md", *families],
