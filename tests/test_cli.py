@@ -277,7 +277,7 @@ def test_sample_draws_given_classes_in_turn_and_at_a_temperature(
     told = fail("sample", CONV_VAE, "--labels", "3", "-o", again)
     assert "knows no classes" in told
     told = fail("sample", CONV_VAE, "--temperature", "0.5", "-o", again)
-    assert "cannot sample with `--temperature`" in told
+    assert "cannot sample with `temperature`" in told
 
     chain = aezoo.create("draw", latent_dim=2, steps=2)
     aezoo.save(chain, tmp_path / "model")

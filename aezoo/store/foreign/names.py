@@ -11,8 +11,10 @@ import dataclasses
 import re
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 # Weights of layers, here and in PyTorch.
 LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
@@ -28,17 +30,21 @@ class Layout:
         to_theirs: Our array as they have it.
     """
 
-    to_ours: Callable[[np.ndarray], np.ndarray]
-    to_theirs: Callable[[np.ndarray], np.ndarray]
+    to_ours: "Callable[[np.ndarray], np.ndarray]"
+    to_theirs: "Callable[[np.ndarray], np.ndarray]"
 
 
-def _same(array: np.ndarray) -> np.ndarray:
+def _transposed(array: "np.ndarray") -> "np.ndarray":
+    return array.T
+
+
+def _same(array: "np.ndarray") -> "np.ndarray":
     return array
 
 
 SAME = Layout(_same, _same)
 # `(out, in)` of linear layers, `(out, in, height, width)` of convolutions.
-LINEAR = Layout(np.transpose, np.transpose)
+LINEAR = Layout(_transposed, _transposed)
 CONVOLUTION = Layout(
     lambda array: array.transpose(2, 3, 1, 0), lambda array: array.transpose(3, 2, 0, 1)
 )
