@@ -51,6 +51,13 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def _is_finite(value: numbers.Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
 def check_number(
     name: str,
     value: Any,
@@ -70,7 +77,7 @@ def check_number(
     is_number = isinstance(value, numbers.Real) and not is_bool(value)
     if (
         not is_number
-        or not math.isfinite(value)
+        or not _is_finite(value)
         or (low is not None and value < low)
         or (above is not None and value <= above)
         or (high is not None and value > high)
