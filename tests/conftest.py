@@ -86,10 +86,8 @@ def group_of(item: pytest.Item) -> str:
 # whole life of a model of every kind of network, objectives, training, folders, data.
 # `make test-all` runs every file.
 QUICK = {
-    "test_adversary.py",
     "test_batches.py",
     "test_bits.py",
-    "test_bounds_and_priors.py",
     "test_check.py",
     "test_checks_can_fail.py",
     "test_compositions.py",
@@ -98,8 +96,6 @@ QUICK = {
     "test_datasets.py",
     "test_demo.py",
     "test_digits.py",
-    "test_discrete_families.py",
-    "test_disentanglement.py",
     "test_documents.py",
     "test_draws.py",
     "test_files.py",

@@ -44,6 +44,11 @@ def some_cases(names: Iterable[str], at_most: int) -> list:
     return chosen(names, some_of(names, at_most))
 
 
+def image_families() -> list[str]:
+    """Families whose examples are images; those of others have tests of their own."""
+    return [n for n in list_families() if "modality" not in find_family(n).tiny]
+
+
 def families() -> list:
     """A case by family: those that derive from another are exhaustive."""
     names = list_families()

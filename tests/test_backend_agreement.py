@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import aezoo
 from aezoo.nn.backend import BACKEND
-from tests.draws import some_of
+from tests.draws import image_families, some_of
 
 ROOT = Path(__file__).parent.parent
 # Runs on either backend: builds every family, takes the weights from `argv[2]` or puts
@@ -72,8 +71,8 @@ SCRIPT = """
 """
 
 # A default run takes a few; all others are exhaustive.
-CHOSEN = list(some_of(aezoo.list_families(), at_most=2))
-_OTHERS = [name for name in aezoo.list_families() if name not in CHOSEN]
+CHOSEN = list(some_of(image_families(), at_most=2))
+_OTHERS = [name for name in image_families() if name not in CHOSEN]
 OTHERS = [_OTHERS[first : first + 6] for first in range(0, len(_OTHERS), 6)]
 
 

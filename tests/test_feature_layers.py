@@ -11,12 +11,12 @@ import aezoo
 from aezoo.errors import UnknownLayerError, UnknownModelError
 from aezoo.features import FeatureExtractor
 from aezoo.registry import find_family
-from tests.draws import some_cases
+from tests.draws import image_families, some_cases
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import change_entry, publish_zoo
 
 NAME = "conv_ae_mnist_z32"
-FAMILIES = aezoo.list_families()
+FAMILIES = image_families()
 
 
 def tiny(family: str, **config) -> keras.Model:
