@@ -8,11 +8,10 @@ SECONDS ?= 600
 LOWEST := .venv-lowest
 LOWEST_TESTS := tests/test_bits.py tests/test_contributing.py tests/test_weights_files.py
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
-# Empty runs everything: see `test-all`.
-SELECT ?= -m "not exhaustive"
+SELECT ?= -m "not rest and not exhaustive"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo docs test test-all test-rest test-lowest test-tensorflow test-jax faults lint format wheel clean
+.PHONY: demo docs test test-all test-rest test-exhaustive test-lowest test-tensorflow test-jax faults lint format wheel clean
 
 demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
 	$(BIN)/aezoo demo -o demo.png
@@ -20,13 +19,16 @@ demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
 docs: $(VENV)/.docs  ## The documentation site, in build/site; strict, nothing from elsewhere
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-test: test-tensorflow test-jax  ## The whole suite, on both backends
+test: test-tensorflow test-jax  ## What to wait for, on both backends: 5 minutes
 
-test-all:  ## The same, with every check of every family
-	$(MAKE) test SELECT=
+test-all:  ## Every file, and every behaviour once
+	$(MAKE) test SELECT='-m "not exhaustive"'
 
-test-rest: $(VENV)/.dev  ## Of what `test` leaves out, as much as starts within SECONDS
-	KERAS_BACKEND=tensorflow $(PYTEST) -m exhaustive --seconds $(SECONDS)
+test-rest: $(VENV)/.dev  ## Of what `test-all` adds, as much as starts within SECONDS
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "rest and not exhaustive" --seconds $(SECONDS)
+
+test-exhaustive:  ## Every check of every family, and long draws: hours
+	$(MAKE) test SELECT='-m exhaustive'
 
 test-tensorflow: $(VENV)/.dev
 	KERAS_BACKEND=tensorflow $(PYTEST) $(SELECT)

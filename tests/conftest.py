@@ -84,7 +84,7 @@ def group_of(item: pytest.Item) -> str:
 
 # What `make test` runs, for those who wait for it: the rules that all code keeps, the
 # whole life of a model of every kind of network, objectives, training, folders, data.
-# `make test-all` runs every file.
+# `make test-all` runs the rest as well: every file, and every behaviour once.
 QUICK = {
     "test_batches.py",
     "test_bits.py",
@@ -128,7 +128,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=turn)
     for item in items:
         if item.path.name not in QUICK:
-            item.add_marker(pytest.mark.exhaustive)
+            item.add_marker(pytest.mark.rest)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
 

@@ -23,7 +23,10 @@ PARAMS = 10_000
         ({"network": {"widths": [8, 10**5]}}, r"`widths` must be at most 10,000"),
         ({"anneal_steps": 10**13}, r"`anneal_steps` must be at most 1,099,511,627,776"),
         ({"filters": [1] * 1_001}, r"must hold at most 1,000 values"),
-        ({"activation": "a" * 1_001}, r"`activation` must have at most 1,000 letters"),
+        (
+            {"activation": "a" * (PARAMS + 1)},
+            r"`activation` must have at most 10,000 letters",
+        ),
         ({"beta": float("nan")}, r"`beta` must be finite. Received: beta=nan"),
         ({"input_shape": [10**4, 10**4, 1]}, r"at most 67,108,864 elements"),
     ],

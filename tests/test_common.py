@@ -2,7 +2,7 @@
 
 What a family inherits is checked at the family that it comes from. On JAX a family of
 each kind goes through all checks. Of the others a default run takes a few, always the
-same; `make test-all` checks everything of everyone.
+same; `make test-exhaustive` checks everything of everyone.
 """
 
 import itertools

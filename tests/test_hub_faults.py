@@ -34,7 +34,7 @@ from aezoo.errors import ChecksumError, HubError
 from aezoo.store import remote
 from aezoo.store.load import load_folder
 from aezoo.store.publish import Target, push_folder
-from aezoo.store.remote import Place
+from aezoo.store.remote import NoSuchFileError, Place
 from tests.hub_server import HubServer
 
 REPO, ENTRY, WEIGHTS = "org/tiny", "aezoo.json", "model.weights.h5"
@@ -351,7 +351,7 @@ def test_what_is_not_there(place, table, fault, change, message) -> None:
 def test_a_repository_without_a_model(hub, table) -> None:
     hub.commit(REPO, {ENTRY: None})
     message = r"has no file aezoo.json, so it is not a model that aezoo published"
-    table("404: file", error=HubError, match=message, within=5)
+    table("404: file", error=NoSuchFileError, match=message, within=5)
 
 
 @pytest.mark.parametrize(

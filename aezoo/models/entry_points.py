@@ -19,7 +19,7 @@ from aezoo.nn.distributions import (
     check_seed,
     interpolate_codes,
 )
-from aezoo.nn.structure import structure_of
+from aezoo.nn.structure import StructureWatch
 from aezoo.samplers import how_to_fit
 from aezoo.utils.batches import batched
 from aezoo.utils.validation import (
@@ -38,7 +38,7 @@ class EntryPoints:
 
     def _start_entry_points(self: Any) -> None:
         self.compiled_functions: dict[tuple[Any, ...], Callable[..., Any]] = {}
-        self._structure: Any = None
+        self._structure: StructureWatch | None = None
 
     # --- Codes ------------------------------------------------------------------------
 
@@ -673,10 +673,10 @@ class EntryPoints:
             A function from NumPy arrays `(batch, *shape)` to NumPy arrays.
         """
         self.ensure_built()
-        structure = structure_of(self)
-        if structure != self._structure:  # quantised, or with adapters
+        if self._structure is None:
+            self._structure = StructureWatch(self)
+        elif self._structure.has_changed():  # quantised, or with adapters
             self.compiled_functions.clear()
-            self._structure = structure
         full = (*key, *((tuple(shape), dtype) for shape, dtype in specs))
         if full not in self.compiled_functions:
             self.compiled_functions[full] = compile_inference(function, self, *specs)
@@ -747,6 +747,8 @@ def is_symbol(x: Any) -> bool:
     Raises:
         ValueError: If it is of a functional model of Keras, which calls models itself.
     """
+    if isinstance(x, np.ndarray):  # by far the most frequent; the rest takes time
+        return False
     if isinstance(x, keras.KerasTensor):
         raise ValueError(
             "`x` is symbolic. Inside a functional model call the model itself, or use "

@@ -11,21 +11,39 @@ import numpy as np
 from aezoo.nn.keras_private import flat_layers
 
 
-def structure_of(model: keras.Model) -> tuple[Any, ...]:
-    """What compiled functions of a model depend on beside the values of its weights.
+class StructureWatch:
+    """Notices that a layer of a model was quantised or got adapters.
 
-    It changes when a layer is quantised or gets adapters.
+    Compiled functions depend on that beside the values of the weights.
+
+    Args:
+        model: The model, built.
     """
-    return tuple(
-        (layer.quantization_mode, getattr(layer, "lora_enabled", False))
-        for layer in flat_layers(model)
-        if hasattr(layer, "quantization_mode")
-    )
+
+    def __init__(self, model: keras.Model) -> None:
+        # Found once: a walk over all layers costs as much as a small batch.
+        self._layers = [
+            layer for layer in flat_layers(model) if hasattr(layer, "quantization_mode")
+        ]
+        self._seen = self.structure()
+
+    def structure(self) -> tuple[Any, ...]:
+        """What of each layer may change: its quantisation, and its adapters."""
+        return tuple(
+            (layer.quantization_mode, getattr(layer, "lora_enabled", False))
+            for layer in self._layers
+        )
+
+    def has_changed(self) -> bool:
+        """Whether anything changed since this was asked last."""
+        structure = self.structure()
+        changed, self._seen = structure != self._seen, structure
+        return changed
 
 
 def is_quantized(model: keras.Model) -> bool:
     """Whether a layer of a model is quantised."""
-    return any(mode for mode, _ in structure_of(model))
+    return any(mode for mode, _ in StructureWatch(model).structure())
 
 
 @contextlib.contextmanager
