@@ -56,9 +56,7 @@ def measure(images: int, batch_size: int, repeats: int) -> dict[str, Any]:
 
     keras.utils.set_random_seed(0)
     model = aezoo.create("conv_vae", **CONFIG)
-    traces = {
-        name: _count_traces(model, name) for name in ("encode", "proven_reconstruct")
-    }
+    traces = {name: _count_traces(model, name) for name in ("encode", "reconstruct")}
     x = synthetic_images(images)
     codes = np.random.default_rng(0).standard_normal((1, 16), dtype="float32")
     one = x[:1]

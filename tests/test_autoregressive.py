@@ -23,7 +23,8 @@ from aezoo.samplers import (
     read_sampler,
     write_sampler,
 )
-from aezoo.samplers.autoregressive import IMPOSSIBLE, TransformerNetwork
+from aezoo.samplers.autoregressive import IMPOSSIBLE
+from aezoo.samplers.autoregressive_fit import TransformerNetwork
 from aezoo.utils.files import sha256_of
 from tests.draws import exhaustive
 

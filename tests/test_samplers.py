@@ -37,7 +37,7 @@ from aezoo.samplers import (
     read_sampler,
     write_sampler,
 )
-from aezoo.samplers.kinds import FITTERS
+from aezoo.samplers.fitting import FITTERS
 from aezoo.store import remote
 from aezoo.store.cache import check_files
 from aezoo.store.load import load_folder, zoo_sampler

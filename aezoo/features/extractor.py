@@ -15,9 +15,9 @@ from aezoo.features.info import (
     infos_of,
     resized_config,
 )
+from aezoo.inference.finite import check_finite
 from aezoo.modalities.image.check import check_images
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.models.batches import check_finite
 from aezoo.models.families import new_model
 from aezoo.networks.stages import LATENT, POOL
 from aezoo.nn.backend import is_concrete

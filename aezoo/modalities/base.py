@@ -174,6 +174,19 @@ class Modality(abc.ABC):
             like: The dtype of examples that came in.
         """
 
+    def to_dtype(self, x: np.ndarray, like: str) -> np.ndarray:
+        """Examples as models give them in the dtype of those that came in.
+
+        As `from_model` does it in a graph; the inverse of `unrounded`.
+
+        Args:
+            x: Examples, `(n, *shape)`, already cut to the range.
+            like: The dtype of examples that came in.
+        """
+        if "float" in like or x.dtype.name == like:
+            return x
+        return np.floor(x + 0.5).astype(like)
+
     @property
     def target_dtype(self) -> str:
         """Dtype of what a likelihood or an error compares with: see `to_model`."""

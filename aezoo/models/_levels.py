@@ -1,12 +1,10 @@
 """What people call on a model of hierarchical latents beside all else."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from aezoo.nn.distributions import check_seed
-from aezoo.utils.validation import check_number, check_positive_int
+from aezoo.utils.validation import check_number, check_seed
 
 
 class Levels:
@@ -80,40 +78,6 @@ class Levels:
         units = self.level_ends[levels - 1] if levels else 0
         codes.reshape(len(kept), -1)[:, :units] = kept.reshape(len(kept), -1)[:, :units]
         return self.decode(codes)
-
-    def sample(
-        self: Any,
-        n: int,
-        seed: int | None = None,
-        *,
-        sampler: str = "prior",
-        noise: bool = False,
-        temperature: float | None = None,
-        given: Mapping[str, Any] | None = None,
-        labels: Any = None,
-    ) -> Any:
-        """As in `Autoencoder`, at a temperature.
-
-        Args:
-            n: As there.
-            seed: As there.
-            sampler: As there.
-            noise: As there.
-            temperature: Factor on the standard deviation of each latent under the
-                prior: below 1 for more typical examples, 0 for the most probable code;
-                None is 1.
-            given: As there.
-            labels: As there.
-
-        Returns:
-            As `sample`, shape `(n, *input_shape)`.
-        """
-        check_positive_int("n", n)
-        generator = np.random.default_rng(check_seed(seed))
-        self.check_all(n, given)
-        heat = 1.0 if temperature is None else temperature
-        z = self.draw_codes(n, generator, heat, sampler, labels)
-        return self.show_codes(z, generator, noise)
 
     def draw_codes(
         self: Any,

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from aezoo.inference.priors import GaussianMixture, Prior
 from aezoo.models.vae import VAE
 from aezoo.nn.distributions import (
     GaussianUnderPrior,
@@ -73,15 +74,7 @@ class MixturePrior(SampledKL):
             log_vars=log_vars,
         )
 
-    def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Codes from the mixture, float32, `(n, latent_dim)`."""
+    def make_prior(self) -> Prior:
+        """The mixture."""
         self.ensure_built()
-        log_weights, means, log_vars = map(np.asarray, self.prior_components())
-        cumulative = np.cumsum(np.exp(log_weights.astype("float64")))
-        choices, noise = generator.spawn(2)  # so that neither shifts the other
-        uniform = choices.random(n) * cumulative[-1]
-        component = np.searchsorted(cumulative, uniform, side="right")
-        component = np.minimum(component, len(cumulative) - 1)
-        spread = np.exp(0.5 * log_vars[component])
-        codes = noise.standard_normal((n, self.latent_dim), dtype="float32")
-        return means[component] + spread * codes
+        return GaussianMixture(*map(np.asarray, self.prior_components()))

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from aezoo.errors import UnsupportedOperationError
+from aezoo.inference.priors import Prior, StandardNormal
 from aezoo.modalities.base import Modality
 from aezoo.modalities.label import Label
 from aezoo.models.arguments import (
@@ -23,7 +24,7 @@ from aezoo.models.arguments import (
     units,
     weight,
 )
-from aezoo.models.entry_points import EntryPoints
+from aezoo.models.entry_points import CompiledEntryPoints
 from aezoo.models.families import compose, flat_config
 from aezoo.models.training import Training
 from aezoo.networks.base import Latent, Network
@@ -41,7 +42,7 @@ Tensor = Any
 TEST_SEED = 0
 
 
-class Autoencoder(EntryPoints, Training, keras.Model):
+class Autoencoder(CompiledEntryPoints, Training, keras.Model):
     """The base of all objectives: any modality, on any network that carries it.
 
     Minimises `reconstruction + sparsity * L1(z)` plus the objective's own terms, each
@@ -106,6 +107,8 @@ class Autoencoder(EntryPoints, Training, keras.Model):
     has_exact_likelihood: ClassVar[bool] = False
     # Whether `classify` gives classes.
     is_classifier: ClassVar[bool] = False
+    # Whether a code holds latents of which each depends on those before it.
+    has_levels: ClassVar[bool] = False
 
     # Where the weights were converted from, and their licence; None where that is not
     # known. Saved with the model.
@@ -390,6 +393,16 @@ class Autoencoder(EntryPoints, Training, keras.Model):
             x: As in `adapt`.
         """
 
+    @property
+    def is_autoregressive(self) -> bool:
+        """Whether the decoder writes one element after another."""
+        return self.network.is_autoregressive
+
+    @property
+    def network_kind(self) -> str:
+        """Name of the network."""
+        return self.network.kind
+
     # --- Graph ----------------------------------------------------------------------
 
     @property
@@ -526,12 +539,9 @@ class Autoencoder(EntryPoints, Training, keras.Model):
         """`log_prior`, with all work done that does not depend on the codes."""
         return self.log_prior
 
-    def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Codes from the prior, float32, `(n, *latent_shape)`: standard normal.
-
-        The first codes of a generator do not depend on how many are drawn.
-        """
-        return generator.standard_normal((n, *self.latent_shape), dtype="float32")
+    def make_prior(self) -> Prior:
+        """The prior over codes, from which `sample` draws: standard normal."""
+        return StandardNormal(self.latent_shape)
 
     # --- Objective --------------------------------------------------------------------
 

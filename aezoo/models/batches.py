@@ -1,4 +1,4 @@
-"""Checks of what `fit` and its like are given, before the first step, and give."""
+"""Checks of what `fit` and its like are given, before the first step."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -6,9 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-
-# Of what is computed in integers, which hide what is not finite.
-EXAMPLES, IS_FINITE = "examples", "is_finite"
 
 
 def with_targets(x: np.ndarray, y: Any, weights: Any) -> tuple[Any, Any]:
@@ -118,35 +115,3 @@ def _check_batch(model: Any, batch: Any) -> None:
 
 def _as_array(value: Any) -> Any:
     return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value
-
-
-def check_finite(found: Any, name: str) -> Any:
-    """What a model has computed, if it is finite.
-
-    Args:
-        found: Arrays, in any structure; or `EXAMPLES` whose dtype has no NaN, with
-            `IS_FINITE` beside them.
-        name: Of the model.
-
-    Returns:
-        The arrays; of the second kind the examples alone.
-
-    Raises:
-        ValueError: If it holds NaN or infinity.
-    """
-    proofs = [
-        np.isfinite(array)
-        for array in keras.tree.flatten(found)
-        if array.dtype.kind == "f"
-    ]
-    if isinstance(found, Mapping) and IS_FINITE in found:
-        proofs.append(found[IS_FINITE])
-        found = found[EXAMPLES]
-    for proof in proofs:
-        if not proof.all():
-            raise ValueError(
-                f"What {name!r} computes is not finite: its weights hold NaN or "
-                "infinity, or inputs are out of range or too large. A training that "
-                "diverged leaves such weights; load or train it again."
-            )
-    return found

@@ -3,9 +3,9 @@
 import math
 from typing import Any, ClassVar
 
-import numpy as np
 from keras import ops
 
+from aezoo.inference.priors import Prior, UniformClasses
 from aezoo.models.ae import TINY_CONV
 from aezoo.models.arguments import count, flag, number, units
 from aezoo.models.vae import VAE
@@ -118,7 +118,6 @@ class CategoricalVAE(VAE):
         constant = -self.num_variables * math.log(self.num_classes)
         return ops.full((ops.shape(z)[0],), constant, "float32")
 
-    def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """One-hot codes with equally probable classes, `(n, *latent_shape)`."""
-        classes = generator.integers(self.num_classes, size=(n, self.num_variables))
-        return np.eye(self.num_classes, dtype="float32")[classes]
+    def make_prior(self) -> Prior:
+        """Equally probable classes."""
+        return UniformClasses(self.num_variables, self.num_classes)

@@ -9,9 +9,8 @@ from aezoo.models.arguments import units
 from aezoo.models.hierarchical_vae import HierarchicalVAE
 from aezoo.networks import Latent
 from aezoo.networks.draw import Draw
-from aezoo.nn.distributions import check_seed
 from aezoo.registry import register_family
-from aezoo.utils.validation import check_positive_int
+from aezoo.utils.validation import check_positive_int, check_seed
 
 Tensor = Any
 

@@ -1,7 +1,6 @@
-"""What people call on a model: checked arrays in, arrays out, compiled within."""
+"""How Keras computes what people call on a model: compiled functions, and graphs."""
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,145 +8,23 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.errors import UnsupportedOperationError
+from aezoo.inference.entry_points import EntryPoints
+from aezoo.inference.finite import EXAMPLES, IS_FINITE, check_finite
 from aezoo.modalities.label import Label
-from aezoo.models.batches import EXAMPLES, IS_FINITE, check_finite
 from aezoo.nn.backend import compile_inference, is_concrete
-from aezoo.nn.distributions import (
-    Posterior,
-    check_codes,
-    check_seed,
-    interpolate_codes,
-)
 from aezoo.nn.structure import StructureWatch
-from aezoo.samplers import how_to_fit
 from aezoo.utils.batches import batched
-from aezoo.utils.validation import (
-    check_choice,
-    check_count,
-    check_number,
-    check_positive_int,
-)
+from aezoo.utils.validation import check_count
 
 Tensor = Any
-INTERPOLATIONS = ("spherical", "linear")
 
 
-class EntryPoints:
+class CompiledEntryPoints(EntryPoints):
     """The methods of `Autoencoder` for people; not of use by itself."""
 
     def _start_entry_points(self: Any) -> None:
         self.compiled_functions: dict[tuple[Any, ...], Callable[..., Any]] = {}
         self._structure: StructureWatch | None = None
-
-    # --- Codes ------------------------------------------------------------------------
-
-    def encode(
-        self: Any,
-        x: Any,
-        batch_size: int = 256,
-        *,
-        given: Mapping[str, Any] | None = None,
-        labels: Any = None,
-    ) -> np.ndarray:
-        """Codes of examples: the mode of the posterior, so the same at every call.
-
-        Args:
-            x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1].
-            batch_size: Examples per compiled call; does not change the result.
-            given: What else the model is told, by name; `(n, ...)` each, or one for
-                all.
-            labels: Short for `given={"labels": labels}`.
-
-        Returns:
-            Float32, shape `(n, *latent_shape)`.
-
-        Raises:
-            ValueError: If the shape, dtype or range is wrong, or a value not finite.
-        """
-        if is_symbol(x):
-            return self._graph_encode(x, **self.given_in_graph(given, labels))
-        x = self.modality.check(x)
-        return self.run(
-            "encode", x, batch_size, **self.check_all(len(x), given, labels)
-        )
-
-    def posterior(
-        self: Any,
-        x: Any,
-        batch_size: int = 256,
-        *,
-        given: Mapping[str, Any] | None = None,
-        labels: Any = None,
-    ) -> Posterior:
-        """The posterior q(z|x) of examples, as one object.
-
-        Args:
-            x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1].
-            batch_size: Examples per compiled call; does not change the result.
-            given: As in `encode`.
-            labels: As in `encode`.
-
-        Returns:
-            An object with `.mean`, `.mode()`, `.sample(seed)`, `.kl()` and
-            `.log_prob(z)`, whatever the family.
-        """
-        x = self.modality.check(x)
-        told = self.check_all(len(x), given, labels)
-        return self.make_posterior(self.run("encode_parameters", x, batch_size, **told))
-
-    def decode(
-        self: Any,
-        z: Any,
-        batch_size: int = 256,
-        *,
-        beams: int = 1,
-        given: Mapping[str, Any] | None = None,
-        labels: Any = None,
-    ) -> Any:
-        """Examples of codes: the point of p(x|z), cut to the modality's range.
-
-        Args:
-            z: Codes `(n, *latent_shape)`, float.
-            batch_size: Codes per compiled call; does not change the result.
-            beams: Of models that write one element after another, such as sentences:
-                sequences that beam search follows at once; 1 takes the most probable
-                element each time.
-            given: As in `encode`.
-            labels: As in `encode`.
-
-        Returns:
-            Shape `(n, *input_shape)`; of images float32 in [0, 1], of sentences a list.
-        """
-        if is_symbol(z):
-            return self._graph_decode(z, **self.given_in_graph(given, labels))
-        z = self.check_codes(z)
-        told = self.check_all(len(z), given, labels)
-        return self.modality.present(self.decode_codes(z, batch_size, beams, **told))
-
-    def decode_codes(
-        self: Any, z: np.ndarray, batch_size: int, beams: int = 1, **given: np.ndarray
-    ) -> np.ndarray:
-        """`decode` of checked codes, as an array.
-
-        Raises:
-            UnsupportedOperationError: If there is nothing to search.
-        """
-        if check_positive_int("beams", beams) == 1:
-            decoded: np.ndarray = self.run("decode", z, batch_size, **given)
-            return decoded
-        self._check_autoregressive("beams", beams)
-        graph = functools.partial(self._graph_search, beams=beams)
-        found: np.ndarray = self._run(("search", beams), graph, z, batch_size, **given)
-        return found
-
-    def _check_autoregressive(self: Any, name: str, value: Any) -> None:
-        if not self.network.is_autoregressive:
-            raise UnsupportedOperationError(
-                f"`{name}` is for models that write one {self.modality.element} after "
-                f"another, such as those of sentences; {self.family!r} on the network "
-                f"{self.network.kind!r} decodes all at once. Received: {name}={value}."
-            )
 
     def likelihood_of(
         self: Any,
@@ -178,381 +55,38 @@ class EntryPoints:
             self.run("decode_parameters", z, batch_size, **told)
         )
 
-    def reconstruct(
-        self: Any,
-        x: Any,
-        batch_size: int = 256,
-        *,
-        beams: int = 1,
-        given: Mapping[str, Any] | None = None,
-        labels: Any = None,
-    ) -> Any:
-        """Encode and decode examples, with the mode of the posterior.
-
-        Args:
-            x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1].
-            batch_size: Examples per compiled call; does not change the result.
-            beams: As in `decode`.
-            given: As in `encode`.
-            labels: As in `encode`.
-
-        Returns:
-            The dtype that came in: of images uint8, or float32 in [0, 1]; of sentences
-            a list.
-        """
-        if is_symbol(x):
-            return self._graph_reconstruct(x, **self.given_in_graph(given, labels))
-        x = self.modality.check(x)
-        told = self.check_all(len(x), given, labels)
-        if beams == 1:
-            x_hat = self.run("proven_reconstruct", x, batch_size, **told)
-            return self.modality.present(x_hat)
-        z = self.run("encode", x, batch_size, **told)
-        return self.modality.present(self.decode_codes(z, batch_size, beams, **told))
-
-    # --- New examples -----------------------------------------------------------------
-
-    def sample(
-        self: Any,
-        n: int,
-        seed: int | None = None,
-        *,
-        sampler: str = "prior",
-        noise: bool = False,
-        temperature: float | None = None,
-        given: Mapping[str, Any] | None = None,
-        labels: Any = None,
-    ) -> Any:
-        """New examples from codes drawn from the prior, or from a fitted sampler.
-
-        Args:
-            n: Number of examples; at least 1.
-            seed: Same seed, same examples, on every backend. None draws afresh.
-            sampler: `"prior"`, or one of `samplers`, e.g. `"gmm"`.
-            noise: Also draw the elements from p(x|z); the default shows its point.
-            temperature: Of models that write one element after another: draws each
-                with its log-probabilities divided by this, above 0; below 1 favours
-                what is probable, 1 is p(x|z). Of hierarchical models, a factor on the
-                spread of each latent. None leaves it to `noise`.
-            given: What the model is told, by name; `(n, ...)` each, or one for all.
-            labels: Short for `given={"labels": labels}`: classes, integers `(n,)`, or
-                one for all; None draws them, all equally probable. Also for a sampler
-                that was fitted with labels.
-
-        Returns:
-            Shape `(n, *input_shape)`; of images float32 in [0, 1], of sentences a list.
-
-        Raises:
-            UnsupportedOperationError: If the family has no prior over codes, or the
-                model no such sampler, and says which it has; or if there are labels
-                for what knows no classes, or a temperature for what has none.
-            ValueError: If an argument is invalid.
-        """
-        check_positive_int("n", n)
-        if temperature is not None:
-            check_number("temperature", temperature, above=0.0)
-            self._check_temperature(temperature)
-        generator = np.random.default_rng(check_seed(seed))
-        told = self.sample_given(n, generator, given, labels)
-        labels_for_sampler = None if "labels" in self.given else labels
-        z = self.sample_codes(n, generator, sampler, labels_for_sampler)
-        if self.network.is_autoregressive and (noise or temperature is not None):
-            x = self.write_codes(z, generator, temperature or 1.0, **told)
-        else:
-            x = self.show_codes(z, generator, noise, **told)
-        return self.modality.present(x)
-
-    def _check_temperature(self: Any, temperature: float) -> None:
-        if not self.network.is_autoregressive:
-            raise UnsupportedOperationError(
-                f"Models of the family {self.family!r} cannot sample with "
-                "`temperature`: it is for hierarchical ones, such as 'draw', and for "
-                f"those that write one {self.modality.element} after another, such as "
-                f"'sentence_vae'. Received: temperature={temperature}."
-            )
-
-    def sample_given(
-        self: Any,
-        n: int,
-        generator: np.random.Generator,
-        given: Mapping[str, Any] | None,
-        labels: Any,
-    ) -> dict[str, np.ndarray]:
-        """What the model is told of `n` new examples; draws labels that are missing."""
-        if "labels" in self.given:
-            if labels is None and "labels" not in (given or {}):
-                labels = self.sample_labels(n, generator)
-        elif given or self.given:
-            return self.check_all(n, given, None)
-        else:
-            return {}
-        return self.check_all(n, given, labels)
-
-    def sample_labels(self: Any, n: int, generator: np.random.Generator) -> Any:
-        """Classes for `sample`, all equally probable, `(n,)`; None withholds them."""
-        # from a stream of their own, whatever n
-        drawn = np.random.default_rng(int(generator.integers(2**31)))
-        return drawn.integers(self.num_label_classes, size=n)
-
-    def sample_codes(
-        self: Any,
-        n: int,
-        generator: np.random.Generator,
-        sampler: str = "prior",
-        labels: Any = None,
+    def draw_elements(
+        self: Any, z: np.ndarray, seed: int, **given: np.ndarray
     ) -> np.ndarray:
-        """Codes from the prior or a fitted sampler, `(n, *latent_shape)`.
-
-        Args:
-            n: How many.
-            generator: Source of the noise.
-            sampler: As in `sample`.
-            labels: Classes for the sampler.
-        """
-        if sampler != "prior":
-            fitted: Any = self.samplers.find(sampler)
-            told = {} if labels is None else {"labels": fitted.check_labels(labels, n)}
-            codes: np.ndarray = fitted.sample_codes(n, generator, **told)
-            return codes
-        if "sampling" in self.TASKS:
-            if labels is not None:
-                raise UnsupportedOperationError(
-                    f"The prior of {self.family!r} knows no classes, so `labels` must "
-                    "be None."
-                )
-            return self.sample_prior(n, generator)
-        fitted = ", ".join(f"`sampler={kind!r}`" for kind in self.samplers)
-        has = f"It has {fitted}." if fitted else how_to_fit(self)
-        raise UnsupportedOperationError(
-            f"{self.family!r} has no prior over its codes, so it cannot sample. {has} "
-            "`aezoo.list_models(task='sampling')` lists the models that can."
-        )
-
-    def show_codes(
-        self: Any,
-        z: np.ndarray,
-        generator: np.random.Generator,
-        noise: bool,
-        **given: np.ndarray,
-    ) -> np.ndarray:
-        """Examples of drawn codes: points of p(x|z), or with elements drawn from it."""
-        if not noise:
-            return self.run("decode", z, 256, **given)
+        """Examples of codes whose elements are drawn from p(x|z)."""
         parameters = self.run("decode_parameters", z, 256, **given)
-        likelihood = self.make_likelihood(parameters)
-        drawn = likelihood.sample(int(generator.integers(2**31)))
+        drawn = self.make_likelihood(parameters).sample(seed)
         return np.asarray(self.modality.from_model(drawn))
 
-    def write_codes(
-        self: Any,
-        z: np.ndarray,
-        generator: np.random.Generator,
-        temperature: float,
-        **given: np.ndarray,
+    def search_codes(
+        self: Any, z: np.ndarray, batch_size: int, beams: int, **given: np.ndarray
     ) -> np.ndarray:
-        """Examples of codes, drawn element by element from an autoregressive p(x|z)."""
-        noise = generator.random((len(z), *self.input_shape), "float32")
-        heat = np.full(len(z), temperature, "float32")
-        written: np.ndarray = self.run(
-            "write", z, 256, noise=noise, temperature=heat, **given
-        )
-        return written
+        """Examples of codes by beam search, of an autoregressive p(x|z)."""
+        graph = functools.partial(self._graph_search, beams=beams)
+        found: np.ndarray = self._run(("search", beams), graph, z, batch_size, **given)
+        return found
 
-    def interpolate(
-        self: Any,
-        a: Any,
-        b: Any,
-        steps: int = 9,
-        method: str = "spherical",
-        *,
-        of: str | None = None,
-    ) -> Any:
-        """Examples along a path between two of them, straight or round in code space.
+    # --- Inside graphs ----------------------------------------------------------------
 
-        Args:
-            a: Start: one example or code, or a batch of them.
-            b: End, of the same shape as `a`.
-            steps: Number of examples on the path, both ends included; at least 2.
-            method: `"spherical"` turns the direction at an even rate and grows the
-                norm evenly (Shoemake, 1985; the path stays where a Gaussian prior has
-                its mass); `"linear"` is the straight line.
-            of: What `a` and `b` are, `"examples"` or `"codes"`; None tells it by
-                shape and dtype, and refuses where these fit both.
+    def is_symbol(self: Any, x: Any) -> bool:
+        """As in `EntryPoints`."""
+        return is_symbol(x)
 
-        Returns:
-            Shape `(steps, *input_shape)`, or `(n, steps, *input_shape)` for batches;
-            of the dtype of `a` if that is one of examples.
-        """
-        check_choice("method", method, INTERPOLATIONS)
-        if check_positive_int("steps", steps) < 2:
-            raise ValueError(f"`steps` must be at least 2. Received: steps={steps}.")
-        z_a, like, is_single = self.as_codes(a, "a", of)
-        z_b, _, _ = self.as_codes(b, "b", of)
-        if z_a.shape != z_b.shape:
-            raise ValueError(
-                "`a` and `b` must have the same shape. Received: "
-                f"a.shape={np.shape(a)}, b.shape={np.shape(b)}."
-            )
-        path = interpolate_codes(z_a, z_b, steps, method)  # (n, steps, *latent_shape)
-        examples = self.decode_grid(path, like)
-        return self.modality.present(examples[0] if is_single else examples)
-
-    def traverse(
-        self: Any,
-        x: Any,
-        dim: int,
-        values: Sequence[float] = (-3, -1.5, 0, 1.5, 3),
-        *,
-        of: str | None = None,
-    ) -> Any:
-        """Examples while one code unit moves and the others keep their value.
-
-        Args:
-            x: Examples `(n, *input_shape)` or codes `(n, *latent_shape)`, or one.
-            dim: Index of the unit, from 0; negative counts from the end.
-            values: What the unit is set to, in the code's own unit (standard
-                deviations of the prior for a VAE).
-            of: As in `interpolate`.
-
-        Returns:
-            Shape `(n, len(values), *input_shape)`, or without `n` for a single one;
-            of the dtype of `x` if that is one of examples.
-        """
-        z, like, is_single = self.as_codes(x, "x", of)
-        num_units = math.prod(self.latent_shape)
-        is_whole = hasattr(dim, "__index__") and type(dim).__name__ != "bool"
-        if not is_whole or not -num_units <= dim < num_units:
-            raise ValueError(
-                f"`dim` must be an integer in [{-num_units}, {num_units - 1}], one of "
-                f"the {num_units} code units. Received: dim={dim!r}."
-            )
-        moves = np.asarray(values)
-        if (
-            moves.dtype.kind not in "fiu"
-            or moves.ndim != 1
-            or moves.size == 0
-            or not np.isfinite(moves.astype("float32")).all()
-        ):
-            raise ValueError(
-                "`values` must be a non-empty sequence of finite numbers. "
-                f"Received: values={values!r}."
-            )
-        codes = np.repeat(z.reshape(len(z), 1, num_units), len(moves), axis=1)
-        codes[:, :, dim] = moves.astype("float32")
-        examples = self.decode_grid(
-            codes.reshape(len(z), len(moves), *self.latent_shape), like
-        )
-        return self.modality.present(examples[0] if is_single else examples)
-
-    def decode_grid(self: Any, codes: np.ndarray, like: str) -> np.ndarray:
-        """Decode `(n, m, *latent_shape)` to `(n, m, *input_shape)`.
-
-        Args:
-            codes: The codes.
-            like: Dtype of the examples that are wanted.
-        """
-        flat = codes.reshape(-1, *self.latent_shape)
-        decoded = self.decode_codes(self.check_codes(flat), 256)
-        examples = np.asarray(self.modality.from_model(decoded, like))
-        return examples.reshape(*codes.shape[:2], *self.input_shape)
-
-    def as_codes(
-        self: Any, value: Any, name: str, of: str | None = None
-    ) -> tuple[np.ndarray, str, bool]:
-        """Codes of examples or of codes, one or many.
-
-        Args:
-            value: Examples or codes.
-            name: What to call them in a message.
-            of: `"examples"`, `"codes"`, or None to tell.
-
-        Returns:
-            Codes; the dtype of the examples that are wanted back; and whether it was a
-            single one.
-
-        Raises:
-            ValueError: If it fits neither, or both.
-        """
-        check_choice("of", of, (None, "examples", "codes"))
-        array = np.asarray(value)
-        rank = array.ndim
-        fits = {
-            "examples": (len(self.input_shape), self.input_shape),
-            "codes": (len(self.latent_shape), self.latent_shape),
+    def in_graph(
+        self: Any, name: str, x: Tensor, given: Mapping[str, Any] | None, labels: Any
+    ) -> Tensor:
+        """`encode`, `decode` or `reconstruct` of a symbol."""
+        graphs = {
+            "encode": self._graph_encode,
+            "decode": self._graph_decode,
+            "reconstruct": self.reconstruct_tensors,
         }
-        kinds = [
-            kind
-            for kind, (axes, shape) in fits.items()
-            if (array.shape == shape or (rank == axes + 1 and array.shape[1:] == shape))
-            and not (kind == "codes" and array.dtype.kind not in "fi")
-        ]
-        if of is not None:
-            kinds = [of]
-        elif len(kinds) == 2:
-            raise ValueError(
-                f"`{name}` has the shape of {self.modality.noun}s and of codes. Say "
-                f"which it is with `of='examples'` or `of='codes'`. Received: "
-                f"{name}.shape={array.shape}, dtype={array.dtype}."
-            )
-        kind = kinds[0] if kinds else "examples"
-        if kind == "codes":
-            is_single = array.shape == self.latent_shape
-            codes = array[None] if is_single else array
-            return self.check_codes(codes, name), "float32", is_single
-        is_single = self.modality.is_single(value)
-        batch = self.modality.check([value] if is_single else value, name)
-        return self.encode(batch), batch.dtype.name, is_single
-
-    # --- Checks -----------------------------------------------------------------------
-
-    def check_codes(self: Any, z: Any, name: str = "z") -> np.ndarray:
-        """Codes that the model can take, float32.
-
-        Args:
-            z: Codes `(n, *latent_shape)`.
-            name: What to call them in a message.
-
-        Raises:
-            ValueError: If the shape or dtype is wrong, or a value not finite.
-        """
-        return check_codes(z, self.latent_shape, name)
-
-    def check_given(self: Any, name: str, value: Any, n: int) -> np.ndarray:
-        """One condition of `n` examples, `(n, ...)`.
-
-        Args:
-            name: Which, one of `given`.
-            value: `(n, ...)`, or one for all.
-            n: How many.
-
-        Raises:
-            ValueError: If it is none that the model is told, or shape, dtype or range
-                is wrong.
-        """
-        if name not in self.given:
-            known = ", ".join(self.given)
-            raise ValueError(
-                f"{self.family!r} is not told {name!r}. "
-                + (f"It is told: {known}." if known else "It is told nothing.")
-            )
-        modality = self.given[name]
-        values = np.asarray(value)
-        if isinstance(modality, Label) and values.shape == (n, 1):  # a column
-            values = values[:, 0]
-        is_single = values.shape == modality.shape
-        if not is_single and values.shape != (n, *modality.shape):
-            if isinstance(modality, Label):
-                raise ValueError(
-                    f"`{name}` must be {n} integers, or one for all. Received: "
-                    f"{name}.shape={values.shape}, dtype={values.dtype}."
-                )
-            raise ValueError(
-                f"`{name}` must have shape ({n}, "
-                f"{', '.join(map(str, modality.shape))}), or be one "
-                f"{modality.noun} for all. Received: {name}.shape={values.shape}."
-            )
-        checked = modality.check(values[None] if is_single else values, name)
-        return np.array(np.broadcast_to(checked, (n, *modality.shape)))
+        return graphs[name](x, **self.given_in_graph(given, labels))
 
     def check_given_batch(self: Any, name: str, value: Tensor) -> Tensor:
         """A condition of a batch in a graph; labels as int32, `(batch,)`."""
@@ -572,39 +106,6 @@ class EntryPoints:
                 f"{modality.shape}. Received: {name}.shape={tuple(value.shape)}."
             )
         return value
-
-    def check_all(
-        self: Any,
-        n: int,
-        given: Mapping[str, Any] | None,
-        labels: Any = None,
-    ) -> dict[str, np.ndarray]:
-        """All conditions of `n` examples, checked, by name.
-
-        Args:
-            n: How many.
-            given: By name; or None.
-            labels: Short for `{"labels": labels}`; or None.
-
-        Raises:
-            ValueError: If one is missing or superfluous, or wrong.
-        """
-        told = {} if given is None else dict(given)
-        if labels is not None:
-            if "labels" in told:
-                raise ValueError("`labels` stands in `given` already. Pass it once.")
-            told["labels"] = labels
-        missing = [
-            name
-            for name, modality in self.given.items()
-            if name not in told and not isinstance(modality, Label)
-        ]
-        if missing:
-            raise ValueError(
-                f"{self.family!r} is told {', '.join(self.given)} beside each "
-                f"{self.modality.noun}. Missing in `given`: {', '.join(missing)}."
-            )
-        return {name: self.check_given(name, v, n) for name, v in told.items()}
 
     def given_in_graph(
         self: Any, given: Mapping[str, Any] | None, labels: Any
@@ -707,12 +208,13 @@ class EntryPoints:
         likelihood = self.make_likelihood(self.decode_parameters(z, **given))
         return self.modality.from_model(likelihood.sample(noise, temperature))
 
-    def _graph_reconstruct(self: Any, x: Tensor, **given: Any) -> Tensor:
+    def reconstruct_tensors(self: Any, x: Tensor, **given: Any) -> Tensor:
+        """Reconstructions of a batch in a graph, of its dtype."""
         like = keras.backend.standardize_dtype(x.dtype)
         parameters = self.decode_parameters(self._graph_encode(x, **given), **given)
         return self.modality.from_model(self.point(parameters), like)
 
-    def _graph_proven_reconstruct(self: Any, x: Tensor, **given: Any) -> Any:
+    def _graph_reconstruct(self: Any, x: Tensor, **given: Any) -> Any:
         """Also whether each is finite, where the dtype of the examples hides it."""
         like = keras.backend.standardize_dtype(x.dtype)
         parameters = self.decode_parameters(self._graph_encode(x, **given), **given)

@@ -70,6 +70,7 @@ class HierarchicalVAE(Levels, VAE):
     KL_DRAWS: ClassVar[int] = 4
     KL_ESTIMATE: ClassVar[str] = "sum_l KL(q(z_l|z_<l,x)||p(z_l|z_<l)) in closed form"
     has_diagonal_posterior: ClassVar[bool] = False
+    has_levels: ClassVar[bool] = True
 
     @property
     def latent_dim(self) -> int:  # type: ignore[override]

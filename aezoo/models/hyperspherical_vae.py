@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 from keras import ops
 
+from aezoo.inference.priors import Prior, UniformSphere
 from aezoo.models.ae import TINY_CONV
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv
@@ -64,8 +64,6 @@ class HypersphericalVAE(VAE):
         """Log p(z) on the sphere: the same everywhere, `(batch,)`."""
         return ops.zeros_like(z[:, 0]) - log_sphere_area(self.latent_dim)
 
-    def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Codes from everywhere on the sphere, float32, `(n, latent_dim)`."""
-        codes = super().sample_prior(n, generator)
-        lengths: np.ndarray = np.linalg.norm(codes, axis=1, keepdims=True)
-        return codes / np.maximum(lengths, 1e-12)
+    def make_prior(self) -> Prior:
+        """Codes from everywhere on the sphere."""
+        return UniformSphere(self.latent_shape)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
+from aezoo.inference.priors import NormalAndClass, Prior
 from aezoo.models._labels import LabelledVAE
 from aezoo.models.ae import TINY_CONV
 from aezoo.models.arguments import weight
@@ -188,22 +189,9 @@ class SemiSupervisedVAE(LabelledVAE):
         log_density = super().log_prior(z[:, : self.latent_dim])
         return log_density - math.log(self.num_classes)
 
-    def sample_prior(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Codes from the prior, float32, `(n, *latent_shape)`."""
-        # from a stream of their own, whatever n
-        drawn = np.random.default_rng(int(generator.integers(2**31)))
-        classes = np.eye(self.num_classes, dtype="float32")[
-            drawn.integers(self.num_classes, size=n)
-        ]
-        z = generator.standard_normal((n, self.latent_dim), dtype="float32")
-        return np.concatenate([z, classes], axis=1)
-
-    def sample_labels(
-        self,
-        n: int,
-        generator: np.random.Generator,
-    ) -> None:
-        """None: codes hold their classes."""
+    def make_prior(self) -> Prior:
+        """Of codes, which hold their classes."""
+        return NormalAndClass(self.latent_dim, self.num_classes)
 
     # --- Objective --------------------------------------------------------------
 

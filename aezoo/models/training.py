@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.models.batches import check_finite, check_first_batch, with_targets
+from aezoo.inference.finite import check_finite
+from aezoo.models.batches import check_first_batch, with_targets
 from aezoo.nn.backend import (
     Steps,
     first_position,

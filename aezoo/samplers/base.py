@@ -4,12 +4,14 @@ import abc
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from aezoo.errors import UnsupportedOperationError
-from aezoo.nn.distributions import Posterior
+
+if TYPE_CHECKING:
+    from aezoo.nn.distributions import Posterior
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -174,7 +176,7 @@ def log_normal(noise: np.ndarray) -> np.ndarray:
     return -0.5 * np.sum(noise**2 + math.log(2.0 * math.pi), axis=1)
 
 
-def drawn_codes(posterior: Posterior, seed: int) -> np.ndarray:
+def drawn_codes(posterior: "Posterior", seed: int) -> np.ndarray:
     """One code per example from its posterior, flat: float64, `(n, units)`."""
     codes = np.asarray(posterior.sample(seed), "float64")
     if not np.isfinite(codes).all():

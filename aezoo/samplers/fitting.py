@@ -1,18 +1,29 @@
 """Fitting a sampler of any kind to a model."""
 
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aezoo.errors import UnsupportedOperationError
-from aezoo.nn.distributions import check_seed
+from aezoo.samplers.autoregressive_fit import fit_autoregressive
 from aezoo.samplers.base import Sampler
 from aezoo.samplers.collection import how_to_fit
-from aezoo.samplers.kinds import CLASSES, FITTERS, KINDS
+from aezoo.samplers.flow_fit import fit_flow
+from aezoo.samplers.gaussian_mixture import fit_gaussian_mixture
+from aezoo.samplers.kinds import CLASSES, KINDS
+from aezoo.samplers.posterior_mixture import fit_posterior_mixture
 from aezoo.utils.text import did_you_mean
-from aezoo.utils.validation import check_choice
+from aezoo.utils.validation import check_choice, check_seed
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
+
+FITTERS: dict[str, Callable[..., Sampler]] = {
+    "gmm": fit_gaussian_mixture,
+    "vamp": fit_posterior_mixture,
+    "flow": fit_flow,
+    "autoregressive": fit_autoregressive,
+}
 
 
 def fit_sampler(
@@ -58,7 +69,7 @@ def fit_sampler(
         >>> model.sample(16, seed=0, sampler="gmm")
     """
     cls = CLASSES[check_choice("kind", kind, KINDS)]
-    fitter = FITTERS[cls]
+    fitter = FITTERS[kind]
     parameters = list(inspect.signature(fitter).parameters)[3:]
     known = [name for name in parameters if name != "labels"]
     for name in options:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from aezoo.nn.distributions import Posterior
 from aezoo.samplers.base import Sampler, drawn_codes, log_normal, log_sum_exp, moments
 from aezoo.utils.extras import require
 from aezoo.utils.validation import check_positive_int
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
+    from aezoo.nn.distributions import Posterior
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -85,7 +85,7 @@ def _choose(weights: np.ndarray, n: int, generator: np.random.Generator) -> np.n
 
 
 def fit_gaussian_mixture(
-    model: "Autoencoder", posterior: Posterior, seed: int, num_components: int = 10
+    model: "Autoencoder", posterior: "Posterior", seed: int, num_components: int = 10
 ) -> GaussianMixtureSampler:
     """Expectation maximisation by scikit-learn, on codes scaled to unit variance."""
     purpose = "Fitting a Gaussian mixture"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from aezoo.errors import UnsupportedOperationError
-from aezoo.nn.distributions import DiagonalGaussian, Posterior
 from aezoo.samplers.base import Sampler, log_normal, log_sum_exp
 from aezoo.utils.validation import check_positive_int
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
+    from aezoo.nn.distributions import Posterior
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -67,10 +67,15 @@ class PosteriorMixtureSampler(Sampler):
 
 
 def fit_posterior_mixture(
-    model: "Autoencoder", posterior: Posterior, seed: int, num_pseudo_inputs: int = 500
+    model: "Autoencoder",
+    posterior: "Posterior",
+    seed: int,
+    num_pseudo_inputs: int = 500,
 ) -> PosteriorMixtureSampler:
     """Posteriors of random examples."""
     check_positive_int("num_pseudo_inputs", num_pseudo_inputs)
+    from aezoo.nn.distributions import DiagonalGaussian  # Keras
+
     if not isinstance(posterior, DiagonalGaussian):
         raise UnsupportedOperationError(
             "The sampler 'vamp' is a mixture of diagonal Gaussian posteriors, and "

@@ -124,3 +124,14 @@ def check_input_shape(input_shape: Any) -> tuple[int, int, int]:
             f"Received: input_shape={input_shape!r}."
         )
     return shape
+
+
+def check_seed(seed: int | None) -> int | None:
+    """Return `seed` if it is None or a non-negative integer below 2**31."""
+    if seed is None:
+        return None
+    if is_bool(seed) or not isinstance(seed, numbers.Integral):
+        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}.")
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"`seed` must be in [0, 2**31). Received: seed={seed}.")
+    return int(seed)

@@ -154,6 +154,10 @@ class Image(Modality):
         """Images as floats in [0, 1], so that answers are floats, too."""
         return x.astype("float32") / 255.0 if x.dtype == np.uint8 else x
 
+    def to_dtype(self, x: np.ndarray, like: str) -> np.ndarray:
+        """Floats in [0, 1], or rounded to uint8."""
+        return np.round(255.0 * x).astype("uint8") if like == "uint8" else x
+
     def sizes_after(self, strides: Sequence[int]) -> list[tuple[int, int]]:
         """Height and width, and those of its feature map after each stride."""
         sizes = [(self.height, self.width)]

@@ -1,5 +1,6 @@
 """Distributions: posteriors over codes, likelihoods over examples, and their noise."""
 
+from aezoo.nn.codes import check_codes, interpolate_codes
 from aezoo.nn.distributions.categorical import Categorical
 from aezoo.nn.distributions.flow import FlowPosterior
 from aezoo.nn.distributions.gaussian import (
@@ -18,19 +19,16 @@ from aezoo.nn.distributions.likelihood import (
 )
 from aezoo.nn.distributions.noise import (
     IndexedNoise,
-    check_seed,
     gumbel,
     standard_normal,
     uniform,
 )
-from aezoo.nn.distributions.paths import interpolate_codes
 from aezoo.nn.distributions.posterior import (
     EstimatedKL,
     PointMass,
     Posterior,
     QuantizedCode,
     SampledThenMeasured,
-    check_codes,
 )
 from aezoo.nn.distributions.von_mises_fisher import (
     VonMisesFisher,
@@ -38,6 +36,7 @@ from aezoo.nn.distributions.von_mises_fisher import (
     log_bessel_scaled,
     log_sphere_area,
 )
+from aezoo.utils.validation import check_seed
 
 __all__ = [
     "Bernoulli",

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from aezoo.utils.validation import check_seed
+
 Tensor = Any
 Seed = "int | keras.random.SeedGenerator | IndexedNoise | None"
 
@@ -84,17 +86,6 @@ def _hash32(x: Tensor) -> Tensor:
     x = ops.bitwise_xor(x, ops.right_shift(x, _uint32(16))) * _uint32(0x7FEB352D)
     x = ops.bitwise_xor(x, ops.right_shift(x, _uint32(15))) * _uint32(0x846CA68B)
     return ops.bitwise_xor(x, ops.right_shift(x, _uint32(16)))
-
-
-def check_seed(seed: int | None) -> int | None:
-    """Return `seed` if it is None or a non-negative integer below 2**31."""
-    if seed is None:
-        return None
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}.")
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"`seed` must be in [0, 2**31). Received: seed={seed}.")
-    return int(seed)
 
 
 def standard_normal(shape: Sequence[Any], seed: Any) -> Tensor:

@@ -1,10 +1,45 @@
-"""Paths between codes."""
+"""Codes as arrays: how they are checked, and paths between them. Needs no Keras."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-Tensor = Any
+
+def check_codes(
+    z: Any, latent_shape: Sequence[int], name: str = "z", n: int | None = None
+) -> np.ndarray:
+    """Codes as float32, `(n, *latent_shape)`.
+
+    Args:
+        z: Codes.
+        latent_shape: Shape of one.
+        name: What to call them in a message.
+        n: How many there must be; None for any number.
+
+    Raises:
+        ValueError: If the shape or dtype is wrong, or a value not finite.
+    """
+    codes = np.asarray(z)
+    shape = tuple(latent_shape)
+    if codes.shape[1:] != shape or not codes.ndim or n not in (None, len(codes)):
+        rows = "one row per code" if n is None else "one code per example"
+        raise ValueError(
+            f"`{name}` must have shape ({'n' if n is None else n}, "
+            f"{', '.join(map(str, shape))}), {rows}. Received: "
+            f"{name}.shape={codes.shape}."
+        )
+    if len(codes) == 0:
+        raise ValueError(f"`{name}` is empty. Received: shape={codes.shape}.")
+    if codes.dtype.kind not in "fiu":
+        raise ValueError(f"`{name}` must be numeric. Received: dtype={codes.dtype}.")
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        codes = np.ascontiguousarray(codes, "float32")
+    if not np.isfinite(codes).all():
+        raise ValueError(
+            f"`{name}` holds NaN or infinity. Find them with `np.isfinite({name})`."
+        )
+    return codes
 
 
 def interpolate_codes(
