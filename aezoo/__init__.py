@@ -12,10 +12,11 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "create": "models.families",
     "download": "store.cache",
+    "export": "engines.export",
     "list_families": "registry",
     "describe": "manifest",
     "list_models": "manifest",
-    "load": "store.load",
+    "load": "engines.load",
     "push_to_hub": "store.publish",
     "save": "store.folder",
     "fit_sampler": "samplers",
@@ -59,6 +60,7 @@ __all__ = [
     "errors",
     "evaluate",
     "evaluation",
+    "export",
     "feature_extractor",
     "feature_info",
     "fit_sampler",
@@ -84,6 +86,8 @@ __all__ = [
 if TYPE_CHECKING:
     from aezoo import errors, evaluation, modalities, networks, samplers
     from aezoo.data import datasets
+    from aezoo.engines.export import export
+    from aezoo.engines.load import load
     from aezoo.evaluation import evaluate, plots
     from aezoo.evaluation.leaderboard import leaderboard
     from aezoo.features import (
@@ -104,7 +108,6 @@ if TYPE_CHECKING:
     from aezoo.store.cache import download
     from aezoo.store.folder import save
     from aezoo.store.foreign.export import to_diffusers
-    from aezoo.store.load import load
     from aezoo.store.publish import push_to_hub
     from aezoo.store.verify import verify
 

@@ -41,6 +41,10 @@ class ConversionError(AezooError, ValueError):
     """A model of another library cannot be converted."""
 
 
+class ExportError(AezooError, ValueError):
+    """A model cannot be exported, or what was exported computes something else."""
+
+
 class ImageFileError(AezooError, ValueError):
     """A file cannot be read as an image."""
 

@@ -62,7 +62,7 @@ def no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise RuntimeError("a model was loaded")
 
-    monkeypatch.setattr("aezoo.store.load.load", refuse)
+    monkeypatch.setattr("aezoo.engines.load.load", refuse)
 
 
 # --- list and describe ------------------------------------------------------------
@@ -685,7 +685,7 @@ def test_interrupts_end_quietly(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aezoo.store.load.load", interrupt)
+    monkeypatch.setattr("aezoo.engines.load.load", interrupt)
     result = aezoo_command("sample", CONV_VAE, "-o", tmp_path / "out.png")
     assert result.exit_code == 1
     assert result.stderr.strip() == "Aborted!"
@@ -734,7 +734,7 @@ def test_stderr_comes_back_when_loading_fails(tiny_zoo: Path, tmp_path: Path) ->
     code = (
         "import aezoo.cli, types\n"
         "def load(name): raise ValueError('loading failed')\n"
-        "sys.modules['aezoo.store.load'] = types.SimpleNamespace(load=load)\n"
+        "sys.modules['aezoo.engines.load'] = types.SimpleNamespace(load=load)\n"
         f"main(['sample', {CONV_VAE!r}, '-o', {str(tmp_path / 'out.png')!r}])"
     )
     result = run_process(code, tiny_zoo)

@@ -183,7 +183,7 @@ def test_what_lies_above_the_layer_is_left_out(resnet) -> None:
 
 
 def test_infos_need_no_weights(tiny_zoo, monkeypatch) -> None:  # noqa: ARG001
-    monkeypatch.setattr(aezoo.store.load, "load", None)
+    monkeypatch.setattr("aezoo.engines.load.load", None)
     infos = aezoo.feature_info(NAME)
     rows = [
         (i.name, i.shape, i.stride, i.num_channels, i.takes_any_size) for i in infos

@@ -338,7 +338,7 @@ def test_commands_refuse_what_cannot_work(
 ) -> None:
     query = folder / "class1" / "05.png"
     # All of it is told before a model is loaded.
-    monkeypatch.setattr("aezoo.store.load.load", None)
+    monkeypatch.setattr("aezoo.engines.load.load", None)
     assert f"Did you mean '{NAME}'" in fail("cluster", "conv_ae_mnist_32", folder)
     assert "13 neighbours need at least as many images. Received: 12" in fail(
         "nearest", NAME, query, folder, "-k", 13

@@ -430,7 +430,7 @@ def test_a_small_disk_is_told_before_or_meanwhile(
 def test_what_is_wrong_is_told_before_a_model_is_loaded(
     folder: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aezoo.store.load.load", None)
+    monkeypatch.setattr("aezoo.engines.load.load", None)
     with pytest.raises(UnknownModelError, match=f"Did you mean {NAME!r}"):
         encode_to_parquet("conv_ae_mnist_32", folder, output)
     with pytest.raises(ValueError, match=r"must end in \.parquet"):

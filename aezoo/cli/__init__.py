@@ -5,7 +5,7 @@ the commands that need them, after everything that can be checked without them.
 """
 
 # Each module adds its commands to the group.
-from aezoo.cli import features, hub, lookup, measuring, pictures  # noqa: F401
+from aezoo.cli import exporting, features, hub, lookup, measuring, pictures  # noqa: F401
 from aezoo.cli._common import main
 
 __all__ = ["main"]

@@ -213,8 +213,32 @@ class Model:
         return self.modality.shape
 
 
-def find_model(name: str) -> Model:
-    """A model by its name, folder or address."""
+def engine_option(command: Command) -> Command:
+    return click.option(
+        "--engine",
+        type=click.Choice(["keras", "onnx"]),
+        default="keras",
+        show_default=True,
+        help="What computes. onnx: ONNX Runtime, without TensorFlow once the model has "
+        "been exported; NAME may also be a folder that `aezoo export` wrote.",
+    )(command)
+
+
+def find_model(name: str, engine: str = "keras") -> Model:
+    """A model by its name, folder or address; of another engine, loaded already."""
+    if engine != "keras":
+        with quiet_loading(name):
+            exported: Any = aezoo.load(name, engine="onnx")
+        return Model(
+            name,
+            exported.family,
+            exported.modality,
+            exported.latent_dim,
+            exported.TASKS,
+            None,
+            tuple(exported.samplers),
+            lambda: exported,
+        )
     if not is_own(name):
         entry = aezoo.describe(name)
         return Model(

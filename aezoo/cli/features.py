@@ -18,6 +18,7 @@ from aezoo.cli._common import (
     Model,
     count_of,
     data_dir_option,
+    engine_option,
     examples_argument,
     find_model,
     images_argument,
@@ -98,12 +99,14 @@ def _encoding_options(command: Command) -> Command:
     help="Go on with what an interrupted run has encoded, or discard it.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing .parquet file.")
+@engine_option
 @strict_option
 def encode(
     name: str,
     images: tuple[str, ...],
     output: Path,
     invert: bool,
+    engine: str,
     strict: bool,
     **options: Any,
 ) -> None:
@@ -120,7 +123,9 @@ def encode(
     """
     from aezoo.modalities.image.files import check_output
 
-    known = find_model(name)
+    if engine != "keras" and output.suffix.lower() == ".parquet":
+        raise click.UsageError("--engine belongs to .npz files.")
+    known = find_model(name, engine)
     if check_output(output, (".npz", ".parquet")).suffix.lower() == ".parquet":
         if len(images) != 1:
             raise click.UsageError(

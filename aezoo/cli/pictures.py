@@ -12,6 +12,7 @@ from aezoo.cli._common import (
     Numbers,
     check_shown,
     count_of,
+    engine_option,
     examples_argument,
     find_model,
     invert_option,
@@ -47,6 +48,7 @@ _seed = seed_option("Same seed, same picture.")
     show_default=True,
     help="Of text: sentences that beam search follows at once.",
 )
+@engine_option
 @invert_option
 @strict_option
 def reconstruct(
@@ -54,6 +56,7 @@ def reconstruct(
     images: tuple[str, ...],
     output: Path | None,
     beams: int,
+    engine: str,
     invert: bool,
     strict: bool,
 ) -> None:
@@ -61,7 +64,7 @@ def reconstruct(
 
     Models of text take sentences, or .txt files with one on each line.
     """
-    known = find_model(name)
+    known = find_model(name, engine)
     check_shown(known, output)
     x = read_examples(images, known, invert=invert, strict=strict)
     modality = known.modality
@@ -110,6 +113,7 @@ def reconstruct(
     help="Draw how the images come to be, in models that draw step by step: one row "
     "per image, or, in a .gif, one frame per step.",
 )
+@engine_option
 @_seed
 @output_option(f"{_PICTURE}; .gif with --steps; not needed for text)")
 def sample(
@@ -119,11 +123,12 @@ def sample(
     labels: list[int] | None,
     temperature: float | None,
     steps: bool,
+    engine: str,
     seed: int,
     output: Path | None,
 ) -> None:
     """Draw new examples from model NAME."""
-    known = find_model(name)
+    known = find_model(name, engine)
     if sampler == "prior" and "sampling" not in known.tasks:
         fitted = "".join(f" Pass `--sampler {kind}`." for kind in known.samplers)
         raise UnsupportedOperationError(
@@ -208,6 +213,7 @@ def draw_steps(
     show_default=True,
     help="Path in code space.",
 )
+@engine_option
 @invert_option
 @strict_option
 def interpolate(
@@ -217,6 +223,7 @@ def interpolate(
     output: Path | None,
     steps: int,
     method: str,
+    engine: str,
     invert: bool,
     strict: bool,
 ) -> None:
@@ -224,7 +231,7 @@ def interpolate(
 
     Or from one sentence to another.
     """
-    known = find_model(name)
+    known = find_model(name, engine)
     check_shown(known, output)
     x = read_examples((a, b), known, invert=invert, strict=strict)
     model = load_model(known)
@@ -260,6 +267,7 @@ def interpolate(
     help="What the unit is set to. [default: -3,-1.5,0,1.5,3; as far as the code "
     "itself reaches where there is no prior]",
 )
+@engine_option
 @invert_option
 @strict_option
 def traverse(
@@ -268,11 +276,12 @@ def traverse(
     output: Path | None,
     dims: tuple[int, ...],
     values: list[float] | None,
+    engine: str,
     invert: bool,
     strict: bool,
 ) -> None:
     """Draw what happens to IMAGE as single code units of model NAME move."""
-    known = find_model(name)
+    known = find_model(name, engine)
     units = known.latent_dim
     for dim in dims:
         if not -units <= dim < units:

@@ -82,12 +82,15 @@ def feature_extractor(
         >>> features = aezoo.feature_extractor("conv_ae_mnist_z32", layer="pool")
         >>> classifier = keras.Sequential([features, keras.layers.Dense(10)])
     """
-    model = name if isinstance(name, Autoencoder) else aezoo.load(name, **options)
-    if model is name and options:
+    if not isinstance(name, Autoencoder):
+        model = aezoo.load(name, **options)
+    elif options:
         raise ValueError(
             f"`{next(iter(options))}` belongs to names, folders and addresses, and "
-            f"`name` is a model. Received: name={model.name!r}."
+            f"`name` is a model. Received: name={name.name!r}."
         )
+    else:
+        model = name
     model.ensure_built()
     config, channels = model.config, None
     if input_shape is not None:

@@ -23,7 +23,10 @@ def check_finite(found: Any, name: str) -> Any:
     Raises:
         ValueError: If it holds NaN or infinity.
     """
-    proofs = [np.isfinite(array) for array in _arrays(found) if array.dtype.kind == "f"]
+    if isinstance(found, np.ndarray) and found.dtype.kind == "f":  # the most frequent
+        proofs = [np.isfinite(found)]
+    else:
+        proofs = [np.isfinite(a) for a in _arrays(found) if a.dtype.kind == "f"]
     if isinstance(found, Mapping) and IS_FINITE in found:
         proofs.append(found[IS_FINITE])
         found = found[EXAMPLES]
@@ -38,8 +41,10 @@ def check_finite(found: Any, name: str) -> Any:
 
 
 def _arrays(found: Any) -> Iterator[np.ndarray]:
-    if isinstance(found, Mapping | list | tuple):
-        for part in found.values() if isinstance(found, Mapping) else found:
+    if isinstance(found, Mapping):
+        found = tuple(found.values())
+    if isinstance(found, list | tuple):
+        for part in found:
             yield from _arrays(part)
     else:
         yield found

@@ -4,7 +4,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from aezoo.errors import StaleSamplerError, UnsupportedOperationError
 from aezoo.samplers.base import Sampler
 from aezoo.samplers.files import load_sampler, write_sampler
 from aezoo.samplers.kinds import CLASSES, KINDS
-
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
-
 
 # In Keras's files: of the weights to which each sampler was fitted.
 FINGERPRINTS = "samplers.json"
@@ -28,10 +24,10 @@ class Samplers(MutableMapping[str, Sampler]):
     is not given out once these have changed.
 
     Args:
-        model: The model.
+        model: The model: of Keras, or exported.
     """
 
-    def __init__(self, model: "Autoencoder") -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
         self._fitted: dict[str, Sampler] = {}
         self._readers: dict[str, Callable[[], Sampler]] = {}
@@ -148,7 +144,7 @@ class Samplers(MutableMapping[str, Sampler]):
         return f"<samplers: {', '.join(self) or 'none'}>"
 
 
-def fingerprint(model: "Autoencoder") -> int:
+def fingerprint(model: Any) -> int:
     """A number that differs, but for rare chances, where a model's weights differ.
 
     Args:
@@ -160,7 +156,7 @@ def fingerprint(model: "Autoencoder") -> int:
     return value
 
 
-def how_to_fit(model: "Autoencoder", kind: str | None = None) -> str:
+def how_to_fit(model: Any, kind: str | None = None) -> str:
     """What to do for a sampler that a model does not have: one for its codes."""
     kinds = [k for k, cls in CLASSES.items() if cls.CODES == model.CODES]
     if not kinds:

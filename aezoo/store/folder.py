@@ -10,7 +10,7 @@ import io
 import json
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -120,9 +120,8 @@ def save(
     """
     _check_model(model)
     model.check_can_be_saved()
-    target = _target(folder)
-    restore(target)
-    _check_target(target, overwrite)
+    target = target_of(folder)
+    check_target(target, overwrite)
     _check_texts(description=description, license=license)
     config = {**model.config, "dtype": model.dtype_policy.name}
     check_config_values(config)
@@ -162,7 +161,7 @@ def save(
     )
     files[ENTRY] = entry_bytes(entry)
     files |= card_files(entry, files[GOLDEN])
-    write_folder(target, files, WRITTEN, lambda: _check_target(target, overwrite))
+    write_folder(target, files, WRITTEN, lambda: check_target(target, overwrite))
     return Path(folder)
 
 
@@ -324,7 +323,7 @@ def _check_model(model: Any) -> None:
             )
 
 
-def _target(folder: str | Path) -> Path:
+def target_of(folder: str | Path) -> Path:
     """Where to save, without links; raises ValueError if that cannot be."""
     try:
         target = Path(folder).resolve()
@@ -341,10 +340,28 @@ def _target(folder: str | Path) -> Path:
             f"this process. Received: folder={str(folder)!r}. Choose one in it, e.g. "
             "'model'."
         )
+    restore(target)
     return target
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(
+    target: Path,
+    overwrite: bool,
+    written: Collection[str] = WRITTEN,
+    writer: str = "aezoo.save",
+) -> None:
+    """Refuse a folder that must not be written.
+
+    Args:
+        target: What `target_of` gave.
+        overwrite: Whether a folder that `writer` wrote may be replaced.
+        written: Names of all files that may be in such a folder.
+        writer: Which function writes it.
+
+    Raises:
+        FileExistsError: If it exists, and is not to be overwritten or holds others.
+        FileNotFoundError: If the folder above does not exist.
+    """
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"The folder {target.parent}, in which to save, does not exist. Create it "
@@ -363,10 +380,11 @@ def _check_target(target: Path, overwrite: bool) -> None:
             f"`folder` must be new or empty. Received: {target}, which holds "
             f"{len(found)} files. Choose another, or pass `overwrite=True`."
         )
-    if found - WRITTEN:
+    others = sorted(found.difference(written))
+    if others:
         raise FileExistsError(
-            f"`overwrite=True` replaces only what `aezoo.save` wrote. Received: "
-            f"{target}, which also holds {', '.join(sorted(found - WRITTEN)[:3])}. "
+            f"`overwrite=True` replaces only what `{writer}` wrote. Received: "
+            f"{target}, which also holds {', '.join(others[:3])}. "
             "Move them, or choose another folder."
         )
 

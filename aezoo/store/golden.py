@@ -46,11 +46,11 @@ def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarr
     x = model.modality.unrounded(inputs)
     posterior = model.posterior(x)
     tensors = {"inputs": inputs, "codes": model.encode(x)}
-    if not model.network.is_autoregressive:
+    if not model.is_autoregressive:
         tensors["reconstruction"] = model.reconstruct(x)
     for name, value in posterior.parameters().items():
         tensors[f"posterior_{name}"] = np.asarray(value)
-    if model.network.is_autoregressive:
+    if model.is_autoregressive:
         parameters = model.run("decode_parameters", tensors["codes"], NUM_INPUTS)
         tensors["log_probs"] = np.asarray(model.decoder.log_probs(parameters, x))
         return tensors

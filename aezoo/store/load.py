@@ -39,50 +39,18 @@ def load(
     local_files_only: bool = False,
     token: str | None = None,
 ) -> Autoencoder:
-    """A pretrained model, or one from a folder or the Hugging Face Hub, ready to use.
-
-    The models in `aezoo.list_models()` are the same from all three places: bundled in
-    the package, in the Hub's cache, on the Hub. Their SHA-256 in the manifest is
-    checked on every load, and a pinned revision that is cached needs no request.
-    Folders and repositories of others are data, never code: configuration and files
-    are checked before anything is built, and only registered families are built. What
-    diffusers and transformers saved is converted in memory, as docs/imports.md says.
+    """The Keras model of a name: `aezoo.load` with `engine="keras"`.
 
     Args:
-        name: A name from `aezoo.list_models()`, e.g. `"conv_vae_mnist_z16"`; or a
-            folder that `aezoo.save` wrote, or of diffusers or transformers: a `Path`,
-            or text with a `/` or that names an existing folder; or such a folder on
-            the Hub, `"hf://organisation/name"`, `"hf://organisation/name@revision"` or
-            `"hf://organisation/name/subfolder"`.
-        source: Where the weights of a name come from. `"bundled"`: the package.
-            `"hub"`: the cache or the Hub, at the revision that the manifest pins.
-            `"auto"`: the package if it has the file, else the Hub.
-        revision: Branch, tag or commit on the Hub; of a name, one that holds the
-            weights of the manifest.
-        cache_dir: Cache of the Hub's client; None for its default.
-        local_files_only: Take from the cache alone.
-        token: Access token for private repositories; None for the one that
-            `hf auth login` stored.
-
-    Returns:
-        A `keras.Model` with `reconstruct`, `encode`, `posterior`, `decode`, `sample`,
-        `interpolate` and `traverse`.
+        name: As there.
+        source: As there.
+        revision: As there.
+        cache_dir: As there.
+        local_files_only: As there.
+        token: As there.
 
     Raises:
-        UnknownModelError: If there is no such model; names the closest.
-        FileNotFoundError: If there is no such folder.
-        HubError: If the Hub cannot give a file, or does not have the model; says what
-            to do.
-        ValueError: If `source` is none of the above, or options contradict it or the
-            kind of name.
-        ChecksumError: If the weights file is corrupted, truncated, missing or another.
-        ManifestError: If the manifest's or folder's entry is invalid, or does not fit
-            the file.
-        UnsafeFileError: If a file refers to data outside itself, or its name leaves
-            its folder.
-
-    Samplers that were fitted to the model are read, and their files checked, when
-    `sample` first needs them.
+        AezooError: As there.
     """
     reference = resolve(
         name,

@@ -178,6 +178,19 @@ def verify(name: str | os.PathLike[str]) -> Verification:
     return Verification(str(name), keras.backend.backend(), checks)
 
 
+def golden_content(name: str | os.PathLike[str]) -> bytes | None:
+    """The golden file of a model, once its hash is right; None of other libraries'.
+
+    Args:
+        name: As in `verify`.
+
+    Raises:
+        ChecksumError: If it is missing or another; and whatever `verify` raises.
+    """
+    subject = _subject(name)
+    return None if isinstance(subject, reading.Source) else subject.golden_file()
+
+
 def verify_all() -> list[Verification]:
     """Check every model and every bundled feature extractor: see `verify`."""
     names = [*manifest.list_models(), *manifest.extractors()]

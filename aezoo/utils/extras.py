@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterable
@@ -52,6 +51,8 @@ def check_installed(package: str, extra: str, purpose: str) -> None:
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     """Versions of those packages that are installed, by name."""
+    import importlib.metadata  # takes time
+
     found = {}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

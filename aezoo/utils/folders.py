@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,9 @@ def write_folder(
 
     Args:
         target: The folder, new or not, in a folder that exists.
-        files: Content by name.
+        files: Content by name; a `/` in a name leads into a folder.
         ours: Names of all files that may be in such a folder, and are replaced or
-            removed; no other file is ever removed.
+            removed; no other file is ever removed. A folder in it is named, too.
         check: Raises if `target` must not be replaced. Called while no other process
             that uses this function may change it.
 
@@ -56,10 +56,13 @@ def write_folder(
         new = scratch / "new"
         new.mkdir()
         for name, content in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
             with (new / name).open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+        for inner in _folders_in(new, files):
+            _fsync(inner)
         _fsync(new)
         with locked(parent):
             _restore(target)
@@ -166,11 +169,23 @@ def _remove(folder: Path, ours: Collection[str]) -> None:
     """Remove a folder, and its scratch folder, unless files of others are in it."""
     with contextlib.suppress(OSError):
         for name in ours:
-            (folder / name).unlink(missing_ok=True)
+            if not (folder / name).is_dir():
+                (folder / name).unlink(missing_ok=True)
+        for inner in _folders_in(folder, ours):
+            with contextlib.suppress(OSError):
+                inner.rmdir()
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
         if folder.parent.name.startswith(SCRATCH):
             folder.parent.rmdir()
+
+
+def _folders_in(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The folders in a folder that names lead into, the innermost first."""
+    inner = {parent for name in names for parent in Path(name).parents}
+    inner.discard(Path())
+    deepest_first = sorted(inner, key=lambda path: len(path.parts), reverse=True)
+    return [folder / path for path in deepest_first]
 
 
 def _fsync(folder: Path) -> None:

@@ -149,12 +149,12 @@ def check_levels(images: np.ndarray, name: str = "x") -> np.ndarray:
     """
     if images.dtype == np.uint8:
         return np.ascontiguousarray(images)
-    dtype = images.dtype.name
-    is_float = images.dtype.kind in "fb" or dtype == "bfloat16"
+    given = images.dtype  # its name takes time
+    is_float = given.kind in "fb" or given.name == "bfloat16"
     if not is_float:
         raise ValueError(
             f"`{name}` must be uint8, or float with values in [0, 1]. "
-            f"Received: dtype={dtype}." + _integer_hint(name, images)
+            f"Received: dtype={given.name}." + _integer_hint(name, images)
         )
     if images.dtype.itemsize < 4:
         images = images.astype("float32")
@@ -162,6 +162,7 @@ def check_levels(images: np.ndarray, name: str = "x") -> np.ndarray:
     high = float(images.max(initial=0.0))
     if low >= 0.0 and high <= 1.0:
         return np.ascontiguousarray(images, "float32")
+    dtype = given.name
     tolerance = _HALF_TOLERANCE.get(dtype, TOLERANCE)
     if low >= -tolerance and high <= 1.0 + tolerance:
         return np.clip(np.ascontiguousarray(images, "float32"), 0.0, 1.0)

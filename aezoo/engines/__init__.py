@@ -1,0 +1,1 @@
+"""Models outside of Keras: exported graphs, and a light engine that runs them."""

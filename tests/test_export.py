@@ -1,0 +1,406 @@
+"""Exported graphs, and the light engine that runs them: the same answers as Keras."""
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from keras import ops
+
+import aezoo
+from aezoo import registry
+from aezoo.cli import main
+from aezoo.engines.entry import ENTRY, PARTS, Port, read_entry
+from aezoo.errors import (
+    ChecksumError,
+    ExportError,
+    ManifestError,
+    UnsafeFileError,
+    UnsupportedOperationError,
+)
+from aezoo.inference import priors
+from aezoo.models.families import compose
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("graphs are made by TensorFlow", allow_module_level=True)
+pytest.importorskip("tf2onnx", reason="needs tf2onnx")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+
+from aezoo.engines.graphs import Graph  # noqa: E402
+from aezoo.engines.onnx_graphs import convert  # noqa: E402
+from aezoo.engines.onnx_runtime import open_graph  # noqa: E402
+
+# The module: `aezoo.export` is the function.
+export_module = importlib.import_module("aezoo.engines.export")
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def keras_model() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return compose(
+        registry.find_family("conv_vae"),
+        input_shape=(8, 8, 1),
+        latent_dim=3,
+        filters=(4, 6),
+        hidden_units=(8,),
+        name="tiny",
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(keras_model, tmp_path_factory) -> Path:
+    return aezoo.export(keras_model, tmp_path_factory.mktemp("exports") / "tiny")
+
+
+@pytest.fixture
+def engine(folder):
+    return aezoo.load(folder, engine="onnx")
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (5, 8, 8, 1), dtype="uint8")
+
+
+def close(found, wanted) -> None:
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    assert found.shape == wanted.shape
+    assert found.dtype == wanted.dtype
+    tolerance = 1 if wanted.dtype == np.uint8 else TOLERANCE
+    np.testing.assert_allclose(
+        found.astype("float64"), wanted.astype("float64"), rtol=1e-4, atol=tolerance
+    )
+
+
+def test_the_engine_answers_as_keras_does(engine, keras_model, images) -> None:
+    floats = images.astype("float32") / 255.0
+    for x in (images, floats, floats.astype("float64"), images > 127):
+        close(engine.encode(x), keras_model.encode(x))
+        close(engine.reconstruct(x), keras_model.reconstruct(x))
+    np.testing.assert_array_equal(engine.encode(images), engine.encode(floats))
+    z = keras_model.encode(images)
+    close(engine.decode(z), keras_model.decode(z))
+    close(engine.sample(4, seed=7), keras_model.sample(4, seed=7))
+    drawn = engine.sample(4, seed=7, noise=True)
+    assert np.mean(drawn != keras_model.sample(4, seed=7, noise=True)) < 0.01
+    for x in (images, floats):
+        close(
+            engine.interpolate(x[0], x[1], steps=4),
+            keras_model.interpolate(x[0], x[1], steps=4),
+        )
+        close(engine.traverse(x, 1, (-1, 1)), keras_model.traverse(x, 1, (-1, 1)))
+    close(engine.interpolate(z[0], z[1]), keras_model.interpolate(z[0], z[1]))
+
+
+def test_its_posterior_answers_as_that_of_keras(engine, keras_model, images) -> None:
+    found, wanted = engine.posterior(images), keras_model.posterior(images)
+    close(found.mean, wanted.mean)
+    close(found.mode(), wanted.mode())
+    close(found.kl(), wanted.kl())
+    close(found.sample(3), wanted.sample(3))
+    assert (found.sample() != found.sample()).all()
+    close(found.log_prob(found.mean), wanted.log_prob(wanted.mean))
+    assert found.parameters().keys() == wanted.parameters().keys()
+    close(found.z_log_var, wanted.parameters()["z_log_var"])
+    z, log_prob = found.sample_with_log_prob(3)
+    close(found.log_prob(z), log_prob)
+    with pytest.raises(ValueError, match="one code per example"):
+        found.log_prob(z[:2])
+    with pytest.raises(AttributeError, match="no 'z_scale'"):
+        _ = found.z_scale
+
+
+def test_answers_do_not_depend_on_the_batch(engine, images) -> None:
+    np.testing.assert_allclose(
+        engine.reconstruct(images / np.float32(255), batch_size=2),
+        engine.reconstruct(images / np.float32(255)),
+        atol=1e-6,
+    )
+
+
+def test_it_refuses_what_keras_refuses(engine, images) -> None:
+    with pytest.raises(ValueError, match="must have shape"):
+        engine.encode(images[0])
+    with pytest.raises(ValueError, match="float with values in"):
+        engine.reconstruct(images.astype("float32"))
+    with pytest.raises(ValueError, match="holds NaN or infinity"):
+        engine.decode(np.full((1, 3), np.nan))
+    with pytest.raises(ValueError, match="`n` must be an integer"):
+        engine.sample(0)
+    with pytest.raises(ValueError, match="is told nothing"):
+        engine.encode(images, labels=3)
+    with pytest.raises(UnsupportedOperationError, match="no sampler 'gmm'"):
+        engine.sample(1, sampler="gmm")
+    with pytest.raises(UnsupportedOperationError, match="`beams` is for models"):
+        engine.reconstruct(images, beams=2)
+
+
+def test_what_is_not_finite_is_refused(engine) -> None:
+    with pytest.raises(ValueError, match="computes is not finite"):
+        engine.decode(np.full((1, 3), 3e38, "float32"))
+
+
+def test_the_engine_needs_neither_tensorflow_nor_keras(folder) -> None:
+    program = f"""
+import sys
+import numpy as np
+import aezoo
+model = aezoo.load({str(folder)!r}, engine="onnx")
+x = np.zeros((2, 8, 8, 1), "uint8")
+assert model.reconstruct(x).shape == x.shape
+model.posterior(x).sample(0), model.sample(2, seed=0, noise=True)
+model.interpolate(x[0], x[1]), model.traverse(x, 0)
+print(sorted({{"keras", "tensorflow", "jax", "torch", "onnx"}} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_graphs_say_what_they_take(folder) -> None:
+    session = onnxruntime.InferenceSession(str(folder / "reconstruct.onnx"))
+    (given,), (got,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.type, given.shape) == (
+        "x",
+        "tensor(float)",
+        ["batch", 8, 8, 1],
+    )
+    assert (got.name, got.shape) == ("x_hat", ["batch", 8, 8, 1])
+    stated = session.get_modelmeta().custom_metadata_map
+    assert stated["inputs"] == "x: float32 (batch, 8, 8, 1)"
+    assert stated["model"] == "tiny"
+    for n in (1, 3):
+        x = np.zeros((n, 8, 8, 1), "float32")
+        assert session.run(None, {"x": x})[0].shape == x.shape
+    entry = read_entry(folder)
+    assert entry.deviation <= entry.tolerance == TOLERANCE
+    assert set(entry.graphs) == {name for names in PARTS.values() for name in names} - {
+        "write"
+    }
+
+
+def test_a_graph_that_computes_something_else_is_refused(
+    keras_model, tmp_path, monkeypatch
+) -> None:
+    def wrong(content: bytes, name: str):
+        function = open_graph(content, name)
+        return lambda feeds: {k: 1.01 * v for k, v in function(feeds).items()}
+
+    monkeypatch.setattr(export_module, "open_graph", wrong)
+    with pytest.raises(ExportError, match=r"'tiny' .*'decode' deviates by 0\.0"):
+        aezoo.export(keras_model, tmp_path / "out", parts=["decode"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_arguments_are_refused(keras_model, folder, tmp_path) -> None:
+    with pytest.raises(ValueError, match="`format` must be one of 'onnx'"):
+        aezoo.export(keras_model, tmp_path / "out", "tflite")
+    with pytest.raises(ValueError, match="Did you mean 'encode'"):
+        aezoo.export(keras_model, tmp_path / "out", parts=["encoder"])
+    with pytest.raises(ValueError, match="in a sequence"):
+        aezoo.export(keras_model, tmp_path / "out", parts="encode")
+    with pytest.raises(FileExistsError, match="pass `overwrite=True`"):
+        aezoo.export(keras_model, folder)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(FileExistsError, match=r"only what `aezoo\.export` wrote"):
+        aezoo.export(keras_model, tmp_path / "mine", overwrite=True)
+    with pytest.raises(ValueError, match="`engine` must be one of 'keras', 'onnx'"):
+        aezoo.load(folder, engine="torch")
+    with pytest.raises(ManifestError, match="engine='onnx'"):
+        aezoo.load(folder)
+
+
+def test_files_of_others_are_data(folder, tmp_path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    content = bytearray((copy / "decode.onnx").read_bytes())
+    content[-1] ^= 1
+    (copy / "decode.onnx").write_bytes(content)
+    model = aezoo.load(copy, engine="onnx")
+    assert model.encode(np.zeros((1, 8, 8, 1), "uint8")).shape == (1, 3)
+    with pytest.raises(ChecksumError, match="does not match its hash"):
+        model.decode(np.zeros((1, 3)))
+    with pytest.raises(UnsafeFileError, match="data in other files"):
+        open_graph(b"\x0a\x08location\x12\x0b/etc/passwd", "decode")
+    entry = json.loads((copy / ENTRY).read_text())
+    entry["modality"]["kind"] = "sound"
+    (copy / ENTRY).write_text(json.dumps(entry))
+    with pytest.raises(ManifestError, match="Unknown modality 'sound'"):
+        aezoo.load(copy, engine="onnx")
+    (copy / ENTRY).write_text("{}")
+    with pytest.raises(ManifestError, match="schema_version"):
+        aezoo.load(copy, engine="onnx")
+
+
+def test_what_was_left_out_says_why(folder, tmp_path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    entry = json.loads((copy / ENTRY).read_text())
+    del entry["graphs"]["decode"]
+    entry["left_out"]["decode"] = "there is no such operation"
+    (copy / ENTRY).write_text(json.dumps(entry))
+    model = aezoo.load(copy, engine="onnx")
+    with pytest.raises(UnsupportedOperationError, match="there is no such operation"):
+        model.decode(np.zeros((1, 3)))
+
+
+def test_graphs_are_cached_by_the_weights(
+    keras_model, folder, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    saved = aezoo.save(keras_model, tmp_path / "saved")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    calls = []
+
+    def exported(*_, **options):
+        calls.append(options["source"])
+        return files
+
+    monkeypatch.setattr(export_module, "exported_files", exported)
+    x = np.zeros((1, 8, 8, 1), "uint8")
+    for _ in range(2):
+        close(
+            aezoo.load(saved, engine="onnx").reconstruct(x), keras_model.reconstruct(x)
+        )
+    weights = json.loads((saved / "aezoo.json").read_text())["weights"]["sha256"]
+    assert calls == [weights]
+    (cached,) = (tmp_path / "cache/aezoo/onnx").iterdir()
+    assert cached.name.startswith(weights[:32])
+    (cached / "decode.onnx").unlink()  # half of it was removed
+    aezoo.load(saved, engine="onnx").decode(np.zeros((1, 3)))
+    assert len(calls) == 2
+
+
+def test_commands_take_the_engine(folder, tmp_path) -> None:
+    output = tmp_path / "samples.png"
+    result = CliRunner().invoke(
+        main,
+        ["sample", str(folder), "-n", "4", "--engine", "onnx", "-o", str(output)],
+    )
+    assert result.exit_code == 0, result.output
+    assert output.is_file()
+    table = ["encode", str(folder), "mnist/test", "--engine", "onnx", "-o", "x.parquet"]
+    result = CliRunner().invoke(main, table)
+    assert "--engine belongs to .npz files" in result.output
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        priors.StandardNormal((2, 3)),
+        priors.UniformSphere((3,)),
+        priors.UniformClasses(2, 3),
+        priors.NormalAndClass(2, 3),
+        priors.GaussianMixture(
+            np.log(np.full(2, 0.5, "float32")),
+            np.ones((2, 3), "float32"),
+            np.zeros((2, 3), "float32"),
+        ),
+    ],
+    ids=lambda prior: prior.kind,
+)
+def test_priors_are_numbers_and_arrays(prior) -> None:
+    config, arrays = priors.to_parts(prior)
+    again = priors.from_parts(json.loads(json.dumps(config)), arrays)
+    drawn = prior.sample(4, np.random.default_rng(0))
+    assert drawn.dtype == np.float32
+    np.testing.assert_array_equal(drawn, again.sample(4, np.random.default_rng(0)))
+    few = again.sample(2, np.random.default_rng(0))
+    np.testing.assert_array_equal(few, drawn[:2])
+
+
+def test_unknown_priors_are_refused() -> None:
+    with pytest.raises(ValueError, match="Unknown prior 'cauchy'"):
+        priors.from_parts({"kind": "cauchy"}, {})
+    with pytest.raises(ValueError, match="'uniform_sphere' is not valid"):
+        priors.from_parts({"kind": "uniform_sphere", "radius": 2}, {})
+
+
+def converted(function) -> open_graph:
+    graph = Graph(
+        "test", "A test.", lambda x: {"y": function(x)}, (Port("x", "float32", (4,)),)
+    )
+    return open_graph(convert(graph, {})[0], "test")
+
+
+def test_operations_that_tf2onnx_does_not_know() -> None:
+    x = np.array([[-1e-6, 1e-6, 0.5, -0.0], [-3.0, 3.0, 0.0, 1e-3]], "float32")
+    expm1 = converted(ops.expm1)({"x": x})["y"]
+    np.testing.assert_allclose(expm1, np.expm1(x), rtol=1e-5)
+    erfc = converted(ops.erfc)({"x": x})["y"]
+    np.testing.assert_allclose(erfc, ops.erfc(x), atol=1e-6)
+    signs = converted(lambda x: ops.cast(ops.signbit(x), "int32"))({"x": x})["y"]
+    np.testing.assert_array_equal(signs, np.signbit(x))
+
+
+def test_an_operation_without_a_graph_says_so() -> None:
+    with pytest.raises(ExportError, match="ONNX cannot hold 'test'"):
+        converted(lambda x: ops.cast(ops.view(x, "int32"), "float32"))
+
+
+# --- All families, formats and conditions -------------------------------------------
+
+# Whose graphs have thousands of nodes; `python -m training.exports` tries them.
+LARGE = {"draw", "hierarchical_vae"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("family", sorted(set(registry.list_families()) - LARGE))
+def test_every_family_that_can_be_exported_is(family, tmp_path) -> None:
+    found = registry.find_family(family)
+    model = compose(found, **found.tiny)
+    model.ensure_built()
+    assert aezoo.export(model, tmp_path / "out").is_dir()  # it compares all answers
+
+
+@pytest.mark.exhaustive
+def test_labels_are_an_input_of_the_graph(tmp_path) -> None:
+    found = registry.find_family("conditional_vae")
+    model = compose(found, **found.tiny)
+    model.ensure_built()
+    engine = aezoo.load(aezoo.export(model, tmp_path / "out"), engine="onnx")
+    x = model.modality.examples(3)
+    for labels in (None, 1, [0, 2, -1]):
+        close(engine.encode(x, labels=labels), model.encode(x, labels=labels))
+        close(engine.reconstruct(x, labels=labels), model.reconstruct(x, labels=labels))
+    close(engine.sample(3, 0, labels=2), model.sample(3, 0, labels=2))
+    with pytest.raises(ValueError, match="Labels must be from 0"):
+        engine.encode(x, labels=9)
+
+
+@pytest.mark.exhaustive
+def test_a_saved_model_has_a_signature_for_each_function(
+    keras_model, images, tmp_path
+) -> None:
+    path = aezoo.export(keras_model, tmp_path / "out", "saved_model", ["encode"])
+    assert (path / "saved_model" / "saved_model.pb").is_file()
+    engine = aezoo.load(path, engine="onnx")
+    close(engine.encode(images), keras_model.encode(images))
+    with pytest.raises(UnsupportedOperationError, match=r"parts=\['encode'\]"):
+        engine.decode(np.zeros((1, 3)))
+    # the other format takes its place, and nothing of it stays
+    aezoo.export(keras_model, path, parts=["decode"], overwrite=True)
+    assert sorted(p.name for p in path.iterdir()) == ["decode.onnx", ENTRY]
+
+
+@pytest.mark.exhaustive
+def test_the_command_exports_models_of_the_zoo(tmp_path) -> None:
+    output = tmp_path / "out"
+    result = CliRunner().invoke(
+        main, ["export", "contractive_ae_mnist", "-o", str(output)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "largest deviation from the golden tensors" in result.output
+    engine = aezoo.load(output, engine="onnx")
+    model = aezoo.load("contractive_ae_mnist")
+    close(engine.sample(4, 0, sampler="gmm"), model.sample(4, 0, sampler="gmm"))
+    assert engine.entry.source == aezoo.describe(model.name).weights.sha256
