@@ -337,19 +337,25 @@ def check_shown(model: Model, output: Path | None) -> None:
     """
     if model.modality.is_text:
         return
-    from aezoo.modalities.image.files import check_output
+    from aezoo.modalities.image.files import OUTPUT_SUFFIXES, check_output
 
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    check_output(output)
+    check_output(output, (*OUTPUT_SUFFIXES, *model.modality.outputs))
 
 
 def show(model: Model, x: Any, output: Path | None, columns: int | None = None) -> None:
-    """Write examples as a picture, or print them, and write them too where asked."""
+    """Write examples as a picture, or in a form of their own; or print them."""
     from aezoo.modalities.image.files import write_image
     from aezoo.utils.files import atomic_path
 
-    preview = model.modality.preview(x, columns)
+    modality = model.modality
+    if output is not None and output.suffix.lower() in modality.outputs:
+        with atomic_path(output) as temporary:
+            modality.write_many(x, temporary)
+        report_file(output, count_of(len(x), modality.noun))
+        return
+    preview = modality.preview(x, columns)
     if preview.picture is not None and output is not None:
         write_image(output, preview.picture)
         height, width = preview.picture.shape[:2]

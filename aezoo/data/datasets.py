@@ -97,6 +97,8 @@ LICENSES = {
     "frey_faces": "no formal licence; the frames that Roweis & Saul (2000) used",
     "shapes": "Apache-2.0",
     "tatoeba": "CC BY 2.0 FR",
+    "jsb_chorales_2bars": "public domain",
+    "jsb_chorales_4bars": "public domain",
 }
 
 

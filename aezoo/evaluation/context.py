@@ -315,11 +315,15 @@ class Chunk:
         """Noise that depends on the seed and each example's position alone."""
         return IndexedNoise((self.evaluation.seed + stream) % 2**31, self.start)
 
+    @property
+    def examples(self) -> np.ndarray:
+        """The examples as users have them."""
+        return self.evaluation.examples[self.start : self.stop]
+
     @cached_property
     def x(self) -> np.ndarray:
         """The examples as the model sees them."""
-        examples = self.evaluation.examples[self.start : self.stop]
-        return np.asarray(self.modality.to_model(examples))
+        return np.asarray(self.modality.to_model(self.examples))
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:

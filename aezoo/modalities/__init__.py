@@ -3,6 +3,7 @@
 from aezoo.modalities.base import Modality, Preview, from_config
 from aezoo.modalities.image import Image
 from aezoo.modalities.label import UNLABELLED, Label
+from aezoo.modalities.music import Music
 from aezoo.modalities.text import Text
 from aezoo.modalities.voxels import Voxels
 
@@ -11,6 +12,7 @@ __all__ = [
     "Image",
     "Label",
     "Modality",
+    "Music",
     "Preview",
     "Text",
     "Voxels",

@@ -45,6 +45,8 @@ class Modality(abc.ABC):
     # Files that `read` takes, and its options.
     suffixes: ClassVar[tuple[str, ...]] = ()
     read_options: ClassVar[tuple[str, ...]] = ()
+    # Files that `write_many` writes, where pictures are not all there is to look at.
+    outputs: ClassVar[tuple[str, ...]] = ()
     # Names that make sense, the first one the default: of `aezoo.nn.distributions`
     # likelihoods, of errors without a likelihood, of corruptions.
     likelihoods: ClassVar[tuple[str, ...]] = ()
@@ -97,7 +99,7 @@ class Modality(abc.ABC):
     def num_symbols(self) -> int:
         """Of sequences of indices, how many indices there are; 0 of all others.
 
-        The index 0 ends a sequence, and fills what is left of it.
+        The index 0 ends a sequence and fills what is left of it, or occurs in none.
         """
         return 0
 
@@ -235,6 +237,15 @@ class Modality(abc.ABC):
 
     def write(self, x: np.ndarray, path: Path) -> None:
         """Write one example to a file."""
+        raise NotImplementedError(f"{self.noun.capitalize()}s are written as arrays.")
+
+    def write_many(self, x: np.ndarray, path: Path) -> None:
+        """Write examples to one file, of a suffix in `outputs`.
+
+        Args:
+            x: Examples, `(n, *shape)`.
+            path: The file.
+        """
         raise NotImplementedError(f"{self.noun.capitalize()}s are written as arrays.")
 
     @abc.abstractmethod

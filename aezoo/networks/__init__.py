@@ -24,6 +24,7 @@ from aezoo.networks.taesd import TAESD
 from aezoo.networks.top_down import TopDown
 from aezoo.networks.two_level import TwoLevel
 from aezoo.networks.vit import ViT
+from aezoo.networks.voices import Voices
 
 __all__ = [
     "LDM",
@@ -43,6 +44,7 @@ __all__ = [
     "TopDown",
     "TwoLevel",
     "ViT",
+    "Voices",
     "network_class",
     "network_kinds",
 ]

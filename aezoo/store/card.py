@@ -190,6 +190,8 @@ def _picture_names(entry: FolderEntry) -> list[str]:
     modality = modality_of(entry)
     if modality.is_text or not modality.is_shown:
         return []
+    if not modality.is_continuous:  # golden tensors hold probabilities in their place
+        return []
     names = [SAMPLES] if "sampling" in entry.tasks else []
     return [*names, RECONSTRUCTION] if modality.has_drawn_examples else names
 

@@ -52,7 +52,8 @@ def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarr
         tensors[f"posterior_{name}"] = np.asarray(value)
     if model.is_autoregressive:
         parameters = model.run("decode_parameters", tensors["codes"], NUM_INPUTS)
-        tensors["log_probs"] = np.asarray(model.decoder.log_probs(parameters, x))
+        symbols = model.modality.to_model(x)
+        tensors["log_probs"] = np.asarray(model.decoder.log_probs(parameters, symbols))
         return tensors
     if "sampling" in model.TASKS:
         tensors["samples"] = model.sample(NUM_INPUTS, seed=SAMPLE_SEED)

@@ -75,13 +75,13 @@ class Autoregressive:
 
         Args:
             seed: As in `aezoo.nn.distributions.uniform`; or numbers in [0, 1),
-                `(batch, length)`, one for each symbol.
+                `(batch, *shape)`, one for each symbol.
             temperature: Above 0; p(x_t | x_<t) to the power of its inverse. Below 1
                 favours what is probable. A number, or `(batch,)`.
         """
         shape = (ops.shape(self.parameters)[0], self.decoder.length)
-        is_noise = len(getattr(seed, "shape", ())) == 2
-        noise = seed if is_noise else uniform(shape, seed)
+        is_noise = len(getattr(seed, "shape", ())) == 1 + len(self.decoder.shape)
+        noise = ops.reshape(seed, shape) if is_noise else uniform(shape, seed)
         if isinstance(temperature, int | float):
             check_number("temperature", temperature, above=0.0)
         else:

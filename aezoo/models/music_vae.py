@@ -1,0 +1,78 @@
+"""Music VAE: a latent for some bars of several voices, and a decoder that is led."""
+
+from typing import Any
+
+from keras import ops
+
+from aezoo.modalities import Music
+from aezoo.models.arguments import number
+from aezoo.models.vae import VAE
+from aezoo.networks import Voices
+from aezoo.registry import register_family
+
+Tensor = Any
+TINY_MUSIC: dict[str, Any] = {
+    "modality": {
+        "kind": "music",
+        "steps": 4,
+        "voices": 2,
+        "low": 60,
+        "high": 64,
+        "steps_per_quarter": 1,
+    },
+    "latent_dim": 3,
+    "embedding_dim": 4,
+    "encoder_units": 6,
+    "summary_units": 4,
+    "decoder_units": 8,
+    "head_units": 6,
+    "segment": 2,
+    "conductor_units": 5,
+}
+
+
+@register_family(
+    "music_vae",
+    network=Voices(),
+    modality=Music(),
+    tiny={**TINY_MUSIC, "free_bits": 1.0},
+    latent_dim=64,
+)
+class MusicVAE(VAE):
+    """Variational autoencoder of music of Roberts et al. (2018).
+
+    "A hierarchical latent vector model for learning long-term structure in music"
+    (https://arxiv.org/abs/1803.05428), section 2.1.2: `reconstruction + beta *
+    max(kl, free_bits)`, with a `beta` below 1, where p(x|z) is a recurrent decoder that
+    writes step by step, and from voice to voice; a conductor leads it, or none does
+    (`segment` of the network).
+
+    It is a VAE on any network and modality.
+
+    Args:
+        free_bits: Nats of the KL of an example that cost nothing: the term `free_bits`
+            is what the KL lacks to it.
+        **kwargs: As in `VAE`.
+    """
+
+    free_bits: float = number(0.0, low=0.0)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each term in `loss`; free bits count as the KL does."""
+        weights = super().loss_weights
+        return {**weights, "free_bits": self.beta} if self.free_bits else weights
+
+    def loss_schedule(self, step: Tensor) -> dict[str, Tensor]:
+        """As in `VAE`, for both terms of the KL."""
+        schedule = super().loss_schedule(step)
+        return {**schedule, "free_bits": schedule["kl"]} if schedule else {}
+
+    def compute_terms(
+        self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The terms of the objective, unweighted, each of shape `(batch,)`."""
+        terms = super().compute_terms(x, outputs, step)
+        if self.free_bits:
+            terms["free_bits"] = ops.maximum(self.free_bits - terms["kl"], 0.0)
+        return terms

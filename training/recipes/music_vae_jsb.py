@@ -1,0 +1,31 @@
+"""Roberts et al. (2018), https://arxiv.org/abs/1803.05428.
+
+    python -m training.train music_vae_jsb --data-dir DIR --bundle
+
+`DIR/jsb_chorales_2bars` is made by `python -m training.data.jsb_chorales`.
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="music_vae",
+    config={
+        "modality": {"kind": "music", "steps": 16},
+        "latent_dim": 64,
+        "segment": 4,
+        "beta": 0.2,
+        "free_bits": 20.0,
+        "kl_warmup_steps": 500,
+    },
+    description="Music VAE of two bars of Bach's chorales, four voices.",
+    metrics=("note_accuracy", "frame_accuracy", "elbo", "reconstruction_nll", "kl"),
+    paper="https://arxiv.org/abs/1803.05428",
+    dataset="jsb_chorales_2bars",
+    epochs=8,
+    batch_size=128,
+    learning_rate=3e-3,
+    warmup_steps=200,
+    steps_per_execution=4,
+    importance_samples=100,
+    validation_examples=1058,
+)
