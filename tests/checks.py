@@ -156,7 +156,7 @@ def losses_of(
     """`compute_losses` of a batch at the mode of the posterior."""
     given = {} if labels is None else {"labels": ops.convert_to_tensor(labels)}
     outputs = model(x, training=False, **given)
-    losses = model.compute_losses(ops.convert_to_tensor(x), outputs)
+    losses = model.compute_losses(model.modality.to_model(x), outputs)
     return {name: np.asarray(values) for name, values in losses.items()}
 
 
@@ -204,7 +204,7 @@ def check_losses(family: Family, config: Config) -> None:
     model, x = built(family, config), examples(family, config, n=5)
     for training in (False, True):
         outputs = model(x, training=training)
-        losses = model.compute_losses(ops.convert_to_tensor(x), outputs)
+        losses = model.compute_losses(model.modality.to_model(x), outputs)
         assert set(losses) == set(model.loss_names)
         for name, value in losses.items():
             assert keras.backend.standardize_dtype(value.dtype) == "float32", name

@@ -35,7 +35,7 @@ SHORT = {"ae": "conv_ae", "vae": "conv_vae"}
 # Families whose weights are those of other libraries.
 IMPORTED = {"spatial_ae"}
 # Families whose recipes have not been trained yet.
-UNTRAINED = {"sentence_ae", "sentence_vae"}
+UNTRAINED = {"music_vae", "sentence_ae", "sentence_vae"}
 
 
 def test_the_promised_weights_are_there() -> None:

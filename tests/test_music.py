@@ -74,7 +74,7 @@ def test_pieces_are_symbols_within_and_come_back() -> None:
     symbols = np.asarray(CHORALES.to_model(x))
     assert symbols.min() >= 1
     assert symbols.max() < CHORALES.num_symbols
-    np.testing.assert_array_equal(CHORALES.from_model(symbols.reshape(5, -1)), x)
+    np.testing.assert_array_equal(CHORALES.from_model(symbols), x)
     wrong = x.copy()
     wrong[1, 0, 0] = 35
     assert ops.convert_to_numpy(CHORALES.is_valid(wrong)).tolist() == [
@@ -107,7 +107,8 @@ def test_what_is_no_piece_is_refused(x, message) -> None:
     [
         ({"steps": 0}, "`steps` must be"),
         ({"low": 70, "high": 60}, "`low` must be at most `high`"),
-        ({"high": 128}, "`high` must be"),
+        ({"high": 128}, "that at most 127"),
+        ({"low": 1.5}, "`low` must be"),
     ],
 )
 def test_what_is_no_range_is_refused(arguments, message) -> None:

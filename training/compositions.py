@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from aezoo.modalities import Image, Modality, Text, Voxels
+from aezoo.modalities import Image, Modality, Music, Text, Voxels
 from aezoo.models.families import compose
 from aezoo.networks import (
     Dense,
@@ -45,12 +45,22 @@ TINY: dict[str, dict[str, Any]] = {
         "code_dim": 2,
     },
     "two_level": {"filters": (4, 6)},
+    "voices": {
+        "embedding_dim": 4,
+        "encoder_units": 6,
+        "summary_units": 4,
+        "decoder_units": 6,
+        "head_units": 4,
+        "segment": 2,
+        "conductor_units": 4,
+    },
     "vit": {"num_layers": 1, "num_heads": 2, "dim": 8, "decoder_dim": 8},
 }
 MODALITIES: tuple[Modality, ...] = (
     Image(8, 8, 1),
     Voxels(8, 8, 8),
     Text(6, words="a b c d ."),
+    Music(4, voices=2, low=60, high=64),
 )
 # Arguments that an objective needs on another network than its own.
 NEEDED: dict[str, dict[str, Any]] = {"contractive_ae": {"estimator": "hutchinson"}}

@@ -11,19 +11,19 @@ import numpy as np
 from aezoo.errors import AezooError
 from aezoo.modalities.base import Modality, Preview
 from aezoo.utils.extras import require
-from aezoo.utils.validation import check_number, check_positive_int
+from aezoo.utils.validation import check_count, check_positive_int
 
 Tensor = Any
 # In place of a pitch, where a voice is silent.
 REST = -1
-# Inside models: what no voice ever sings, then a rest, then the pitches from the lowest.
+# Inside models: what no voice ever sings, then a rest, then pitches from the lowest.
 NOTHING, REST_SYMBOL, FIRST_PITCH = 0, 1, 2
 # Quarters of a bar: the only meter.
 QUARTERS = 4
 # Of files that are written: quarters a minute, and the sound, a church organ.
 TEMPO, PROGRAM = 80, 19
-# MIDI's channel of drums, from 0.
-DRUMS = 9
+# MIDI's highest pitch, and its channel of drums, from 0.
+HIGHEST, DRUMS = 127, 9
 # What is read of one file at most.
 MAX_BYTES, MAX_STEPS = 10_000_000, 1_000_000
 # Of a picture of music: colour of each voice in turn, and pixels of a step and a pitch.
@@ -86,11 +86,11 @@ class Music(Modality):
             value = check_positive_int(field, getattr(self, field))
             object.__setattr__(self, field, value)
         for field in ("low", "high"):
-            value = check_number(field, getattr(self, field), low=0.0, high=127.0)
-            object.__setattr__(self, field, int(value))
-        if self.low > self.high:
+            value = check_count(field, getattr(self, field))
+            object.__setattr__(self, field, value)
+        if not self.low <= self.high <= HIGHEST:
             raise ValueError(
-                "`low` must be at most `high`. Received: "
+                f"`low` must be at most `high`, and that at most {HIGHEST}. Received: "
                 f"low={self.low}, high={self.high}."
             )
 
@@ -194,10 +194,10 @@ class Music(Modality):
         return ops.where(self.is_valid(pitches)[:, None, None], symbols, -1)
 
     def from_model(self, x: Tensor, like: str = "int32") -> Tensor:  # noqa: ARG002
-        """Pitches of symbols, of which those of a step stand side by side or not."""
+        """Pitches of symbols."""
         from keras import ops
 
-        symbols = ops.reshape(ops.cast(x, "int32"), (-1, *self.shape))
+        symbols = ops.cast(x, "int32")
         pitches = symbols - FIRST_PITCH + self.low
         return ops.where(symbols < FIRST_PITCH, REST, pitches)
 
@@ -455,7 +455,8 @@ def _read_parts(path: Path) -> tuple[list[list[Note]], int]:
         )
     parts: dict[tuple[int, int], list[Note]] = {}
     for number, track in enumerate(file.tracks):
-        at, open_notes = 0, {}
+        at = 0
+        open_notes: dict[tuple[int, int], int] = {}
         for message in track:
             at += message.time
             if message.type == "time_signature":

@@ -175,7 +175,7 @@ class RecurrentDecoder(keras.layers.Layer):
         self, network: Recurrent, num_symbols: int, length: int, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.length = length
+        self.length, self.shape = length, (length,)
         self.word_dropout = network.word_dropout
         self.symbols = Symbols(num_symbols, network.embedding_dim, name="symbols")
         self.to_state = keras.layers.Dense(

@@ -229,7 +229,7 @@ class VoicesDecoder(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.steps, self.voices = steps, voices
-        self.length = steps * voices
+        self.length, self.shape = steps * voices, (steps, voices)
         self.segment = network.segment or steps
         size, units = network.embedding_dim, network.decoder_units
         self.chords = Chords(num_symbols, size, name="chords")

@@ -20,7 +20,9 @@ IMPOSSIBLE = -1e4
 class SymbolDecoder(Protocol):
     """What an `Autoregressive` needs of the network that reads what came before."""
 
+    # Symbols of an example, and their shape, `(length,)` or that of a grid.
     length: int
+    shape: tuple[int, ...]
     variables: list[keras.Variable]
 
     def log_probs(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -62,16 +64,16 @@ class Autoregressive:
         return channels
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability of rows of symbols, `(batch, length)`. Nats, `(batch,)`."""
+        """Log-probability of sequences `(batch, *shape)`. Nats, `(batch,)`."""
         x = ops.cast(x, "int32")
         return ops.sum(self.decoder.log_probs(self.parameters, x), axis=1)
 
     def point(self) -> Tensor:
-        """The greedy sequence: at each step the most probable symbol, `(batch, t)`."""
+        """The greedy sequence: the most probable symbol each time, `(batch, *shape)`."""
         return self._write(lambda logits, _: ops.argmax(logits, axis=-1))
 
     def sample(self, seed: Any = None, temperature: Any = 1.0) -> Tensor:
-        """Sequences drawn symbol by symbol, `(batch, length)`.
+        """Sequences drawn symbol by symbol, `(batch, *shape)`.
 
         Args:
             seed: As in `aezoo.nn.distributions.uniform`; or numbers in [0, 1),
@@ -114,10 +116,13 @@ class Autoregressive:
         first = ops.full((batch,), END, "int32")
         rows = ops.full((batch, length), END, "int32")
         start = (ops.convert_to_tensor(0, "int32"), first, rows, *state)
-        return self._loop(body, start)[2]
+        return self._shaped(self._loop(body, start)[2])
+
+    def _shaped(self, rows: Tensor) -> Tensor:
+        return ops.reshape(rows, (-1, *self.decoder.shape))
 
     def search(self, beams: int) -> Tensor:
-        """The most probable sequences that a beam search finds, `(batch, length)`.
+        """The most probable sequences that a beam search finds, `(batch, *shape)`.
 
         Args:
             beams: Sequences that are followed at once; 1 is greedy.
@@ -165,7 +170,7 @@ class Autoregressive:
         last = ops.full((batch, beams), END, "int32")
         rows = ops.full((batch, beams, length), END, "int32")
         t = ops.convert_to_tensor(0, "int32")
-        return self._loop(body, (t, last, rows, total, *state))[2][:, 0]
+        return self._shaped(self._loop(body, (t, last, rows, total, *state))[2][:, 0])
 
     def _loop(
         self, body: Callable[..., Any], start: tuple[Tensor, ...]
