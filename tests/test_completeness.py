@@ -34,8 +34,17 @@ FIRST_WEIGHTS = {
 SHORT = {"ae": "conv_ae", "vae": "conv_vae"}
 # Families whose weights are those of other libraries.
 IMPORTED = {"spatial_ae"}
-# Families whose recipes have not been trained yet.
-UNTRAINED = {"music_vae", "sentence_ae", "sentence_vae"}
+# Recipes that have not been trained yet, and why.
+UNTRAINED = {
+    name: "half an hour of two idle cores each, which there were not"
+    for name in (
+        "music_vae_jsb",
+        "music_vae_jsb_4bars",
+        "music_vae_jsb_4bars_flat",
+    )
+}
+# Families of which no recipe has been trained yet.
+UNTRAINED_FAMILIES = {"music_vae", "sentence_ae", "sentence_vae"}
 
 
 def test_the_promised_weights_are_there() -> None:
@@ -43,7 +52,7 @@ def test_the_promised_weights_are_there() -> None:
 
 
 def test_every_entry_has_a_recipe_and_every_recipe_an_entry() -> None:
-    assert sorted(ENTRIES) == recipe_names()
+    assert sorted([*ENTRIES, *UNTRAINED]) == recipe_names()
     for name, entry in ENTRIES.items():
         assert entry.recipe == f"training/recipes/{name}.py"
         assert (ROOT / entry.recipe).is_file()
@@ -130,8 +139,8 @@ def test_files_have_the_stated_size_and_hash_and_are_small() -> None:
 
 def test_every_family_has_weights_and_says_what_it_can_do() -> None:
     with_weights = {e.family for e in ENTRIES.values()}
-    assert with_weights | set(SHORT) | IMPORTED | UNTRAINED == set(FAMILIES)
-    assert not with_weights & (IMPORTED | UNTRAINED)
+    assert with_weights | set(SHORT) | IMPORTED | UNTRAINED_FAMILIES == set(FAMILIES)
+    assert not with_weights & (IMPORTED | UNTRAINED_FAMILIES)
     for short, family in SHORT.items():
         assert short not in with_weights
         a, b = (
