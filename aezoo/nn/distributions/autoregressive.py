@@ -69,7 +69,11 @@ class Autoregressive:
         return ops.sum(self.decoder.log_probs(self.parameters, x), axis=1)
 
     def point(self) -> Tensor:
-        """The greedy sequence: the most probable symbol each time, `(batch, *shape)`."""
+        """The greedy sequence: at each step the most probable symbol.
+
+        Returns:
+            Symbols, `(batch, *shape)`.
+        """
         return self._write(lambda logits, _: ops.argmax(logits, axis=-1))
 
     def sample(self, seed: Any = None, temperature: Any = 1.0) -> Tensor:
