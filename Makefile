@@ -35,7 +35,7 @@ test-tensorflow: $(VENV)/.dev
 
 test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
 	KERAS_BACKEND=jax $(PYTEST) $(SELECT) tests/test_bits.py tests/test_contributing.py \
-		tests/test_common.py tests/test_golden.py
+		tests/test_common.py tests/test_golden.py tests/test_passes.py
 
 test-lowest: $(VENV)/.dev  ## The lowest versions that pyproject.toml allows
 	$(PIP) uv  # pip itself finds no lowest versions

@@ -24,6 +24,7 @@ _SHARED = {
     "batches",
     "entry_points",
     "families",
+    "passes",
     "training",
 }
 # Families of an objective on another network than its own: the objective's module.

@@ -54,7 +54,7 @@ class Bits(Modality):
             return words
         return words.astype("uint8")
 
-    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
+    def convert(self, x: Tensor, dtype: str = "float32") -> Tensor:
         from keras import ops
 
         return ops.cast(x, dtype)

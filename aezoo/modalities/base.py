@@ -156,16 +156,25 @@ class Modality(abc.ABC):
         return self
 
     @abc.abstractmethod
-    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
+    def convert(self, x: Tensor, dtype: str = "float32") -> Tensor:
         """Examples as users have them to tensors `(batch, *tensor_shape)`, in a graph.
 
-        Nothing can be refused there, so examples that are not valid become NaN, and
-        with them all that follows, rather than a plausible answer.
+        Args:
+            x: Examples that `check` allows, `(batch, *shape)`.
+            dtype: Of the tensor, for modalities of continuous values.
+        """
+
+    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
+        """As `convert`, of examples that nobody has checked, in a graph.
+
+        Nothing can be refused there, so examples that are not valid become NaN, or -1
+        of integers, and with them all that follows, rather than a plausible answer.
 
         Args:
             x: Examples, `(batch, *shape)`.
             dtype: Of the tensor, for modalities of continuous values.
         """
+        return marked_unless(self.is_valid(x), self.convert(x, dtype))
 
     @abc.abstractmethod
     def from_model(self, x: Tensor, like: str = "float32") -> Tensor:
@@ -314,19 +323,21 @@ def all_within(x: Tensor, low: float, high: float) -> Tensor:
     return ops.all(within, axis=tuple(range(1, len(x.shape))))
 
 
-def nan_unless(valid: "Tensor | bool", x: Tensor) -> Tensor:
-    """Tensors of examples, with NaN in place of those that are not valid.
+def marked_unless(valid: "Tensor | bool", x: Tensor) -> Tensor:
+    """Tensors of examples, with NaN or -1 in place of those that are not valid.
 
     Args:
         valid: What `Modality.is_valid` returned.
-        x: Floats, `(batch, ...)`.
+        x: Floats or integers, `(batch, ...)`.
     """
+    import keras
     from keras import ops
 
     if valid is True:
         return x
     valid = ops.reshape(valid, (-1, *[1] * (len(x.shape) - 1)))
-    return ops.where(valid, x, ops.cast(float("nan"), x.dtype))
+    is_float = "float" in keras.backend.standardize_dtype(x.dtype)
+    return ops.where(valid, x, ops.cast(float("nan") if is_float else -1, x.dtype))
 
 
 def from_config(config: dict[str, Any]) -> Modality:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.modalities.base import Modality, Preview, lines_of, nan_unless
+from aezoo.modalities.base import Modality, Preview, lines_of
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -73,16 +73,11 @@ class Label(Modality):
 
         return ops.logical_and(x >= UNLABELLED, x < self.num_classes)
 
-    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
-        """Labels `(batch,)` as rows `(batch, num_classes)`; zeros where unknown.
-
-        NaN where they are out of range.
-        """
+    def convert(self, x: Tensor, dtype: str = "float32") -> Tensor:
+        """Labels `(batch,)` as rows `(batch, num_classes)`; zeros where unknown."""
         from keras import ops
 
-        labels = ops.cast(x, "int32")
-        rows = ops.one_hot(labels, self.num_classes, dtype=dtype)
-        return nan_unless(self.is_valid(labels), rows)
+        return ops.one_hot(ops.cast(x, "int32"), self.num_classes, dtype=dtype)
 
     def from_model(self, x: Tensor, like: str = "int32") -> Tensor:
         """Rows `(batch, num_classes)` to the class that each favours."""

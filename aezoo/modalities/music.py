@@ -183,15 +183,12 @@ class Music(Modality):
         within = ops.logical_and(x >= self.low, x <= self.high)
         return ops.all(ops.logical_or(within, x == REST), axis=(1, 2))
 
-    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:  # noqa: ARG002
-        """Symbols, int32 `(batch, steps, voices)`; -1 in pieces that are not valid."""
+    def convert(self, x: Tensor, dtype: str = "float32") -> Tensor:  # noqa: ARG002
+        """Symbols, int32 `(batch, steps, voices)`."""
         from keras import ops
 
         pitches = ops.cast(x, "int32")
-        symbols = ops.where(
-            pitches == REST, REST_SYMBOL, pitches - self.low + FIRST_PITCH
-        )
-        return ops.where(self.is_valid(pitches)[:, None, None], symbols, -1)
+        return ops.where(pitches == REST, REST_SYMBOL, pitches - self.low + FIRST_PITCH)
 
     def from_model(self, x: Tensor, like: str = "int32") -> Tensor:  # noqa: ARG002
         """Pitches of symbols."""

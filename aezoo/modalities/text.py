@@ -256,12 +256,11 @@ class Text(Modality):
         is_wrong = ops.logical_or(ops.any(goes_on, axis=1), is_end[:, 0])
         return ops.logical_and(ops.all(known, axis=1), ops.logical_not(is_wrong))
 
-    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:  # noqa: ARG002
-        """Indices, int32 `(batch, length)`; -1 in rows that are not valid."""
+    def convert(self, x: Tensor, dtype: str = "float32") -> Tensor:  # noqa: ARG002
+        """Indices, int32 `(batch, length)`."""
         from keras import ops
 
-        rows = ops.cast(x, "int32")
-        return ops.where(self.is_valid(rows)[:, None], rows, -1)
+        return ops.cast(x, "int32")
 
     def from_model(self, x: Tensor, like: str = "int32") -> Tensor:  # noqa: ARG002
         """Indices, int32."""

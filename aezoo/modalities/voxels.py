@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.modalities.base import Modality, Preview, all_within, nan_unless
+from aezoo.modalities.base import Modality, Preview, all_within
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -97,11 +97,11 @@ class Voxels(Modality):
             )
         return grids
 
-    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
-        """Shapes as floats with an axis for the channel; NaN if not valid."""
+    def convert(self, x: Tensor, dtype: str = "float32") -> Tensor:
+        """Shapes as floats with an axis for the channel."""
         from keras import ops
 
-        return nan_unless(self.is_valid(x), ops.cast(x, dtype)[..., None])
+        return ops.cast(x, dtype)[..., None]
 
     def is_valid(self, x: Tensor) -> Tensor:
         """Whether values are in [0, 1], in a graph; bools `(batch,)`."""

@@ -460,7 +460,7 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
 
     def to_input(self, inputs: Tensor, training: bool = False) -> Tensor:
         """What the encoder sees of examples: tensors, corrupted in training."""
-        x = self.modality.to_model(inputs, self.compute_dtype)
+        x = self.to_tensors(inputs, self.compute_dtype)
         if training and self.corruption is not None:
             return self.modality.corrupt(
                 x, self.corruption, self.corruption_level, self.seed_generator

@@ -99,7 +99,7 @@ class ContractiveAE(AE):
             **given: As in `Autoencoder`.
         """
         outputs = super().call(inputs, training, sample_seed, **given)
-        x = self.modality.to_model(inputs)
+        x = self.to_tensors(inputs)
         noise = self.noise(ops.shape(x), training, sample_seed)
         return {**outputs, "contraction": self.contraction(x, noise, **given)}
 

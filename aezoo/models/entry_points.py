@@ -125,7 +125,7 @@ class CompiledEntryPoints(EntryPoints):
 
         Args:
             name: Which: the method `_graph_<name>`.
-            inputs: Its first argument, `(n, ...)`.
+            inputs: Its first argument, `(n, ...)`, checked.
             batch_size: Rows per call.
             **given: Its other arguments, `(n, ...)` each.
 
@@ -148,9 +148,14 @@ class CompiledEntryPoints(EntryPoints):
         self.ensure_built()
         arrays = [inputs, *given.values()]
         names = tuple(given)
+
+        def of_checked(x: Tensor, *rest: Tensor) -> Any:
+            with self.of_checked_examples():
+                return graph(x, **dict(zip(names, rest, strict=True)))
+
         function = self.compiled_function(
             (*key, *names),
-            lambda x, *rest: graph(x, **dict(zip(names, rest, strict=True))),
+            of_checked,
             *((array.shape[1:], array.dtype.name) for array in arrays),
         )
         found = batched(function, *arrays, batch_size=batch_size)
@@ -184,9 +189,7 @@ class CompiledEntryPoints(EntryPoints):
         return self.compiled_functions[full]
 
     def _graph_encode_parameters(self: Any, x: Tensor, **given: Any) -> Any:
-        return self.encode_parameters(
-            self.modality.to_model(x, self.compute_dtype), **given
-        )
+        return self.encode_parameters(self.to_tensors(x, self.compute_dtype), **given)
 
     def _graph_encode(self: Any, x: Tensor, **given: Any) -> Tensor:
         return self.make_posterior(self._graph_encode_parameters(x, **given)).mode()

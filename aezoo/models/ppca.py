@@ -113,7 +113,7 @@ class PPCA(Autoencoder):
         return self.run("log_likelihood", self.modality.check(x), batch_size)
 
     def _graph_log_likelihood(self, inputs: Tensor) -> Tensor:
-        x = self.modality.to_model(inputs)
+        x = self.to_tensors(inputs)
         terms = self.compute_terms(x, self(x, training=False))
         return -(terms["reconstruction"] + terms["kl"])
 

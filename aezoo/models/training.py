@@ -3,7 +3,10 @@
 The steps themselves differ by backend and are in `aezoo.nn.backend`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,9 +14,11 @@ import numpy as np
 from keras import ops
 
 from aezoo.inference.finite import check_finite
+from aezoo.models import passes
 from aezoo.models.batches import check_first_batch, with_targets
 from aezoo.nn.backend import (
     Steps,
+    compile_passes,
     first_position,
     is_concrete,
     num_replicas,
@@ -23,6 +28,7 @@ from aezoo.nn.distributions import IndexedNoise
 from aezoo.nn.optimizers import Adam, OptimizerPair, inside_loss_scale
 
 Tensor = Any
+LOG = logging.getLogger("aezoo")
 # Of the noise of `evaluate`: of codes, and of what is seen of examples.
 TEST_SEED = 0
 
@@ -34,6 +40,7 @@ class Training(Steps):
         self._means = RunningMeans(())
         self._term_weights = TermWeights()
         self._trained_terms: tuple[str, ...] = ()
+        self._pass_functions: dict[str, tuple[int, Callable[..., Any]]] = {}
 
     # --- Losses -----------------------------------------------------------------------
 
@@ -146,6 +153,17 @@ class Training(Steps):
 
     # --- Batches ----------------------------------------------------------------------
 
+    def to_tensors(self: Any, x: Tensor, dtype: str = "float32") -> Tensor:
+        """Examples in a graph as tensors; NaN if they are not valid, where not known.
+
+        Args:
+            x: Examples, `(batch, *shape)`.
+            dtype: Of the tensor, for modalities of continuous values.
+        """
+        modality = self.modality
+        convert = modality.convert if self._is_checked else modality.to_model
+        return convert(x, dtype)
+
     def unpack(
         self: Any, data: Any
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
@@ -173,7 +191,7 @@ class Training(Steps):
             weights = ops.ones((ops.shape(x)[0],), "float32")
         else:
             weights = ops.reshape(ops.cast(weights, "float32"), (-1,))
-        return x, self.modality.to_model(target), weights, given
+        return x, self.to_tensors(target), weights, given
 
     def _unpack_valid(
         self: Any, data: Any
@@ -185,6 +203,8 @@ class Training(Steps):
             weigh nothing; and the weights with NaN for these.
         """
         x, target, weights, given = self.unpack(data)
+        if self._is_checked:
+            return x, target, weights, given, weights
         told = [(modality, given[name]) for name, modality in self.given.items()]
         valid = ops.logical_and(ops.isfinite(weights), weights >= 0.0)
         for modality, values in ((self.modality, x), *told):
@@ -280,7 +300,7 @@ class Training(Steps):
         self.ensure_built()
         self._means = RunningMeans(self.loss_names)
         self._trained_terms = tuple(self.loss_weights)
-        self._is_outdated = False
+        self._pass_functions.clear()
         self._term_weights.create(self.loss_weights)
         optimizer = _get_optimizer(optimizer)
         if self.adversary_term is not None:
@@ -315,33 +335,92 @@ class Training(Steps):
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
-    def fit(self: Any, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit(
+        self: Any,
+        x: Any = None,
+        y: Any = None,
+        *args: Any,
+        in_memory: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """`keras.Model.fit`, for examples that `encode` would take.
 
-        Arrays are checked before the first step, datasets at their first batch.
+        Arrays are checked before the first step, datasets at their first batch. A pass
+        over arrays is one compiled loop (`aezoo.models.passes`), other data go
+        through Keras's own; the logger `aezoo` says which, and why.
 
         Args:
             x: Examples, an array, a dataset or an iterable of batches.
             y: What the model is told beside them, where it is told something; else
                 None, or other targets.
             *args: As in `keras.Model.fit`.
+            in_memory: Whether arrays are one compiled loop; None where that can be.
+                Callbacks have their turn after every `steps_per_execution` batches;
+                where that is 1 and none of them asks for batches, a few times a second.
             **kwargs: As there; `sample_weight` counts with and without `y`.
+
+        Raises:
+            ValueError: If the data are refused, or `in_memory` is True and cannot be.
         """
         self._check_trainable()
+        kwargs |= dict(zip(_names_of(keras.Model.fit), args, strict=False))
         x, y, kwargs = self._checked(x, y, kwargs, "validation_data")
-        history = super().fit(x, y, *args, **kwargs)
+        if self._is_in_memory("fit", in_memory, x, y, kwargs):
+            data = (x, y, kwargs.pop("sample_weight", None))
+            history = passes.fit(self, data, **kwargs)
+        else:
+            history = super().fit(x, y, **kwargs)
         self._refuse_marked()
         return history
 
     def evaluate(
-        self: Any, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+        self: Any,
+        x: Any = None,
+        y: Any = None,
+        *args: Any,
+        in_memory: bool | None = None,
+        **kwargs: Any,
     ) -> Any:
-        """`keras.Model.evaluate`, for examples that `encode` would take."""
-        if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which checked it
+        """`keras.Model.evaluate`, for examples that `encode` would take.
+
+        Args:
+            x: As in `fit`.
+            y: As in `fit`.
+            *args: As in `keras.Model.evaluate`.
+            in_memory: As in `fit`.
+            **kwargs: As in `keras.Model.evaluate`.
+
+        Raises:
+            ValueError: As `fit` does.
+        """
+        kwargs |= dict(zip(_names_of(keras.Model.evaluate), args, strict=False))
+        is_part_of_fit = kwargs.get("_use_cached_eval_dataset")  # of `fit`: checked
+        if not is_part_of_fit:
             x, y, kwargs = self._checked(x, y, kwargs)
-        found = super().evaluate(x, y, *args, **kwargs)
+        if not is_part_of_fit and self._is_in_memory(
+            "evaluate", in_memory, x, y, kwargs
+        ):
+            data = (x, y, kwargs.pop("sample_weight", None))
+            found = passes.evaluate(self, data, **kwargs)
+        else:
+            found = super().evaluate(x, y, **kwargs)
         self._refuse_marked()
         return found
+
+    def _is_in_memory(
+        self: Any, name: str, wanted: bool | None, x: Any, y: Any, kwargs: Any
+    ) -> bool:
+        if not self.compiled:
+            return False  # Keras says so
+        data = (x, y, kwargs.get("sample_weight"))
+        reason = passes.why_not(self, data, kwargs)
+        if wanted and reason:
+            raise ValueError(f"`in_memory` must be None or False, as {reason}.")
+        if reason or wanted is False:
+            LOG.info("%s: Keras's own loop, as %s.", name, reason or "asked for")
+            return False
+        LOG.info("%s: one compiled loop over arrays in memory.", name)
+        return True
 
     def predict(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.predict`, for examples that `encode` would take.
@@ -427,15 +506,41 @@ class Training(Steps):
     def _forget_functions(self: Any) -> None:
         """Have everything compiled anew that an argument may be a part of."""
         self.compiled_functions.clear()
-        self._is_outdated = True
+        self._arguments_version += 1
 
     def _update_term_weights(self: Any) -> None:
         self._term_weights.assign(self.loss_weights)
         if tuple(self.loss_weights) != self._trained_terms:
-            self._is_outdated = True
+            self._arguments_version += 1
 
-    # Whether an argument was set since the functions were compiled.
-    _is_outdated: bool = False
+    # Counts up when an argument is set that compiled functions are made from.
+    _arguments_version: int = 0
+    # While a function is made whose examples have been checked before.
+    _is_checked: bool = False
+
+    def pass_function(self: Any, kind: str) -> Callable[..., Any]:
+        """What `compile_passes` makes of this model, kept until an argument is set.
+
+        Args:
+            kind: `"train"` or `"test"`.
+        """
+        version, function = self._pass_functions.get(kind, (None, None))
+        if function is None or version != self._arguments_version:
+            self._check_terms()
+            if not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
+            function = compile_passes(self, kind)
+            self._pass_functions[kind] = (self._arguments_version, function)
+        return function
+
+    @contextlib.contextmanager
+    def of_checked_examples(self: Any) -> Iterator[None]:
+        """Inside this context steps do not look whether examples are valid."""
+        before, self._is_checked = self._is_checked, True
+        try:
+            yield
+        finally:
+            self._is_checked = before
 
     def make_train_function(self: Any, force: bool = False) -> Any:
         """As in Keras; the function follows arguments that are set later."""
@@ -449,20 +554,16 @@ class Training(Steps):
         self: Any, kind: str, make: Callable[..., Any], force: bool
     ) -> Any:
         name = f"{kind}_function"
-        if self._is_outdated:
-            self._check_terms()
-            force = True
         if getattr(self, name, None) is not None and not force:
             return getattr(self, name)
-        make(force=force)
-        self._is_outdated = False
-        compiled = getattr(self, name)
+        version: int | None = None
+        compiled: Callable[..., Any] = make
 
         def follow(*args: Any) -> Any:
-            nonlocal compiled
-            if self._is_outdated:
+            nonlocal version, compiled
+            if version != self._arguments_version:
                 self._check_terms()
-                self._is_outdated = False
+                version = self._arguments_version
                 make(force=True)
                 compiled = getattr(self, name)
                 setattr(self, name, follow)
@@ -552,6 +653,11 @@ class _CountingMean(keras.metrics.Mean):
     def reset_state(self) -> None:
         super().reset_state()
         self.num_examples.assign(0)
+
+
+def _names_of(method: Callable[..., Any]) -> list[str]:
+    """Names of what a method of Keras takes after `x` and `y`."""
+    return list(inspect.signature(method).parameters)[3:]
 
 
 def _get_optimizer(optimizer: Any) -> keras.optimizers.Optimizer:

@@ -208,7 +208,7 @@ class VAE(Autoencoder):
         """Examples, or with `binarize` one draw of zeros and ones for both."""
         if not self.binarize:
             return x, target
-        x = self.modality.to_model(x)
+        x = self.to_tensors(x)
         draws = uniform(ops.shape(x), seed)
         return tuple(ops.cast(draws < v, "float32") for v in (x, target))
 

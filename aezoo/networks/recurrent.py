@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo.modalities.base import Modality, nan_unless
+from aezoo.modalities.base import Modality, marked_unless
 from aezoo.networks.base import Latent, Network
 from aezoo.networks.dense import dense_heads
 from aezoo.networks.stages import Encoder, Stage
@@ -118,7 +118,7 @@ class Symbols(keras.layers.Layer):
         """`(batch, length)` to `(batch, length, size)`."""
         table = ops.cast(self.table, self.compute_dtype)
         vectors = ops.take(table, ops.maximum(inputs, 0), axis=0)
-        return nan_unless(ops.all(inputs >= 0, axis=1), vectors)
+        return marked_unless(ops.all(inputs >= 0, axis=1), vectors)
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> Tensor:  # noqa: ARG002
         """Symbols before the end."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.modalities.base import Modality, Preview, all_within, nan_unless
+from aezoo.modalities.base import Modality, Preview, all_within
 from aezoo.modalities.image.check import TOLERANCE, check_images
 from aezoo.utils.validation import check_positive_int
 
@@ -71,15 +71,13 @@ class Image(Modality):
         """Images that a model can take, as they are: uint8, or else as float32."""
         return check_images(x, self.shape, name)
 
-    def to_model(self, x: Tensor, dtype: str = "float32") -> Tensor:
+    def convert(self, x: Tensor, dtype: str = "float32") -> Tensor:
         """Images as floats in [0, 1]: uint8 is divided by 255.
-
-        Floats outside become NaN, all of an image.
 
         Raises:
             ValueError: If they are of another dtype.
         """
-        return nan_unless(self.is_valid(x), to_unit_range(x, dtype))
+        return to_unit_range(x, dtype)
 
     def from_model(self, x: Tensor, like: str = "float32") -> Tensor:
         """Floats clipped to [0, 1]; rounded to uint8 if images were uint8."""

@@ -18,8 +18,10 @@ if TYPE_CHECKING or BACKEND == "tensorflow":
         any_worker,
         apply_if,
         compile_inference,
+        compile_passes,
         data_parallel,
         first_position,
+        fits_device,
         fused_adam_update,
         in_cluster,
         is_chief,
@@ -29,6 +31,7 @@ if TYPE_CHECKING or BACKEND == "tensorflow":
         num_replicas,
         on_accelerator,
         replica_sum,
+        to_device,
         trimmed,
     )
 elif BACKEND == "jax":
@@ -37,8 +40,10 @@ elif BACKEND == "jax":
         any_worker,
         apply_if,
         compile_inference,
+        compile_passes,
         data_parallel,
         first_position,
+        fits_device,
         fused_adam_update,
         in_cluster,
         is_chief,
@@ -48,6 +53,7 @@ elif BACKEND == "jax":
         num_replicas,
         on_accelerator,
         replica_sum,
+        to_device,
         trimmed,
     )
 else:
@@ -66,8 +72,10 @@ __all__ = [
     "any_worker",
     "apply_if",
     "compile_inference",
+    "compile_passes",
     "data_parallel",
     "first_position",
+    "fits_device",
     "fused_adam_update",
     "in_cluster",
     "is_chief",
@@ -77,5 +85,6 @@ __all__ = [
     "num_replicas",
     "on_accelerator",
     "replica_sum",
+    "to_device",
     "trimmed",
 ]

@@ -11,6 +11,8 @@ from keras import ops
 
 Tensor = Any
 SeedGenerator = keras.random.SeedGenerator
+# Bytes of arrays that may lie in an accelerator's memory without being asked for.
+_ACCELERATOR_SHARE = 1 << 31
 
 
 def is_concrete(x: Any) -> bool:
@@ -71,6 +73,55 @@ def on_accelerator(x: np.ndarray) -> Any:
     So no step waits for examples to be copied. The array itself on CPUs.
     """
     return x if jax.default_backend() == "cpu" else jax.device_put(x)
+
+
+def to_device(data: Any) -> Any:
+    """Arrays of any structure, where models compute."""
+    return jax.device_put(data)
+
+
+def fits_device(num_bytes: int) -> bool:
+    """Whether arrays of that size can lie beside a model where it computes."""
+    return num_bytes <= _ACCELERATOR_SHARE or jax.default_backend() == "cpu"
+
+
+def compile_passes(model: Any, kind: str) -> Callable[..., dict[str, Tensor]]:
+    """Many steps over arrays as one compiled loop."""
+    step = getattr(model, f"{kind}_step")
+    is_training = kind == "train"
+
+    def variables() -> tuple[list[keras.Variable], ...]:
+        optimizer = (model.optimizer.variables,) if is_training else ()
+        return (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            *optimizer,
+            model.metrics_variables,
+        )
+
+    def run(state: tuple, data: Any, rows: Tensor, begin: int, end: int) -> Any:
+        def one(i: Tensor, state: tuple) -> tuple:
+            batch = jax.tree_util.tree_map(lambda a: a[rows[i]], data)
+            with model.of_checked_examples():
+                _, state = step(state, batch)
+            return tuple(map(list, state))
+
+        state = jax.lax.fori_loop(begin, end, one, state)
+        pairs = zip(model.metrics_variables, state[-1], strict=True)
+        with keras.StatelessScope(state_mapping=list(pairs)):
+            return {m.name: m.result() for m in model.metrics}, state
+
+    compiled = jax.jit(run, donate_argnums=0 if is_training else ())
+
+    def run_passes(data: Any, rows: Tensor, begin: int, end: int) -> dict[str, Tensor]:
+        state = tuple([v.value for v in part] for part in variables())
+        logs, state = compiled(state, data, rows, begin, end)
+        for part, values in zip(variables(), state, strict=True):
+            for variable, value in zip(part, values, strict=True):
+                variable.assign(value)
+        return logs
+
+    return run_passes
 
 
 def fused_adam_update(*_: Any, **__: Any) -> bool:
