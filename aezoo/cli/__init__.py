@@ -5,7 +5,15 @@ the commands that need them, after everything that can be checked without them.
 """
 
 # Each module adds its commands to the group.
-from aezoo.cli import exporting, features, hub, lookup, measuring, pictures  # noqa: F401
+from aezoo.cli import (  # noqa: F401
+    exporting,
+    features,
+    hub,
+    lookup,
+    measuring,
+    pictures,
+    training,
+)
 from aezoo.cli._common import main
 
 __all__ = ["main"]

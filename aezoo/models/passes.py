@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from aezoo.nn.backend import fits_device, num_replicas, to_device
+from aezoo.nn.backend import fits_device, is_distributed, num_replicas, to_device
 
 # Examples per batch where nothing is said, as in Keras.
 BATCH_SIZE = 32
@@ -46,7 +46,7 @@ def why_not(model: Any, data: tuple[Any, ...], arguments: Mapping[str, Any]) -> 
         return "`run_eagerly` is set"
     if keras.backend.backend() == "tensorflow" and model.jit_compile:
         return "`jit_compile` is set"
-    if num_replicas() > 1 or keras.distribution.distribution() is not None:
+    if num_replicas() > 1 or is_distributed(model):
         return "several devices share the work"
     if not fits_device(sum(leaf.nbytes for leaf in leaves)):
         return "the arrays take too much of the device's memory"
@@ -248,7 +248,7 @@ def _batch_hooks(callbacks: Any, kind: str) -> tuple[bool, bool]:
     hooks = any(
         getattr(getattr(callback, name), "__func__", None) is not getattr(base, name)
         for callback, is_bar in zip(callbacks.callbacks, bars, strict=True)
-        if not is_bar
+        if not is_bar and getattr(callback, "save_freq", "") != "epoch"
         for name in names
     )
     return hooks, any(bars)

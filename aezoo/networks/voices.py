@@ -157,7 +157,7 @@ class VoicesEncoder(Encoder):
             name="both_ways",
         )
         self.summary = keras.layers.Dense(network.summary_units, name="summary")
-        self.flatten = keras.layers.Flatten()
+        self.flatten = keras.layers.Flatten(data_format="channels_last")
         self.heads = dense_heads(heads, head_activation)
 
     def stages(self) -> list[Stage]:

@@ -80,6 +80,11 @@ def to_device(data: Any) -> Any:
     return jax.device_put(data)
 
 
+def is_distributed(model: keras.Model) -> bool:  # noqa: ARG001
+    """Whether devices share the examples of a batch."""
+    return keras.distribution.distribution() is not None
+
+
 def fits_device(num_bytes: int) -> bool:
     """Whether arrays of that size can lie beside a model where it computes."""
     return num_bytes <= _ACCELERATOR_SHARE or jax.default_backend() == "cpu"

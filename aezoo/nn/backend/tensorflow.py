@@ -90,6 +90,12 @@ def to_device(data: Any) -> Any:
     return tf.nest.map_structure(tf.constant, data)
 
 
+def is_distributed(model: keras.Model) -> bool:
+    """Whether a model was created under a `tf.distribute` strategy."""
+    distributed = tf.distribute.DistributedValues
+    return any(isinstance(v.value, distributed) for v in model.variables)
+
+
 def fits_device(num_bytes: int) -> bool:
     """Whether arrays of that size can lie beside a model where it computes.
 
