@@ -44,7 +44,7 @@ UNTRAINED = {
     )
 }
 # Families of which no recipe has been trained yet.
-UNTRAINED_FAMILIES = {"music_vae", "sentence_ae", "sentence_vae"}
+UNTRAINED_FAMILIES = {"music_vae"}
 
 
 def test_the_promised_weights_are_there() -> None:
@@ -70,6 +70,9 @@ def test_recipes_and_entries_agree() -> None:
         assert stated[: len(recipe.metrics)] == list(recipe.metrics)
         for argument, value in recipe.config.items():
             configured = entry.config[argument]
+            if isinstance(value, dict):  # less what was taken from the data
+                assert dict(configured).items() >= value.items()
+                continue
             assert configured == (tuple(value) if isinstance(value, list) else value)
 
 
@@ -87,7 +90,7 @@ def test_every_figure_is_of_a_whole_test_split() -> None:
     for subject in subjects():
         assert subject.stated, subject.title
         for name, record in subject.stated.items():
-            whole = rf"{subject.dataset}/test, all ([\d,]+) images; "
+            whole = rf"{subject.dataset}/test, all ([\d,]+) \w+; "
             found = re.match(whole, record.protocol)
             assert found, f"{subject.title} {name}: {record.protocol}"
             sizes.setdefault(subject.dataset, set()).add(found[1])

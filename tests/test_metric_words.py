@@ -15,17 +15,24 @@ _NOTES = (
 )
 
 
-def stated() -> list[tuple[str, str, str]]:
-    """Name, unit and protocol of every published figure, without the images."""
-    measured = [entry.metrics for entry in manifest.entries().values()]
+# A family of each modality.
+FAMILIES = {"image": "dense_vae", "text": "sentence_vae"}
+
+
+def stated() -> list[tuple[str, str, str, str]]:
+    """Modality, name, unit and protocol of every published figure, without how many."""
+    measured = [
+        (entry.config.get("modality", {"kind": "image"})["kind"], entry.metrics)
+        for entry in manifest.entries().values()
+    ]
     measured += [
-        {key: figures}
+        ("image", {key: figures})
         for key, rows in manifest.baselines().items()
         for figures in rows.values()
     ]
     found = {
-        (name, figure.unit, figure.protocol.partition("; ")[2])
-        for metrics in measured
+        (kind, name, figure.unit, figure.protocol.partition("; ")[2])
+        for kind, metrics in measured
         for figures in metrics.values()
         for name, figure in figures.items()
     }
@@ -34,14 +41,16 @@ def stated() -> list[tuple[str, str, str]]:
 
 def test_published_protocols_are_those_of_the_declarations() -> None:
     assert len(stated()) > 100
-    vae = aezoo.create("dense_vae", latent_dim=2)
-    for name, unit, protocol in stated():
+    models = {
+        kind: aezoo.create(family, latent_dim=2) for kind, family in FAMILIES.items()
+    }
+    for kind, name, unit, protocol in stated():
         definition, _ = find_metric(name)
-        fields = Placeholders(words_of(vae, definition.view, "<seed>"))
+        fields = Placeholders(words_of(models[kind], definition.view, "<seed>"))
         template = definition.protocol.format_map(fields)
         pattern = re.sub(r"<\w+>", "(.+?)", re.escape(template)) + _NOTES
         if name == "active_units":  # without a prior, of codes
-            pattern += "|number of code units whose code .* images above 0.01"
+            pattern += "|number of code units whose code .* (images|sentences) above 0.01"
         assert re.fullmatch(pattern, protocol), (name, protocol, pattern)
         assert unit.removesuffix(", density") == definition.unit.format_map(
             fields

@@ -68,6 +68,8 @@ def test_a_model_has_them(tmp_path) -> None:
     report = aezoo.evaluate(model, path, metrics=names, importance_samples=5)
     values = {name: metric.value for name, metric in report.metrics.items()}
     assert set(values) == set(names)
+    of_list = aezoo.evaluate(model, x, metrics=names, importance_samples=5).metrics
+    assert {name: figure.value for name, figure in of_list.items()} == values
     counts = metrics.num_symbols(modality.check(x)).mean()
     assert values["perplexity"] == pytest.approx(
         math.exp(values["iwae_nll"] / counts), rel=1e-6

@@ -132,7 +132,12 @@ def _model(entry: WeightsEntry) -> Subject:
 def _baselines(
     dataset: str, entries: Sequence[WeightsEntry], data_dir: Path | None
 ) -> Iterator[Subject]:
-    """What the models of a dataset are compared with, where it has any figure."""
+    """What the models of a dataset are compared with, where it has any figure.
+
+    Nothing but images is.
+    """
+    if "modality" in entries[0].config:
+        return
     shape = entries[0].input_shape
     flat = {
         entry.latent_dim

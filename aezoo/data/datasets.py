@@ -111,7 +111,7 @@ def open_dataset(
     """A dataset from whatever a user has.
 
     Args:
-        source: One of: a `Dataset`; an array of images; a pair `(images, labels)`; a
+        source: One of: a `Dataset`; an array of images; a list of strings; a pair `(images, labels)`; a
             dictionary with `image` and, if any, `label`; a `tf.data.Dataset` or
             another dataset of these, as a whole, batched or not; what `tfds.load`
             returns; the path of an `.npz` file with `images` and, if any, `labels`,
@@ -167,6 +167,8 @@ def _from_memory(source: Any, split: str, input_shape: Sequence[int] | None) -> 
             images = as_array(images, "images")
         elif isinstance(source, tuple) and len(source) == 2:
             images, labels = as_array(source[0], "images"), source[1]
+        elif isinstance(source, list) and all(isinstance(x, str) for x in source):
+            images = np.array(source, dtype=object)
         else:
             images = as_array(source, "images")
     except DatasetError:
