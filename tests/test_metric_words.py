@@ -50,7 +50,9 @@ def test_published_protocols_are_those_of_the_declarations() -> None:
         template = definition.protocol.format_map(fields)
         pattern = re.sub(r"<\w+>", "(.+?)", re.escape(template)) + _NOTES
         if name == "active_units":  # without a prior, of codes
-            pattern += "|number of code units whose code .* (images|sentences) above 0.01"
+            pattern += (
+                "|number of code units whose code .* (images|sentences) above 0.01"
+            )
         assert re.fullmatch(pattern, protocol), (name, protocol, pattern)
         assert unit.removesuffix(", density") == definition.unit.format_map(
             fields

@@ -127,6 +127,12 @@ SECTIONS: Mapping[str, Section] = {
         note="The dataset has no split; ours has the last 400 of its consecutive "
         "frames to test on.",
     ),
+    "tatoeba": Section(
+        "English sentences of Tatoeba",
+        ("token_accuracy", "elbo", "iwae_nll", "perplexity", "kl", "active_units"),
+        note="A language model of the same decoder without a latent, and what lies "
+        "between two sentences: [sentences](sentences.md).",
+    ),
 }
 # What all labels of a dataset are, of those that features are carried over to.
 TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}

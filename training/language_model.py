@@ -168,7 +168,24 @@ def document(
         f"| of the test split | {real:.3f} | 1 |",
     ]
     examples: list[str] = []
+    bounds = [
+        "",
+        "The latent's worth: the negative log-likelihood of a test sentence beside the "
+        "language model's. A decoder that can do without its latent gains little by "
+        "it; the KL says how much it is told.",
+        "",
+        "| model | nats per sentence | over the language model | KL | active units |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        f"| language model | {whole:.2f} | | | |",
+    ]
     for name in names:
+        entry = aezoo.describe(name)
+        bound, kl, units = map(entry.metric, ("iwae_nll", "kl", "active_units"))
+        if bound is not None and kl is not None and units is not None:
+            bounds.append(
+                f"| `{name}` | {bound.value:.2f} | {bound.value / whole - 1:+.1%} | "
+                f"{kl.value:.2f} | {units.value:.0f} |"
+            )
         written = paths(aezoo.load(name), test)
         between = [s for path in written for s in path[1:-1]]
         _, nats = figures(between)
@@ -178,7 +195,7 @@ def document(
             ends = test[2 * i], test[2 * i + 1]
             examples += [f"From *{ends[0]}* to *{ends[1]}*", ""]
             examples += [*(f"1. {sentence}" for sentence in path), ""]
-    return "\n".join([*lines, *examples]).rstrip("\n") + "\n"
+    return "\n".join([*lines, *bounds, *examples]).rstrip("\n") + "\n"
 
 
 @click.command(help=__doc__)

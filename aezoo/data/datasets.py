@@ -111,8 +111,8 @@ def open_dataset(
     """A dataset from whatever a user has.
 
     Args:
-        source: One of: a `Dataset`; an array of images; a list of strings; a pair `(images, labels)`; a
-            dictionary with `image` and, if any, `label`; a `tf.data.Dataset` or
+        source: One of: a `Dataset`; an array of images; a list of strings; a pair
+            `(images, labels)`; a dictionary with `image` and, if any, `label`; a `tf.data.Dataset` or
             another dataset of these, as a whole, batched or not; what `tfds.load`
             returns; the path of an `.npz` file with `images` and, if any, `labels`,
             of an image file, or of a folder of them; of a `.txt` file with an example

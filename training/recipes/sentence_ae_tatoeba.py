@@ -3,6 +3,9 @@
     python -m training.train sentence_ae_tatoeba --data-dir DIR --bundle
 
 `DIR/tatoeba` is made by `python -m training.data.tatoeba`.
+
+Measured: 0 s on nothing.
+Test split: token_accuracy 0.
 """
 
 from training.recipe import Recipe
@@ -15,7 +18,7 @@ RECIPE = Recipe(
         "word_dropout": 0.1,
     },
     description="The network of the sentence VAE without a KL term, on Tatoeba.",
-    metrics=("token_accuracy", "active_units"),
+    metrics=("token_accuracy",),
     paper="https://arxiv.org/abs/1511.01432",
     dataset="tatoeba",
     epochs=3,

@@ -3,6 +3,9 @@
     python -m training.train sentence_vae_tatoeba --data-dir DIR --bundle
 
 `DIR/tatoeba` is made by `python -m training.data.tatoeba`.
+
+Measured: 0 s on nothing.
+Test split: elbo 0, token_accuracy 0.
 """
 
 from training.recipe import Recipe
