@@ -247,7 +247,7 @@ def test_tables_say_what_their_figures_need() -> None:
     text = documents.models_text()
     for section in documents.SECTIONS.values():
         assert section.note in text
-    assert "NLL takes 500 codes an image; 50 for `draw_mnist`" in text
+    assert "NLL takes 500 codes an example; 50 for `draw_mnist`" in text
     started = {
         name: entry.training.start_from
         for name, entry in manifest.entries().items()

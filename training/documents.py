@@ -343,7 +343,7 @@ def _models_table(table: Leaderboard, records: Records) -> str:
 
 
 def _importance_note(table: Leaderboard) -> str:
-    """How many codes an image the likelihoods of a table took."""
+    """How many codes an example the likelihoods of a table took."""
     by_count: dict[int, list[str]] = {}
     for row in table.rows:
         for name, record in row.metrics.items():
@@ -358,7 +358,7 @@ def _importance_note(table: Leaderboard) -> str:
         for count, names in sorted(by_count.items())
         if count != most
     ]
-    return f"NLL takes {'; '.join([f'{most} codes an image', *fewer])}."
+    return f"NLL takes {'; '.join([f'{most} codes an example', *fewer])}."
 
 
 def _start_note(names: Sequence[str]) -> str:

@@ -112,13 +112,13 @@ def open_dataset(
 
     Args:
         source: One of: a `Dataset`; an array of images; a list of strings; a pair
-            `(images, labels)`; a dictionary with `image` and, if any, `label`; a `tf.data.Dataset` or
-            another dataset of these, as a whole, batched or not; what `tfds.load`
-            returns; the path of an `.npz` file with `images` and, if any, `labels`,
-            of an image file, or of a folder of them; of a `.txt` file with an example
-            on each line; a TFDS name. A folder's immediate
-            subfolders are its classes, in alphabetical order, and hidden files are
-            left out; where it has a subfolder named like `split`, that one is read.
+            `(images, labels)`; a dictionary with `image` and, if any, `label`; a
+            `tf.data.Dataset` or another dataset of these, as a whole, batched or not;
+            what `tfds.load` returns; the path of an `.npz` file with `images` and, if
+            any, `labels`, of an image file, or of a folder of them; of a `.txt` file
+            with an example on each line; a TFDS name. A folder's immediate subfolders
+            are its classes, in alphabetical order, and hidden files are left out; where
+            it has a subfolder named like `split`, that one is read.
         split: Split of a named dataset or of a folder that has one.
         data_dir: As in `load_dataset`.
         input_shape: `(height, width, channels)` that image files are converted to,
@@ -167,7 +167,7 @@ def _from_memory(source: Any, split: str, input_shape: Sequence[int] | None) -> 
             images = as_array(images, "images")
         elif isinstance(source, tuple) and len(source) == 2:
             images, labels = as_array(source[0], "images"), source[1]
-        elif isinstance(source, list) and all(isinstance(x, str) for x in source):
+        elif is_list_of_str(source):
             images = np.array(source, dtype=object)
         else:
             images = as_array(source, "images")
@@ -177,6 +177,13 @@ def _from_memory(source: Any, split: str, input_shape: Sequence[int] | None) -> 
         raise DatasetError(f"The dataset cannot be read: {error}") from error
     known = None if labels is None else as_labels(np.asarray(labels))
     return Dataset("images", "array", split, images, known)
+
+
+def is_list_of_str(source: Any) -> bool:
+    """Whether it is a list of strings, and not an empty one."""
+    if not isinstance(source, list) or not source:
+        return False
+    return all(isinstance(item, str) for item in source)
 
 
 def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> Dataset:

@@ -4,8 +4,8 @@
 
 `DIR/tatoeba` is made by `python -m training.data.tatoeba`.
 
-Measured: 0 s on nothing.
-Test split: token_accuracy 0.
+Measured: 1,362 s on 2 CPU cores (AMD EPYC).
+Test split: token_accuracy 0.5964.
 """
 
 from training.recipe import Recipe

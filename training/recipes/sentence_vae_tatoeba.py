@@ -4,8 +4,8 @@
 
 `DIR/tatoeba` is made by `python -m training.data.tatoeba`.
 
-Measured: 0 s on nothing.
-Test split: elbo 0, token_accuracy 0.
+Measured: 1,801 s on 2 CPU cores (AMD EPYC).
+Test split: elbo -28.28, token_accuracy 0.4145.
 """
 
 from training.recipe import Recipe
@@ -28,6 +28,6 @@ RECIPE = Recipe(
     learning_rate=3e-3,
     warmup_steps=300,
     steps_per_execution=4,
-    importance_samples=100,
+    importance_samples=0,
     validation_examples=3000,
 )
