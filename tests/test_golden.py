@@ -41,7 +41,8 @@ def test_weights_reproduce_their_golden_tensors(pretrained: Autoencoder) -> None
     shown = "log_probs" if pretrained.is_autoregressive else "reconstruction"
     assert {"codes", shown} <= set(deviation)
     assert "inputs" not in deviation, "they are compared with nothing"
-    assert ("samples" in deviation) == ("sampling" in entry.tasks)
+    if not pretrained.is_autoregressive:
+        assert ("samples" in deviation) == ("sampling" in entry.tasks)
     too_far = {k: v for k, v in deviation.items() if not v <= TOLERANCE}
     assert not too_far
 
