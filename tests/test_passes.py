@@ -272,6 +272,15 @@ def test_what_cannot_be_one_loop_is_said(x, change, reason, caplog) -> None:
         assert reason in caplog.text
 
 
+def test_what_keras_does_not_know_is_refused(x) -> None:
+    with pytest.raises(TypeError, match="epoch"):
+        new_model().fit(x, epoch=2, verbose=0)
+    with pytest.raises((TypeError, ValueError), match="stepz"):
+        new_model().evaluate(x, stepz=2, verbose=0)
+    with pytest.raises(ValueError, match="`batch_size`"):
+        new_model().fit(x, batch_size=0, verbose=0)
+
+
 def test_the_log_says_which_loop_runs(x, caplog) -> None:
     with caplog.at_level(logging.INFO, "aezoo"):
         new_model().fit(x, verbose=0)

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from aezoo.nn.backend import fits_device, is_distributed, num_replicas, to_device
+from aezoo.utils.validation import check_positive_int
 
 # Examples per batch where nothing is said, as in Keras.
 BATCH_SIZE = 32
@@ -87,7 +88,7 @@ def fit(
     """
     if validation_split and validation_data is None:
         data, validation_data = _split(data, validation_split)
-    passes = Passes(model, "train", data, batch_size or BATCH_SIZE)
+    passes = Passes(model, "train", data, batch_size)
     told = _callback_list(model, callbacks, verbose, epochs, passes.num_batches)
     validate = None
     if validation_data is not None:
@@ -123,7 +124,7 @@ def _validation(
             callbacks=callbacks,
             return_dict=True,
         )
-    passes = Passes(model, "test", data, batch_size or BATCH_SIZE)
+    passes = Passes(model, "test", data, batch_size)
     return lambda: _test(passes, callbacks)
 
 
@@ -147,7 +148,7 @@ def evaluate(
         callbacks: As in Keras.
         return_dict: Whether losses come by name, rather than as a list.
     """
-    passes = Passes(model, "test", data, batch_size or BATCH_SIZE)
+    passes = Passes(model, "test", data, batch_size)
     told = _callback_list(model, callbacks, verbose, 1, passes.num_batches)
     logs = _test(passes, told)
     return logs if return_dict else model._flatten_metrics_in_order(logs)
@@ -169,17 +170,21 @@ class Passes:
         model: The model, compiled.
         kind: `"train"` or `"test"`.
         data: `x`, `y` and weights; None for what there is not.
-        batch_size: Examples per batch; the last one may be shorter.
+        batch_size: Examples per batch, None for `BATCH_SIZE`; the last may be shorter.
+
+    Raises:
+        ValueError: If `batch_size` is no integer of at least 1.
     """
 
     def __init__(
-        self, model: Any, kind: str, data: tuple[Any, ...], batch_size: int
+        self, model: Any, kind: str, data: tuple[Any, ...], batch_size: int | None
     ) -> None:
         self.model = model
         self.kind = kind
         self.num_examples = len(data[0])
-        self.batch_size = min(batch_size, self.num_examples)
-        self.num_batches = -(-self.num_examples // batch_size)
+        size = BATCH_SIZE if batch_size is None else batch_size
+        self.batch_size = min(check_positive_int("batch_size", size), self.num_examples)
+        self.num_batches = -(-self.num_examples // self.batch_size)
         self._data = to_device(_packed(data))
 
     def run(self, callbacks: keras.callbacks.CallbackList, shuffle: bool) -> dict:

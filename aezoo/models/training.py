@@ -410,7 +410,8 @@ class Training(Steps):
     def _is_in_memory(
         self: Any, name: str, wanted: bool | None, x: Any, y: Any, kwargs: Any
     ) -> bool:
-        if not self.compiled:
+        known = _names_of(getattr(keras.Model, name))
+        if not self.compiled or not set(kwargs) <= set(known):
             return False  # Keras says so
         data = (x, y, kwargs.get("sample_weight"))
         reason = passes.why_not(self, data, kwargs)
