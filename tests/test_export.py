@@ -369,7 +369,7 @@ def test_the_table_says_what_can_be_exported(folder) -> None:
 # --- All families, formats and conditions -------------------------------------------
 
 # As `docs/exports.md` says.
-NOT_IN_ONNX = {"conditional_vae", "ppca", "semi_supervised_vae"}
+NOT_IN_ONNX = {"ppca"}
 
 
 @pytest.mark.exhaustive

@@ -77,7 +77,9 @@ class Label(Modality):
         """Labels `(batch,)` as rows `(batch, num_classes)`; zeros where unknown."""
         from keras import ops
 
-        return ops.one_hot(ops.cast(x, "int32"), self.num_classes, dtype=dtype)
+        # not `one_hot`, which means the last class by -1 in other runtimes
+        classes = ops.arange(self.num_classes, dtype="int32")
+        return ops.cast(ops.cast(x, "int32")[..., None] == classes, dtype)
 
     def from_model(self, x: Tensor, like: str = "int32") -> Tensor:
         """Rows `(batch, num_classes)` to the class that each favours."""
