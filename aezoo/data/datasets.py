@@ -180,10 +180,12 @@ def _from_memory(source: Any, split: str, input_shape: Sequence[int] | None) -> 
 
 
 def is_list_of_str(source: Any) -> bool:
-    """Whether it is a list of strings, and not an empty one."""
+    """Whether it is a list of strings, not an empty one, and not of image files."""
     if not isinstance(source, list) or not source:
         return False
-    return all(isinstance(item, str) for item in source)
+    if not all(isinstance(item, str) for item in source):
+        return False
+    return not all(Path(item).suffix.lower() in INPUT_SUFFIXES for item in source)
 
 
 def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> Dataset:
