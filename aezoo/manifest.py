@@ -265,8 +265,7 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
         rows = {
             "family": self.family,
             "tasks": ", ".join(self.tasks),
-            "input": f"{_shape(self.input_shape)}, uint8 or float in "
-            f"[{self.value_range[0]:g}, {self.value_range[1]:g}]",
+            "input": self._input(),
             "latent": _shape(self.latent_shape),
             "parameters": f"{self.num_params:,}",
             "trained on": f"{self.data.name} {self.data.version}, split "
@@ -287,6 +286,15 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
         lines += [f"  {key:<11} {value}" for key, value in rows.items()]
         lines += [f"  {line}" for line in listing(self.metrics, protocols)]
         return "\n".join(lines)
+
+    def _input(self) -> str:
+        """What an example is, in words."""
+        shape = _shape(self.input_shape)
+        modality = self.config.get("modality", {"kind": "image"})
+        if modality["kind"] != "image":
+            return f"{modality['kind']}, {shape}"
+        low, high = self.value_range
+        return f"{shape}, uint8 or float in [{low:g}, {high:g}]"
 
     def to_dict(self) -> dict[str, Any]:
         """All but the name, as JSON values."""
