@@ -125,6 +125,8 @@ def _license(name: str | None) -> tuple[str | None, str | None]:
 
 
 def _pipeline_tag(entry: FolderEntry) -> str:
+    if not isinstance(modality_of(entry), modalities.Image):
+        return "feature-extraction"
     can_sample = "sampling" in entry.tasks
     return (
         "unconditional-image-generation" if can_sample else "image-feature-extraction"

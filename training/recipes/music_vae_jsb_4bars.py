@@ -1,6 +1,6 @@
 """Roberts et al. (2018), https://arxiv.org/abs/1803.05428.
 
-    python -m training.train music_vae_jsb_4bars --data-dir DIR --bundle
+    python -m training.train music_vae_jsb_4bars --bundle --data-dir DIR
 
 `DIR/jsb_chorales_4bars` is made by `python -m training.data.jsb_chorales --bars 4`.
 """

@@ -1,6 +1,6 @@
 """Dai & Le (2015), https://arxiv.org/abs/1511.01432.
 
-    python -m training.train sentence_ae_tatoeba --data-dir DIR --bundle
+    python -m training.train sentence_ae_tatoeba --bundle --data-dir DIR
 
 `DIR/tatoeba` is made by `python -m training.data.tatoeba`.
 

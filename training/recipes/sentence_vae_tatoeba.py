@@ -1,6 +1,6 @@
 """Bowman et al. (2016), https://arxiv.org/abs/1511.06349.
 
-    python -m training.train sentence_vae_tatoeba --data-dir DIR --bundle
+    python -m training.train sentence_vae_tatoeba --bundle --data-dir DIR
 
 `DIR/tatoeba` is made by `python -m training.data.tatoeba`.
 
