@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 import aezoo
 from aezoo.cli._common import (
@@ -24,6 +23,8 @@ from aezoo.cli._terminal import echo, print_json
 from aezoo.utils.files import atomic_path
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from aezoo.data.datasets import Dataset
 
 # Of a run's folder: what it was started with, and what it writes.
@@ -242,8 +243,10 @@ def _new_model(dataset: "Dataset", settings: dict[str, Any]) -> Any:
 
 def _divided(
     dataset: "Dataset", share: float, seed: int
-) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+) -> "tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]":
     """Examples to learn from, and examples held out; with labels where there are."""
+    import numpy as np
+
     n = len(dataset.images)
     count = max(1, round(n * share))
     if count >= n:
@@ -306,11 +309,13 @@ def _best_before(history: Path) -> float | None:
 def _finish(
     output: Path,
     model: Any,
-    held_out: tuple[np.ndarray, ...],
+    held_out: "tuple[np.ndarray, ...]",
     name: str,
     as_json: bool,
 ) -> None:
     """Measure the model on what was held out, save it, and draw what it does."""
+    import numpy as np
+
     from aezoo.data.datasets import Dataset
     from aezoo.modalities.image.files import write_image
 
