@@ -1,14 +1,16 @@
 """Records of models, and `weights_manifest.json` that holds them. No TensorFlow.
 
 The manifest is found beside this file (in a wheel) or in the repository's root (in a
-checkout or an editable install). It names each protocol once; figures refer to it.
+checkout or an editable install). It names each protocol once; figures refer to it. Long
+texts of configurations, such as vocabularies, stand in a file beside it, by their hash.
 """
 
 import dataclasses
 import fnmatch
 import functools
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from aezoo.errors import ManifestError, UnknownModelError
-from aezoo.utils.files import path_inside
+from aezoo.utils.files import path_inside, sha256_hex
 from aezoo.utils.records import (
     Count,
     Natural,
@@ -39,6 +41,8 @@ REINSTALL = "Reinstall aezoo to restore it."
 # Of a file of golden tensors.
 MAX_GOLDEN_BYTES = 100_000_000
 MANIFEST_NAME = "weights_manifest.json"
+# Of a configuration: letters from which on a text stands in the file of texts.
+LONG_TEXT = 1000
 # Of a model that has no fitted sampler.
 NO_FILES: Mapping[str, Any] = MappingProxyType({})
 
@@ -456,7 +460,8 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises:
         ManifestError: If it is not JSON, has another schema version, or a field is
-            missing, unknown, or not what its record demands.
+            missing, unknown, or not what its record demands; or a text that it refers
+            to is not in the file beside it.
     """
     try:
         content = path.read_bytes()
@@ -483,10 +488,19 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     def metrics(dataset: str, figures: Mapping[str, Figure]) -> dict[str, Metric]:
         return {name: metric(dataset, name, f) for name, f in figures.items()}
 
+    text = functools.cache(functools.partial(_text_of, texts_path(path)))
+
+    def with_text(value: Any) -> Any:
+        is_reference = isinstance(value, dict) and list(value) == ["sha256"]
+        return text(value["sha256"]) if is_reference else value
+
     models = {}
     for name, model in file.models.items():
         stated = {key: metrics(key, figures) for key, figures in model.metrics.items()}
-        models[name] = recast(model, WeightsEntry, name=name, metrics=stated)
+        config = _changed(model.arguments, with_text)
+        models[name] = recast(
+            model, WeightsEntry, name=name, config=config, metrics=stated
+        )
     return Manifest(
         models=models,
         extractors={
@@ -500,8 +514,62 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     )
 
 
+def texts_path(path: Path) -> Path:
+    """The file beside a manifest that holds the long texts of its configurations."""
+    return path.with_suffix(".texts.json")
+
+
+def _text_of(path: Path, sha256: str) -> str:
+    """The text of that hash in a file of texts; raises ManifestError if it has none."""
+    try:
+        text = json.loads(path.read_bytes()).get(sha256)
+    except (OSError, ValueError, AttributeError) as error:
+        raise ManifestError(
+            f"The texts {path} cannot be read: {error}. {REINSTALL}"
+        ) from error
+    if not isinstance(text, str) or sha256_hex(text.encode()) != sha256:
+        raise ManifestError(
+            f"The texts {path} hold none with the SHA-256 {sha256!r:.80}, to which the "
+            f"manifest beside them refers. {REINSTALL}"
+        )
+    return text
+
+
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """JSON values, each changed from without to within."""
+    value = change(value)
+    if isinstance(value, dict):
+        return {key: _changed(part, change) for key, part in value.items()}
+    return [_changed(p, change) for p in value] if isinstance(value, list) else value
+
+
+def manifest_texts(manifest: Manifest) -> dict[str, str]:
+    """The long texts of a manifest's configurations, by hash; see `texts_path`."""
+    texts: dict[str, str] = {}
+
+    def collect(value: Any) -> Any:
+        if _is_long(value):
+            texts[sha256_hex(value.encode())] = value
+        return value
+
+    for entry in manifest.models.values():
+        _changed(entry.arguments, collect)
+    return dict(sorted(texts.items()))
+
+
+def _reference(value: Any) -> Any:
+    """A long text by its hash, anything else as it is."""
+    return {"sha256": sha256_hex(value.encode())} if _is_long(value) else value
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and len(value) >= LONG_TEXT
+
+
 def manifest_text(manifest: Manifest) -> str:
     """A manifest as it stands in its file: models by name, each protocol once.
+
+    `manifest_texts` has what stands in the file beside it.
 
     Raises:
         ManifestError: If an entry breaks a rule of its record; says which.
@@ -532,6 +600,7 @@ def manifest_text(manifest: Manifest) -> str:
         name: recast(
             entry,
             ModelInFile,
+            config=_changed(entry.arguments, _reference),
             metrics={key: figures(key, group) for key, group in entry.metrics.items()},
         )
         for name, entry in sorted(manifest.models.items())

@@ -7,6 +7,7 @@ until the manifest is written, in one step. Imports no Keras.
 import contextlib
 import hashlib
 import itertools
+import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -37,10 +38,25 @@ def edited_manifest(manifest_file: Path) -> Iterator[Manifest]:
 def write_manifest(document: Manifest, path: Path) -> None:
     """Check a manifest against its records, and replace the file in one step.
 
+    Its long texts are written before it, beside those that the old one refers to, which
+    go when it is there: whenever the process is killed, every reference holds.
+
     Raises:
         ManifestError: If it breaks a rule; says which.
     """
-    write_file(path, manifest.manifest_text(document).encode())
+    text = manifest.manifest_text(document)
+    texts, texts_file = manifest.manifest_texts(document), manifest.texts_path(path)
+    before = json.loads(texts_file.read_bytes()) if texts_file.is_file() else {}
+    if texts.keys() - before:
+        _write_texts(texts_file, {**before, **texts})
+    write_file(path, text.encode())
+    if before.keys() - texts:
+        _write_texts(texts_file, texts)
+
+
+def _write_texts(path: Path, texts: Mapping[str, str]) -> None:
+    content = json.dumps(texts, ensure_ascii=False, indent=1, sort_keys=True)
+    write_file(path, f"{content}\n".encode())
 
 
 def put_files(
