@@ -29,7 +29,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_manifest_schema_weights_and_goldens(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     names = set(archive.namelist())
-    assert {"aezoo/weights_manifest.json", "aezoo/weights_manifest.schema.json"} < names
+    manifest = "aezoo/weights_manifest"
+    assert {
+        f"{manifest}{end}" for end in (".json", ".schema.json", ".texts.json")
+    } < names
     files = [file for e in extractors().values() for file in (e.weights, e.golden)]
     for entry in entries().values():
         files += entry.weights, entry.golden, *entry.samplers.values()

@@ -346,10 +346,12 @@ def commands_page() -> str:
     from aezoo.cli import main
 
     parts = ["# Commands"]
+    settings = {**main.context_settings, "terminal_width": HELP_WIDTH}
+    whole = click.Context(main, info_name="aezoo", **settings)
     for name, command in sorted(main.commands.items()):
-        title = f"aezoo {name}"
-        context = click.Context(command, info_name=title, terminal_width=HELP_WIDTH)
-        parts.append(f"## {title}\n\n```text\n{command.get_help(context)}\n```")
+        context = click.Context(command, parent=whole, info_name=name)
+        text = command.get_help(context)
+        parts.append(f"## aezoo {name}\n\n```text\n{text}\n```")
     return "\n\n".join(parts) + "\n"
 
 
