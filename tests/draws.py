@@ -7,7 +7,8 @@ import pytest
 from aezoo.registry import find_family, list_families
 
 exhaustive = pytest.mark.exhaustive
-# Families that have another one's code beside defaults, network or quantiser.
+# Families that have another one's code beside defaults, network or quantiser, or what
+# other families have beside it.
 TWINS = {
     "ae": "conv_ae",
     "contractive_conv_ae": "contractive_ae",
@@ -17,9 +18,11 @@ TWINS = {
     "dense_vae": "conv_vae",
     "fsq": "vq_vae",
     "linear_ae": "conv_ae",
+    "music_vae": "conv_vae",
     "resnet_ae": "conv_ae",
     "resnet_vae": "conv_vae",
     "semi_supervised_vae": "conditional_vae",
+    "sentence_vae": "conv_vae",
     "vae": "conv_vae",
 }
 # The family that stands for an objective's own code, where it is named otherwise.

@@ -7,6 +7,7 @@ import pytest
 
 import aezoo
 from aezoo.errors import UnsupportedOperationError
+from aezoo.evaluation.metrics import likelihood
 from aezoo.evaluation.metrics import text as metrics
 from aezoo.modalities import Text
 
@@ -47,6 +48,17 @@ def test_self_bleu_clips_to_the_most_that_one_other_has() -> None:
     np.testing.assert_allclose(
         metrics.self_bleu_of(sentences)[0], (2 / 3 * 1 / 2 * 0.1) ** (1 / 3)
     )
+
+
+def test_one_importance_sampling_serves_both_bounds(monkeypatch) -> None:
+    model = aezoo.create("sentence_vae", modality=Text(4, words="a b"), units=4)
+    sampled, found = likelihood._log_marginal, []
+    monkeypatch.setattr(
+        *(likelihood, "_log_marginal"), lambda chunk: found.append(1) or sampled(chunk)
+    )
+    names = ["iwae_nll", "perplexity"]
+    aezoo.evaluate(model, ["a", "a b"], metrics=names, importance_samples=3)
+    assert found == [1]
 
 
 def test_a_model_has_them(tmp_path) -> None:

@@ -286,19 +286,26 @@ class Chunk:
         evaluation: The evaluation.
         start: Position of the first example among all.
         stop: Position after the last one.
-        x: In place of the examples themselves, `(n, *tensor_shape)`.
+        view: Name of the modality's view that it is of; None is the examples as they
+            are.
+        x: That view of the examples, `(n, *tensor_shape)`.
     """
 
     def __init__(
-        self, evaluation: Evaluation, start: int, stop: int, x: Any = None
+        self,
+        evaluation: Evaluation,
+        start: int,
+        stop: int,
+        view: str | None = None,
+        x: Any = None,
     ) -> None:
         self.evaluation = evaluation
         self.model = evaluation.model
         self.modality = evaluation.modality
         self.start, self.stop = start, stop
-        if x is not None:
+        if view is not None:
             self.x = x
-        self._is_view = x is not None
+        self._view = view
         self._cache: dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -310,6 +317,11 @@ class Chunk:
             self._cache[key] = compute()
         value: _Value = self._cache[key]
         return value
+
+    def kept(self, key: str, compute: Callable[[], _Value]) -> _Value:
+        """As `cached`, and known to later passes over the examples: dear, but small."""
+        place = (key, self._view, self.start, self.stop)
+        return self.evaluation.cached(place, compute)
 
     def noise(self, stream: int = 0) -> IndexedNoise:
         """Noise that depends on the seed and each example's position alone."""
@@ -328,7 +340,7 @@ class Chunk:
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
         """Parameters of the posteriors, by name."""
-        if self._is_view:
+        if self._view is not None:
             return posterior_parameters(self.model, self.x)
         everything = self.evaluation.parameters
         return {k: v[self.start : self.stop] for k, v in everything.items()}
@@ -364,6 +376,6 @@ class Chunk:
         def compute() -> Chunk:
             noise = self.noise(VIEW_STREAMS[name])
             x = views_of(self.modality).view(name, self.x, noise)
-            return Chunk(self.evaluation, self.start, self.stop, x)
+            return Chunk(self.evaluation, self.start, self.stop, name, x)
 
         return self.cached(f"view {name}", compute)

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
+from aezoo.models._free_bits import FreeBits
 from aezoo.models._levels import Levels
-from aezoo.models.arguments import flag, number
-from aezoo.models.vae import VAE
+from aezoo.models.arguments import flag
 from aezoo.networks import Latent, NetworkError
 from aezoo.networks.hierarchical import Hierarchical
 from aezoo.networks.top_down import TopDown
@@ -34,7 +34,7 @@ Tensor = Any
         "code_dim": 2,
     },
 )
-class HierarchicalVAE(Levels, VAE):
+class HierarchicalVAE(Levels, FreeBits):
     """Very deep VAE of Child (2021): latents at several resolutions, coarse to fine.
 
     "Very deep VAEs generalize autoregressive models and can outperform them on
@@ -63,7 +63,6 @@ class HierarchicalVAE(Levels, VAE):
         **kwargs: As in `VAE`, without `latent_dim`.
     """
 
-    free_bits: float = number(0.0, low=0.0)
     rematerialise: bool = flag(False)
 
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"free_bits"})
@@ -203,24 +202,10 @@ class HierarchicalVAE(Levels, VAE):
         )
         return ops.stack(list(map(losses.gaussian_kl, means, log_vars)), axis=1)
 
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """Weight of each term in `loss`; free bits count as the KL does."""
-        weights = super().loss_weights
-        return {**weights, "free_bits": self.beta} if self.free_bits else weights
-
-    def loss_schedule(self, step: Tensor) -> dict[str, Tensor]:
-        """As in `VAE`, for both terms of the KL."""
-        schedule = super().loss_schedule(step)
-        return {**schedule, "free_bits": schedule["kl"]} if schedule else {}
-
-    def compute_terms(
-        self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """The terms of the objective, unweighted, each of shape `(batch,)`."""
-        terms = super().compute_terms(x, outputs, step)
-        if self.free_bits:
-            means = ops.mean(self.kl_by_level(outputs), axis=0)
-            lacking = ops.sum(ops.maximum(self.free_bits - means, 0.0))
-            terms["free_bits"] = lacking * ops.ones_like(terms["kl"])
-        return terms
+    def lacking(
+        self,
+        outputs: dict[str, Tensor],
+        kl: Tensor,  # noqa: ARG002
+    ) -> Tensor:
+        """What the mean KL of each latent lacks to the free bits, `(batch,)`."""
+        return self.lacking_on_average(self.kl_by_level(outputs))

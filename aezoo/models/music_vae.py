@@ -2,15 +2,11 @@
 
 from typing import Any
 
-from keras import ops
-
 from aezoo.modalities import Music
-from aezoo.models.arguments import number
-from aezoo.models.vae import VAE
+from aezoo.models._free_bits import FreeBits
 from aezoo.networks import Voices
 from aezoo.registry import register_family
 
-Tensor = Any
 TINY_MUSIC: dict[str, Any] = {
     "modality": {
         "kind": "music",
@@ -38,7 +34,7 @@ TINY_MUSIC: dict[str, Any] = {
     tiny={**TINY_MUSIC, "free_bits": 1.0},
     latent_dim=64,
 )
-class MusicVAE(VAE):
+class MusicVAE(FreeBits):
     """Variational autoencoder of music of Roberts et al. (2018).
 
     "A hierarchical latent vector model for learning long-term structure in music"
@@ -54,25 +50,3 @@ class MusicVAE(VAE):
             is what the KL lacks to it.
         **kwargs: As in `VAE`.
     """
-
-    free_bits: float = number(0.0, low=0.0)
-
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """Weight of each term in `loss`; free bits count as the KL does."""
-        weights = super().loss_weights
-        return {**weights, "free_bits": self.beta} if self.free_bits else weights
-
-    def loss_schedule(self, step: Tensor) -> dict[str, Tensor]:
-        """As in `VAE`, for both terms of the KL."""
-        schedule = super().loss_schedule(step)
-        return {**schedule, "free_bits": schedule["kl"]} if schedule else {}
-
-    def compute_terms(
-        self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """The terms of the objective, unweighted, each of shape `(batch,)`."""
-        terms = super().compute_terms(x, outputs, step)
-        if self.free_bits:
-            terms["free_bits"] = ops.maximum(self.free_bits - terms["kl"], 0.0)
-        return terms

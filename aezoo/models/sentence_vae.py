@@ -5,9 +5,8 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.modalities import Text
+from aezoo.models._free_bits import FreeBits
 from aezoo.models.ae import TINY_TEXT
-from aezoo.models.arguments import number
-from aezoo.models.vae import VAE
 from aezoo.networks import Recurrent
 from aezoo.nn import losses
 from aezoo.registry import register_family
@@ -22,7 +21,7 @@ Tensor = Any
     tiny={**TINY_TEXT, "word_dropout": 0.3, "free_bits": 0.2},
     latent_dim=32,
 )
-class SentenceVAE(VAE):
+class SentenceVAE(FreeBits):
     """Variational autoencoder of sentences of Bowman et al. (2016).
 
     "Generating sentences from a continuous space"
@@ -43,31 +42,16 @@ class SentenceVAE(VAE):
         **kwargs: As in `VAE`.
     """
 
-    free_bits: float = number(0.0, low=0.0)
-
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"free_bits"})
 
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """Weight of each term in `loss`; free bits count as the KL does."""
-        weights = super().loss_weights
-        return {**weights, "free_bits": self.beta} if self.free_bits else weights
-
-    def loss_schedule(self, step: Tensor) -> dict[str, Tensor]:
-        """As in `VAE`, for both terms of the KL."""
-        schedule = super().loss_schedule(step)
-        return {**schedule, "free_bits": schedule["kl"]} if schedule else {}
-
-    def compute_terms(
-        self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """The terms of the objective, unweighted, each of shape `(batch,)`."""
-        terms = super().compute_terms(x, outputs, step)
-        if self.free_bits:
-            mean, log_var = outputs["z_mean"], outputs["z_log_var"]
-            # one unit at a time is one example to `gaussian_kl`
-            kl = losses.gaussian_kl(*(ops.reshape(v, (-1, 1)) for v in (mean, log_var)))
-            by_unit = ops.mean(ops.reshape(kl, ops.shape(mean)), axis=0)
-            lacking = ops.sum(ops.maximum(self.free_bits - by_unit, 0.0))
-            terms["free_bits"] = lacking * ops.ones_like(terms["kl"])
-        return terms
+    def lacking(
+        self,
+        outputs: dict[str, Tensor],
+        kl: Tensor,  # noqa: ARG002
+    ) -> Tensor:
+        """What the mean KL of each unit lacks to the free bits, `(batch,)`."""
+        mean, log_var = outputs["z_mean"], outputs["z_log_var"]
+        # one unit at a time is one example to `gaussian_kl`
+        of_units = (ops.reshape(v, (-1, 1)) for v in (mean, log_var))
+        by_unit = ops.reshape(losses.gaussian_kl(*of_units), ops.shape(mean))
+        return self.lacking_on_average(by_unit)

@@ -25,11 +25,12 @@ class Voices(Network):
 
     As in Roberts et al. (2018, https://arxiv.org/abs/1803.05428), with the gated
     recurrent units of Cho et al. (2014, https://arxiv.org/abs/1406.1078) in place of
-    LSTMs, for several voices. The states of the encoder's two directions, a few
-    numbers of each step side by side, become the latent; in the paper the last ones
-    alone do, which takes far longer to learn. The decoder writes from step to step, and
-    in each from the highest voice down: a recurrent layer reads the step before, and
-    the voice's pitch follows from its state and the pitches above.
+    LSTMs, for several voices. A step's pitches and the states of the encoder's two
+    directions are brought down to a few numbers, and those of all steps become the
+    latent; in the paper the last states alone do, which takes far longer to learn. The
+    decoder writes from step to step, and in each from the highest voice down: a
+    recurrent layer reads the step before, and the voice's pitch follows from its state
+    and the pitches above.
 
     With a conductor (section 3.2) another recurrent layer first makes of the latent one
     vector per segment. Each segment starts from a state that its vector alone
@@ -40,7 +41,7 @@ class Voices(Network):
     Args:
         embedding_dim: Size of the vector of a pitch.
         encoder_units: Units of each direction of the encoder.
-        summary_units: Numbers that its states at a step are brought down to.
+        summary_units: Numbers that a step's pitches and states are brought down to.
         decoder_units: Units of the recurrent layer that writes.
         head_units: Units, of each voice, between its state and its pitch.
         segment: Steps that the conductor gives one vector; None is a decoder without
@@ -130,6 +131,31 @@ class Chords(Symbols):
         return (*batch, steps, voices * self.size)
 
 
+class BesideInput(keras.layers.Layer):
+    """What a layer makes of a sequence, beside the sequence itself.
+
+    Args:
+        layer: From `(batch, steps, size)` to `(batch, steps, units)`.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def build(self, input_shape: Sequence[Any]) -> None:
+        """Build the layer."""
+        self.layer.build(input_shape)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """`(batch, steps, size)` to `(batch, steps, size + units)`."""
+        return ops.concatenate([inputs, self.layer(inputs)], axis=-1)
+
+    def compute_output_shape(self, input_shape: Sequence[Any]) -> tuple:
+        """`(batch, steps, size + units)`."""
+        *rest, units = self.layer.compute_output_shape(input_shape)
+        return (*rest, input_shape[-1] + units)
+
+
 class VoicesEncoder(Encoder):
     """Vectors of pitches, a recurrent layer both ways, one linear head per output.
 
@@ -152,16 +178,17 @@ class VoicesEncoder(Encoder):
     ) -> None:
         super().__init__(**kwargs)
         self.chords = Chords(num_symbols, network.embedding_dim, name="chords")
-        self.recurrent = keras.layers.Bidirectional(
+        both_ways = keras.layers.Bidirectional(
             keras.layers.GRU(network.encoder_units, return_sequences=True, name="gru"),
             name="both_ways",
         )
+        self.recurrent = BesideInput(both_ways, name="recurrent")
         self.summary = keras.layers.Dense(network.summary_units, name="summary")
         self.flatten = keras.layers.Flatten(data_format="channels_last")
         self.heads = dense_heads(heads, head_activation)
 
     def stages(self) -> list[Stage]:
-        """The vectors, the states of both directions, and what is kept of them."""
+        """The vectors, states of both directions beside them, and what is kept."""
         return [
             Stage("embedding", (self.chords,)),
             Stage("recurrent", (self.recurrent,)),

@@ -5,27 +5,11 @@
 `DIR/jsb_chorales_4bars` is made by `python -m training.data.jsb_chorales --bars 4`.
 """
 
-from training.recipe import Recipe
+from training.recipes.music_vae_jsb import RECIPE as TWO_BARS
 
-RECIPE = Recipe(
-    family="music_vae",
-    config={
-        "modality": {"kind": "music", "steps": 32},
-        "latent_dim": 64,
-        "segment": 4,
-        "beta": 0.2,
-        "free_bits": 20.0,
-        "kl_warmup_steps": 500,
-    },
+RECIPE = TWO_BARS.with_overrides(
+    config={**TWO_BARS.config, "modality": {"kind": "music", "steps": 32}},
     description="Music VAE of four bars of Bach's chorales, with a conductor.",
-    metrics=("note_accuracy", "frame_accuracy", "elbo", "reconstruction_nll", "kl"),
-    paper="https://arxiv.org/abs/1803.05428",
     dataset="jsb_chorales_4bars",
-    epochs=6,
-    batch_size=128,
-    learning_rate=3e-3,
-    warmup_steps=200,
-    steps_per_execution=4,
-    importance_samples=100,
     validation_examples=906,
 )

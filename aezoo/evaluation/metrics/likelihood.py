@@ -73,7 +73,7 @@ def log_marginal(chunk: Chunk) -> np.ndarray:
     Returns:
         Nats, float64, `(n,)`.
     """
-    return chunk.cached("log_marginal", lambda: _log_marginal(chunk))
+    return chunk.kept("log_marginal", lambda: _log_marginal(chunk))
 
 
 def _log_marginal(chunk: Chunk) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from aezoo.evaluation.context import Chunk, Evaluation
 from aezoo.evaluation.definition import Result, mean_with_error
-from aezoo.evaluation.metrics.likelihood import log_marginal
+from aezoo.evaluation.metrics.likelihood import iwae_nll
 from aezoo.metrics.text import BLEU_ORDER, NO_MATCH
 
 Words = Sequence[Any]
@@ -17,8 +17,8 @@ Words = Sequence[Any]
 
 def perplexity(evaluation: Evaluation) -> Result:
     """Exp of the mean negative log-likelihood of a word, ends among them."""
-    chunks = list(evaluation.chunks("importance sampling"))
-    nll = np.concatenate([-log_marginal(chunk) for chunk in chunks])
+    chunks = evaluation.chunks("importance sampling")
+    nll = np.concatenate([iwae_nll(chunk) for chunk in chunks])
     return perplexity_of(nll, num_symbols(evaluation.examples))
 
 
