@@ -119,6 +119,6 @@ def test_the_command_trains_one_and_writes_the_page(tmp_path, monkeypatch) -> No
     assert "| distance, `one` | 0.00 |" in page
     assert "| distance, blended | 0.00 |" in page
     for what in ("samples", "interpolation"):
-        assert f"(gallery/one_{what}.mid)" in page
+        assert f"(music/one_{what}.mid)" in page
         assert model.modality.read_many(str(tmp_path / f"one_{what}.mid"))
         assert (tmp_path / f"one_{what}.png").stat().st_size

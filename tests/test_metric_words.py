@@ -16,7 +16,7 @@ _NOTES = (
 
 
 # A family of each modality.
-FAMILIES = {"image": "dense_vae", "text": "sentence_vae"}
+FAMILIES = {"image": "dense_vae", "music": "music_vae", "text": "sentence_vae"}
 
 
 def stated() -> list[tuple[str, str, str, str]]:
@@ -51,7 +51,7 @@ def test_published_protocols_are_those_of_the_declarations() -> None:
         pattern = re.sub(r"<\w+>", "(.+?)", re.escape(template)) + _NOTES
         if name == "active_units":  # without a prior, of codes
             pattern += (
-                "|number of code units whose code .* (images|sentences) above 0.01"
+                "|number of code units whose code .* (images|pieces|sentences) above 0.01"
             )
         assert re.fullmatch(pattern, protocol), (name, protocol, pattern)
         assert unit.removesuffix(", density") == definition.unit.format_map(

@@ -287,6 +287,14 @@ def test_a_model_reads_and_writes_files(tmp_path) -> None:
             assert result.exit_code == 0, result.output
             assert "Wrote" in result.output
         assert mido.MidiFile(out).tracks
+    codes = tmp_path / "codes.npz"
+    result = CliRunner().invoke(main, ["encode", folder, *files, "-o", str(codes)])
+    assert result.exit_code == 0, result.output
+    np.testing.assert_allclose(np.load(codes)["z"], model.encode(files))
+    waltz = str(midi(tmp_path / "waltz.mid", [(60, 0, 480, 0)], meter=(3, 4)))
+    result = CliRunner().invoke(main, ["encode", folder, waltz, "-o", str(codes)])
+    assert result.exit_code == 1
+    assert "is in 3/4; models know 4/4 alone" in result.output
     result = CliRunner().invoke(main, ["sample", folder, "-o", "a.wav"])
     assert result.exit_code == 1
     assert ".mid" in result.output

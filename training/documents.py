@@ -74,6 +74,10 @@ class Section:
     note: str = ""
 
 
+MUSIC_COLUMNS = (
+    *("note_accuracy", "frame_accuracy", "elbo", "iwae_nll", "kl", "active_units"),
+    "pitch_class_entropy",
+)
 SECTIONS: Mapping[str, Section] = {
     "mnist": Section(
         "MNIST, other networks",
@@ -132,6 +136,16 @@ SECTIONS: Mapping[str, Section] = {
         ("token_accuracy", "elbo", "iwae_nll", "perplexity", "kl", "active_units"),
         note="A language model of the same decoder without a latent, and what lies "
         "between two sentences: [sentences](sentences.md).",
+    ),
+    "jsb_chorales_2bars": Section(
+        "Two bars of Bach's chorales",
+        MUSIC_COLUMNS,
+        note="What lies between two pieces, and samples to hear: [music](music.md).",
+    ),
+    "jsb_chorales_4bars": Section(
+        "Four bars of Bach's chorales",
+        MUSIC_COLUMNS,
+        note="The same network and training, with a conductor and without one.",
     ),
 }
 # What all labels of a dataset are, of those that features are carried over to.

@@ -25,7 +25,7 @@ PAIRS, STEPS, SHOWN = 200, 7, 3
 # Pairs of pieces, pieces on a path with both ends, and samples that are shown.
 PIECE_PAIRS, PIECE_STEPS, SAMPLES = 256, 9, 8
 TEMPERATURE = 0.8
-AUDIBLE = DOCS / "gallery"
+AUDIBLE = DOCS / "music"
 
 
 def write(judge: Judge, modality: Modality, test: Any, names: Sequence[str]) -> Path:
@@ -254,6 +254,7 @@ def accuracies() -> list[str]:
 def heard(name: str, a: np.ndarray, b: np.ndarray) -> list[str]:
     """Lines on samples and a path of a model; writes what they show and play."""
     model = aezoo.load(name)
+    AUDIBLE.mkdir(exist_ok=True)
     lines = []
     for what, pieces, title in (
         (
@@ -275,10 +276,10 @@ def heard(name: str, a: np.ndarray, b: np.ndarray) -> list[str]:
             )
             picture.save(path, "PNG")
         lines += [
-            f"![{title}](gallery/{name}_{what}.png)",
+            f"![{title}](music/{name}_{what}.png)",
             "",
             f"{title}, to be played at {TEMPO} quarters a minute: "
-            f"[{name}_{what}.mid](gallery/{name}_{what}.mid).",
+            f"[{name}_{what}.mid](music/{name}_{what}.mid).",
             "",
         ]
     return lines[:-1]

@@ -154,13 +154,18 @@ def train(recipe: Recipe, out: Path, data_dir: Path | None) -> LanguageModel:
 @click.argument("name")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of datasets.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's.")
 @click.option("--judge", "names", multiple=True, help="A model; may be repeated.")
 def main(
-    name: str, data_dir: Path | None, out: Path | None, names: tuple[str, ...]
+    name: str,
+    data_dir: Path | None,
+    out: Path | None,
+    epochs: int | None,
+    names: tuple[str, ...],
 ) -> None:
     """Command line."""
     try:
-        recipe = load_recipe(name)
+        recipe = load_recipe(name).with_overrides(epochs=epochs)
         out = out or Path("runs") / f"language_model_{recipe.dataset}"
         model = train(recipe, out, data_dir)
         test = datasets.load_dataset(recipe.dataset, "test", data_dir).images
