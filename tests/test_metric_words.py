@@ -50,9 +50,8 @@ def test_published_protocols_are_those_of_the_declarations() -> None:
         template = definition.protocol.format_map(fields)
         pattern = re.sub(r"<\w+>", "(.+?)", re.escape(template)) + _NOTES
         if name == "active_units":  # without a prior, of codes
-            pattern += (
-                "|number of code units whose code .* (images|pieces|sentences) above 0.01"
-            )
+            nouns = "images|pieces|sentences"
+            pattern += f"|number of code units whose code .* ({nouns}) above 0.01"
         assert re.fullmatch(pattern, protocol), (name, protocol, pattern)
         assert unit.removesuffix(", density") == definition.unit.format_map(
             fields
