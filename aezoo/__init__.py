@@ -10,7 +10,9 @@ from aezoo.utils import keras_hook
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "compress": "compression",
     "create": "models.families",
+    "decompress": "compression",
     "download": "store.cache",
     "export": "engines.export",
     "list_families": "registry",
@@ -49,8 +51,10 @@ _MODULES = {
 
 __all__ = [
     "__version__",
+    "compress",
     "create",
     "datasets",
+    "decompress",
     "describe",
     "digits",
     "distributions",
@@ -85,6 +89,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from aezoo import errors, evaluation, modalities, networks, samplers
+    from aezoo.compression import compress, decompress
     from aezoo.data import datasets
     from aezoo.engines.export import export
     from aezoo.engines.load import load

@@ -45,6 +45,10 @@ class ExportError(AezooError, ValueError):
     """A model cannot be exported, or what was exported computes something else."""
 
 
+class CompressionError(AezooError, ValueError):
+    """Compressed bytes are foreign, damaged or incomplete, or of no known model."""
+
+
 class ImageFileError(AezooError, ValueError):
     """A file cannot be read as an image."""
 

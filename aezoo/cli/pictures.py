@@ -15,6 +15,7 @@ from aezoo.cli._common import (
     engine_option,
     examples_argument,
     find_model,
+    images_argument,
     invert_option,
     load_model,
     main,
@@ -77,6 +78,72 @@ def reconstruct(
     echo(
         f"{count_of(len(x), modality.noun)}, each beside its reconstruction; "
         f"{modality.difference(x, x_hat)}."
+    )
+
+
+@main.command(epilog=f"{NAMES} {READING}")
+@name_argument
+@images_argument("image")
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="Picture of the image's size, bright where pixels are missing.",
+)
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="How many completions.",
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=20, show_default=True, help="Of each."
+)
+@click.option(
+    "--candidates",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Codes of which a step keeps the one that explains the known pixels best.",
+)
+@_picture
+@_seed
+@invert_option
+def inpaint(
+    name: str,
+    image: Path,
+    mask: Path,
+    number: int,
+    steps: int,
+    candidates: int,
+    output: Path | None,
+    seed: int,
+    invert: bool,
+) -> None:
+    """Draw IMAGE without its missing pixels, and completions by model NAME."""
+    known = find_model(name)
+    check_shown(known, output)
+    x = read_examples([str(image)], known, invert=invert)
+    shape = known.modality.shape
+    if known.modality.kind != "image":
+        raise UnsupportedOperationError(f"{name} has no images to fill in.")
+    from aezoo.modalities.image.files import read_image
+
+    levels, _ = read_image(mask, (*shape[:2], 1))
+    hidden = levels[..., 0] > 127
+    completed = load_model(known).inpaint(
+        x, hidden, number, seed, steps=steps, candidates=candidates
+    )
+
+    import numpy as np
+
+    seen = np.where(hidden[..., None], np.uint8(0), x)
+    show(known, np.concatenate([seen, completed[0]]), output, columns=number + 1)
+    echo(
+        f"{100.0 * hidden.mean():.0f} % of the {known.modality.element}s were missing; "
+        f"beside what is known, {count_of(number, 'completion')}."
     )
 
 

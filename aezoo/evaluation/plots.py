@@ -20,6 +20,7 @@ from aezoo.utils.files import atomic_path
 from aezoo.utils.validation import check_choice, check_number, check_positive_int
 
 if TYPE_CHECKING:
+    from aezoo.evaluation.rates import Rates
     from aezoo.models.autoencoder import Autoencoder
 
 Axes = Any
@@ -630,6 +631,34 @@ def trade_off(
 
 
 # --- Checks --------------------------------------------------------------------
+
+
+def rate_curves(rates: "Rates", *, ax: Axes | None = None) -> Figure:
+    """Error over bits: a model's point beside the curves of codecs.
+
+    Args:
+        rates: What `aezoo.evaluation.rates.measure_rates` returned, with loss.
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no curve.
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    if not rates.curves:
+        raise ValueError("`rates` must be of lossy codecs. Received: no curves.")
+    if ax is None:
+        ax = new_figure(6.0, 4.0).add_subplot()
+    for codec, points in rates.curves.items():
+        ax.plot([p.bits for p in points], [p.psnr for p in points], ".-", label=codec)
+    own = rates.rates[0]
+    ax.plot([own.bits], [own.psnr], "k*", markersize=12, label=own.method)
+    ax.set_xscale("log")
+    ax.legend(fontsize="small")
+    _label(ax, "bits per pixel and channel", "PSNR (dB)")
+    return ax.figure
 
 
 def _check_codes(codes: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ from aezoo.errors import UnsupportedOperationError
 from aezoo.inference.priors import Prior, StandardNormal
 from aezoo.modalities.base import Modality
 from aezoo.modalities.label import Label
+from aezoo.models._inpainting import project, resample
 from aezoo.models.arguments import (
     Argument,
     arguments_of,
@@ -528,6 +529,34 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         if sample_seed is None and not training:
             return IndexedNoise(TEST_SEED, is_shared=True).normal(shape)
         return standard_normal(shape, sample_seed or self.seed_generator)
+
+    def complete(
+        self,
+        x: np.ndarray,
+        hidden: np.ndarray,
+        noise: IndexedNoise,
+        share: float,
+        candidates: int,
+        **given: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One step of `inpaint`: better guesses of what is hidden.
+
+        Args:
+            x: Examples with a guess in the place of what is hidden, float32,
+                `(rows, *tensor_shape)`.
+            hidden: Which positions are, `(rows, *positions)`.
+            noise: Source of what is drawn.
+            share: Of the steps that are done, in [0, 1).
+            candidates: As in `inpaint`.
+            **given: What the model is told, `(rows, ...)` each.
+
+        Returns:
+            What the next step starts from, and what is shown after the last one; both
+            as `x`, of which the hidden positions count.
+        """
+        if self.has_likelihood:
+            return resample(self, x, hidden, noise, candidates, **given)
+        return project(self, x, hidden, noise, share, **given)
 
     # --- Prior ----------------------------------------------------------------------
 

@@ -71,6 +71,54 @@ class CompiledEntryPoints(EntryPoints):
         found: np.ndarray = self._run(("search", beams), graph, z, batch_size, **given)
         return found
 
+    def inpaint(
+        self: Any,
+        x: Any,
+        mask: Any,
+        n: int = 1,
+        seed: int | None = None,
+        *,
+        steps: int = 20,
+        candidates: int = 5,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+    ) -> np.ndarray:
+        """The missing elements of examples given the others, `n` times.
+
+        A model with a likelihood draws them from p(x_missing|x_known) as far as its
+        posterior tells (Rezende et al., 2014, https://arxiv.org/abs/1401.4082,
+        appendix F; Mattei & Frellsen, 2019, https://arxiv.org/abs/1812.02633): the
+        completions differ where it is not sure, and their mean is the estimate of the
+        least squared error. A masked autoencoder answers at once, and always the same;
+        other autoencoders reconstruct and put back what is known, again and again.
+
+        Args:
+            x: Examples `(m, *input_shape)`; missing elements may have any value in
+                range.
+            mask: Bools, True where an element is missing: `(m, *positions)`, or
+                `(*positions,)` for all; of images `(height, width)`.
+            n: Completions of each example.
+            seed: Same seed, same completions, whatever the other examples.
+            steps: Steps from noise in the place of what is missing.
+            candidates: Codes of which each step keeps one, by how well it explains
+                what is known; 1 keeps whatever the posterior draws.
+            given: As in `encode`.
+            labels: As in `encode`.
+
+        Returns:
+            Shape `(m, n, *input_shape)`, of the dtype that came in; known elements
+            as they were.
+
+        Raises:
+            ValueError: If an argument is invalid, or nothing is missing.
+            UnsupportedOperationError: If the elements are not continuous, or written
+                one after another.
+        """
+        from aezoo.models._inpainting import inpaint
+
+        told = self.check_all(len(x), given, labels)
+        return inpaint(self, x, mask, n, seed, steps, candidates, **told)
+
     # --- Inside graphs ----------------------------------------------------------------
 
     def is_symbol(self: Any, x: Any) -> bool:

@@ -1,13 +1,16 @@
 """Masked autoencoder: a transformer that completes images from some patches."""
 
+import functools
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from aezoo.models.ae import AE
 from aezoo.models.arguments import Argument, flag, units, weight
 from aezoo.networks import Latent, NetworkError, ViT
 from aezoo.networks.vit import to_patches
+from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import register_family
 from aezoo.utils.validation import check_number
 
@@ -139,6 +142,49 @@ class MaskedAE(AE):
             "z": ops.cast(z, "float32"),
             "hidden": ops.cast(rank >= self.num_visible, "float32"),
         }
+
+    def complete(
+        self,
+        x: np.ndarray,
+        hidden: np.ndarray,
+        noise: IndexedNoise,  # noqa: ARG002
+        share: float,  # noqa: ARG002
+        candidates: int,  # noqa: ARG002
+        **given: np.ndarray,  # noqa: ARG002
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What is hidden from the patches that are known as a whole, at once.
+
+        Raises:
+            ValueError: If there is no such patch.
+        """
+        values = hidden[..., None].astype("float32")
+        patches = ops.convert_to_numpy(to_patches(values, self.patch_size))
+        is_hidden = patches.max(axis=2) > 0.5
+        rank = np.argsort(np.argsort(is_hidden, axis=1, kind="stable"), axis=1)
+        visible = self.num_patches - is_hidden.sum(axis=1)
+        if not visible.all():
+            raise ValueError(
+                "`mask` leaves no patch whole, so there is nothing to complete from: "
+                f"{self.name!r} sees patches of {self.patch_size}x{self.patch_size}. "
+                "Received: a mask with missing elements in all of them."
+            )
+        found = np.empty_like(x)
+        for count in np.unique(visible):
+            rows = visible == count
+            graph = functools.partial(self._graph_complete, num_visible=int(count))
+            found[rows] = self._run(
+                ("complete", int(count)),
+                graph,
+                np.ascontiguousarray(x[rows]),
+                256,
+                rank=rank[rows].astype("int32"),
+            )
+        return found, found
+
+    def _graph_complete(self, x: Tensor, rank: Tensor, num_visible: int) -> Tensor:
+        x = self.to_tensors(x, self.compute_dtype)
+        z = self.encoder(x, rank=rank, num_visible=num_visible)["z"]
+        return self.point(self.decode_parameters(z))
 
     def compute_terms(
         self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None

@@ -1,0 +1,211 @@
+"""The missing elements of examples, given the others."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from aezoo.errors import UnsupportedOperationError
+from aezoo.nn.distributions import IndexedNoise
+from aezoo.utils.progress import with_progress
+from aezoo.utils.validation import check_count, check_positive_int, check_seed
+
+Array = np.ndarray
+# Rows of a step, with all candidates: bounds memory, does not change the result.
+ROWS = 512
+# Between the seeds of two steps.
+_STRIDE = 7919
+
+
+def inpaint(
+    model: Any,
+    x: Any,
+    mask: Any,
+    n: int,
+    seed: int | None,
+    steps: int,
+    candidates: int,
+    **given: Array,
+) -> Array:
+    """As `Autoencoder.inpaint`; `given` is checked.
+
+    Args:
+        model: The model.
+        x: As there.
+        mask: As there.
+        n: As there.
+        seed: As there.
+        steps: As there.
+        candidates: As there.
+        **given: What the model is told, `(len(x), ...)` each.
+    """
+    modality = model.modality
+    if not modality.is_continuous or model.is_autoregressive:
+        raise UnsupportedOperationError(
+            f"{model.name!r} cannot fill in {modality.noun}s: `inpaint` is for "
+            f"examples of continuous {modality.element}s that are decoded at once."
+        )
+    x = modality.check(x)
+    hidden = check_mask(model, mask, len(x))
+    check_positive_int("n", n)
+    check_positive_int("steps", steps)
+    check_count("candidates", candidates, minimum=1)
+    seed = check_seed(seed)
+    if seed is None:
+        seed = int(np.random.default_rng().integers(2**31))
+    known = np.repeat(np.asarray(modality.to_model(x)), n, axis=0)
+    hidden = np.repeat(hidden, n, axis=0)
+    told = {name: np.repeat(value, n, axis=0) for name, value in given.items()}
+    filled = np.empty_like(known)
+    size = max(1, ROWS // candidates)
+    for start in with_progress(range(0, len(known), size), "Filling in", "chunk"):
+        rows = slice(start, start + size)
+        here = {name: value[rows] for name, value in told.items()}
+        part, holes = known[rows], hidden[rows]
+        shown = state = fill(part, holes, _noise(seed, 0, start).uniform(part.shape))
+        for step in range(steps):
+            source = _noise(seed, step + 1, start * candidates)
+            share = step / steps
+            found, answer = model.complete(
+                state, holes, source, share, candidates, **here
+            )
+            state, shown = fill(part, holes, found), fill(part, holes, answer)
+        filled[rows] = shown
+    filled = np.asarray(modality.to_dtype(np.clip(filled, 0.0, 1.0), x.dtype.name))
+    filled = filled.reshape(len(x), n, *x.shape[1:])
+    holes = hidden.reshape(len(x), n, *hidden.shape[1:], 1)
+    return np.where(holes, filled, x[:, None])
+
+
+def _noise(seed: int, step: int, start: int) -> IndexedNoise:
+    return IndexedNoise((seed + _STRIDE * step) % 2**31, start)
+
+
+def _stream(noise: IndexedNoise, number: int) -> IndexedNoise:
+    """Noise of the same examples that has nothing to do with the given one."""
+    return IndexedNoise((noise.seed + 1_000_003 * number) % 2**31, noise.start)
+
+
+def fill(x: Array, hidden: Array, values: Any) -> Array:
+    """`x` with `values` at its hidden positions, float32."""
+    chosen = np.where(hidden[..., None], np.asarray(values), x)
+    return np.asarray(chosen, "float32")
+
+
+def check_mask(model: Any, mask: Any, n: int) -> Array:
+    """A mask as bools `(n, *positions)`.
+
+    Args:
+        model: The model.
+        mask: As in `Autoencoder.inpaint`.
+        n: Number of examples.
+
+    Raises:
+        ValueError: If its shape or dtype is wrong, or it hides nothing.
+    """
+    values = np.asarray(mask)
+    positions = tuple(model.modality.positions)
+    shapes = (positions, (n, *positions))
+    if values.shape not in shapes or values.dtype != bool:
+        raise ValueError(
+            "`mask` must be bools, True where an element is missing, of shape "
+            f"{positions} or (n, {', '.join(map(str, positions))}). Received: "
+            f"mask.shape={values.shape}, dtype={values.dtype}."
+        )
+    hidden = np.broadcast_to(values, (n, *positions))
+    if not hidden.any():
+        raise ValueError("`mask` must hide something. Received: no True.")
+    return hidden
+
+
+def project(
+    model: Any, x: Array, hidden: Array, noise: IndexedNoise, share: float, **given: Any
+) -> tuple[Array, Array]:
+    """A step of an autoencoder: reconstruct, and put back what is known.
+
+    Where it was trained to remove Gaussian noise, hidden elements first get some, of a
+    spread that falls from the one in training to 0: the walk of Bengio et al. (2013),
+    "Generalized denoising auto-encoders as generative models"
+    (https://arxiv.org/abs/1305.6663), projected on what is known.
+
+    Args:
+        model: The model.
+        x: Examples with all elements, `(rows, *tensor_shape)`.
+        hidden: Which positions are missing, `(rows, *positions)`.
+        noise: Source of the noise.
+        share: Of the steps that are done, in [0, 1).
+        **given: What the model is told.
+    """
+    if model.corruption == "gaussian":
+        spread = model.corruption_level * (1.0 - share)
+        drawn = x + spread * np.asarray(noise.normal(x.shape))
+        x = fill(x, hidden, np.clip(drawn, 0.0, 1.0))
+    found = model.run("reconstruct", x, ROWS, **given)
+    return found, found
+
+
+def resample(
+    model: Any,
+    x: Array,
+    hidden: Array,
+    noise: IndexedNoise,
+    candidates: int,
+    **given: Any,
+) -> tuple[Array, Array]:
+    """A step of a latent variable model: z given x, then what is hidden given z.
+
+    Pseudo-Gibbs of Rezende et al. (2014, https://arxiv.org/abs/1401.4082, appendix F).
+    Of several candidates z ~ q(z|x), one is kept with a probability in proportion to
+    `p(x_known|z) p(z) / q(z|x)`, so that the guess of the hidden elements, which q has
+    seen, does not count: the importance resampling of Mattei & Frellsen (2019),
+    "MIWAE" (https://arxiv.org/abs/1812.02633, section 3.2).
+
+    Args:
+        model: A model with a likelihood.
+        x: As in `project`.
+        hidden: As in `project`.
+        noise: As in `project`.
+        candidates: How many; 1 resamples nothing.
+        **given: As in `project`.
+
+    Returns:
+        Elements to go on with, drawn if the model learned binarised ones, and the
+        point of p(x|z), both `(rows, *tensor_shape)`.
+    """
+    rows = len(x)
+    given = {name: np.repeat(v, candidates, axis=0) for name, v in given.items()}
+    posterior = model.posterior(np.repeat(x, candidates, axis=0), given=given or None)
+    z, log_q = posterior.sample_with_log_prob(noise)
+    parameters = model.run("decode_parameters", np.asarray(z), ROWS, **given)
+    if candidates > 1:
+        seen = np.repeat(~hidden, candidates, axis=0).reshape(len(parameters), -1)
+        at_positions = log_prob_at_positions(model, parameters, x, candidates)
+        weights = np.sum(seen * at_positions, axis=1)
+        weights = weights + np.asarray(model.prior_density()(z)) - np.asarray(log_q)
+        drawn = np.asarray(_stream(noise, 1).uniform((len(parameters), 1)), "float64")
+        gumbel = -np.log(-np.log(np.clip(drawn[:, 0], 1e-12, 1.0 - 1e-7)))
+        chosen = np.argmax((weights + gumbel).reshape(rows, candidates), axis=1)
+        parameters = parameters[np.arange(rows) * candidates + chosen]
+    shown = np.asarray(model.point(ops.convert_to_tensor(parameters)))
+    if not model.learns_binarised:
+        return shown, shown
+    drawn = np.asarray(_stream(noise, 2).uniform(shown.shape))
+    return (drawn < shown).astype("float32"), shown
+
+
+def log_prob_at_positions(
+    model: Any, parameters: Array, x: Array, candidates: int
+) -> Array:
+    """Log p(x|z) of each position by itself: nats, `(rows * candidates, positions)`.
+
+    Args:
+        model: A model whose positions are independent given z.
+        parameters: Of the likelihood, `(rows * candidates, *positions, width)`.
+        x: Examples, `(rows, *positions, channels)`.
+        candidates: Codes of each example.
+    """
+    x = np.repeat(x, candidates, axis=0)
+    flat = parameters.reshape(-1, parameters.shape[-1])
+    likelihood = model.make_likelihood(ops.convert_to_tensor(flat))
+    values = ops.convert_to_tensor(x.reshape(-1, x.shape[-1]))
+    return np.asarray(likelihood.log_prob(values)).reshape(len(parameters), -1)

@@ -1,0 +1,75 @@
+"""Missing pixels completed by models, beside guesses that know no model.
+
+    python -m benchmarks.inpainting conv_vae_mnist hierarchical_vae_mnist --limit 100
+
+The metrics `imputation_mse` of each model on the first test images of its dataset;
+beside them, on the same images under the same masks, the mean of the training images,
+and the training image that is nearest in the known pixels (of all of them). Prints
+Markdown, with standard errors.
+"""
+
+import argparse
+import math
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import markdown_table
+
+
+def figures(errors: np.ndarray) -> str:
+    """A mean and its standard error."""
+    return f"{errors.mean():.4f} ± {errors.std(ddof=1) / math.sqrt(len(errors)):.4f}"
+
+
+def nearest(train: np.ndarray, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """For each image, the training image nearest in the known pixels, `x`'s shape."""
+    seen = (~hidden[..., None] * np.ones_like(x)).reshape(len(x), -1)
+    flat, pool = x.reshape(len(x), -1), train.reshape(len(train), -1)
+    # |seen (x - t)|^2 without what is alike for all t
+    distances = seen @ np.square(pool).T - 2.0 * (seen * flat) @ pool.T
+    return train[np.argmin(distances, axis=1)]
+
+
+def main() -> None:
+    """Print a row per model and guess."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="+", help="models of one dataset")
+    parser.add_argument("--limit", type=int, default=100, help="test images")
+    args = parser.parse_args()
+    import aezoo
+    from aezoo.data.datasets import load_dataset
+    from aezoo.evaluation.context import Chunk, Evaluation, Settings
+    from aezoo.evaluation.image.imputation import MASKS, error_of
+
+    dataset = aezoo.describe(args.names[0]).data.name
+    data = load_dataset(dataset, "test")
+    train = load_dataset(dataset, "train").images.astype("float32") / 255.0
+    rows: list[list[Any]] = []
+    for name in args.names:
+        model = aezoo.load(name)
+        metrics = [f"imputation_mse/{kind}" for kind in MASKS]
+        report = aezoo.evaluate(model, data, metrics=metrics, limit=args.limit)
+        found = [report[metric] for metric in metrics]
+        rows.append([name, *(f"{f.value:.4f} ± {f.standard_error:.4f}" for f in found)])
+    limited = Evaluation(model, data.take(args.limit), Settings(), len(data.images))
+    guesses: dict[str, list[np.ndarray]] = {"training mean": [], "nearest image": []}
+    for kind in MASKS.values():
+        errors: dict[str, list[np.ndarray]] = {guess: [] for guess in guesses}
+        for start in range(0, len(limited), 256):
+            chunk = Chunk(limited, start, min(start + 256, len(limited)))
+            hidden, x = kind(chunk), chunk.x
+            mean = np.broadcast_to(train.mean(axis=0), x.shape)
+            errors["training mean"].append(error_of(x, mean, hidden))
+            errors["nearest image"].append(
+                error_of(x, nearest(train, x, hidden), hidden)
+            )
+        for guess, parts in errors.items():
+            guesses[guess].append(np.concatenate(parts))
+    rows += [[guess, *map(figures, parts)] for guess, parts in guesses.items()]
+    print(f"## Missing pixels: {dataset}, first {args.limit} test images\n")
+    print(markdown_table(["", *MASKS], rows))
+
+
+if __name__ == "__main__":
+    main()
