@@ -69,9 +69,12 @@ def inpaint(
             found, answer = model.complete(
                 state, holes, source, share, candidates, **here
             )
-            state, shown = fill(part, holes, found), fill(part, holes, answer)
+            state, shown = (
+                fill(part, holes, modality.from_model(ops.convert_to_tensor(values)))
+                for values in (found, answer)
+            )
         filled[rows] = shown
-    filled = np.asarray(modality.to_dtype(np.clip(filled, 0.0, 1.0), x.dtype.name))
+    filled = np.asarray(modality.to_dtype(filled, x.dtype.name))
     filled = filled.reshape(len(x), n, *x.shape[1:])
     holes = hidden.reshape(len(x), n, *hidden.shape[1:], 1)
     return np.where(holes, filled, x[:, None])

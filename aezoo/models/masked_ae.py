@@ -147,29 +147,24 @@ class MaskedAE(AE):
         self,
         x: np.ndarray,
         hidden: np.ndarray,
-        noise: IndexedNoise,  # noqa: ARG002
-        share: float,  # noqa: ARG002
-        candidates: int,  # noqa: ARG002
-        **given: np.ndarray,  # noqa: ARG002
+        noise: IndexedNoise,
+        share: float,
+        candidates: int,
+        **given: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What is hidden from the patches that are known as a whole, at once.
 
-        Raises:
-            ValueError: If there is no such patch.
+        As in `AE` for examples without such a patch.
         """
         values = hidden[..., None].astype("float32")
         patches = ops.convert_to_numpy(to_patches(values, self.patch_size))
         is_hidden = patches.max(axis=2) > 0.5
         rank = np.argsort(np.argsort(is_hidden, axis=1, kind="stable"), axis=1)
         visible = self.num_patches - is_hidden.sum(axis=1)
-        if not visible.all():
-            raise ValueError(
-                "`mask` leaves no patch whole, so there is nothing to complete from: "
-                f"{self.name!r} sees patches of {self.patch_size}x{self.patch_size}. "
-                "Received: a mask with missing elements in all of them."
-            )
         found = np.empty_like(x)
-        for count in np.unique(visible):
+        if not visible.all():
+            found, _ = super().complete(x, hidden, noise, share, candidates, **given)
+        for count in np.unique(visible[visible > 0]):
             rows = visible == count
             graph = functools.partial(self._graph_complete, num_visible=int(count))
             found[rows] = self._run(
