@@ -47,10 +47,15 @@ def test_the_python_of_the_pages_runs(tmp_path: Path) -> None:
             scripts.append(tmp_path / f"{number}_{page.stem}.py")
             scripts[-1].write_text("\n".join(code), encoding="utf-8")
     assert len(scripts) > 12
-    vae = ROOT / "tests" / "fixtures" / "imports" / "kl_sd"
+    imports = ROOT / "tests" / "fixtures" / "imports"
     with HubServer() as hub:
-        files = {f"vae/{path.name}": path.read_bytes() for path in vae.iterdir()}
-        hub.add_repo("organisation/pipeline", files)
+        for repo, folder, name in (
+            ("pipeline", "vae/", "kl_sd"),
+            ("vit-mae", "", "mae"),
+        ):
+            paths = (imports / name).iterdir()
+            files = {f"{folder}{path.name}": path.read_bytes() for path in paths}
+            hub.add_repo(f"organisation/{repo}", files)
         env = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HOME": str(tmp_path)}
         run = [sys.executable, "-c", RUNNER, *map(str, scripts)]
         subprocess.run(run, check=True, cwd=tmp_path, env=os.environ | env)

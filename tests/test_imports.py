@@ -5,6 +5,7 @@
 
 import functools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import aezoo
-from aezoo.errors import ConversionError, HubError, UnsafeFileError
+from aezoo.errors import (
+    ConversionError,
+    HubError,
+    UnsafeFileError,
+    UnsupportedOperationError,
+)
 from aezoo.store.foreign.sources import MODULES
 from tests.hub_server import HubServer
 
@@ -73,9 +79,10 @@ def copy(tmp_path: Path) -> Callable[..., Path]:
             path = folder / "config.json"
             path.write_text(json.dumps(json.loads(path.read_text()) | config))
         if tensors is not None:
-            found = load_file(folder / WEIGHTS)
+            (path,) = folder.glob("*.safetensors")
+            found = load_file(path)
             tensors(found)
-            save_file(found, folder / WEIGHTS)
+            save_file(found, path)
         return folder
 
     return change
@@ -115,6 +122,69 @@ def test_a_tiny_autoencoder_computes_what_diffusers_does() -> None:
     model.set_weights(whole.get_weights())
     assert_close(model.encode(wanted["images"]), wanted["codes"])
     assert_close(model.decode(wanted["codes"]), unit(wanted["decoded"]))
+
+
+@pytest.mark.parametrize("name", ["mae", "mae_normalized", "mae_encoder"])
+def test_features_of_a_masked_autoencoder_are_those_of_transformers(name) -> None:
+    model, wanted = loaded(name), expected(name)
+    assert model.family == "masked_ae"
+    assert_close(model.encode(wanted["images"]), wanted["codes"])
+    layers = ["tokens", "block1", "block2", "pool"]
+    found = aezoo.feature_extractor(model, layer=layers)(wanted["images"])
+    for index, layer in enumerate(layers[:-1]):
+        assert_close(found[layer], wanted[f"state_{index}"])
+    assert_close(found["pool"], wanted["codes"][:, 1:].mean(axis=1))
+
+
+def test_a_masked_autoencoder_completes_what_transformers_does() -> None:
+    model, wanted = loaded("mae"), expected("mae")
+    images, hidden = wanted["images"], wanted["hidden"]
+    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    drawn = np.clip(wanted["drawn"] * std + mean, 0.0, 1.0)
+    pixels = np.kron(hidden.reshape(2, 4, 4), np.ones((1, 4, 4), bool))[..., None]
+    completed = model.inpaint(images, pixels[..., 0])
+    assert_close(completed[:, 0], np.where(pixels, drawn, images))
+    # nothing of what is hidden is seen
+    other = np.where(pixels, 1.0 - images, images)
+    np.testing.assert_array_equal(model.inpaint(other, pixels[..., 0]), completed)
+
+
+@pytest.mark.parametrize("name", ["mae", "mae_normalized"])
+def test_a_masked_autoencoder_is_trained_by_the_loss_of_transformers(name) -> None:
+    from keras import ops
+
+    model, wanted = loaded(name), expected(name)
+    order = np.argsort(wanted["hidden"], axis=1, kind="stable")
+    rank = ops.convert_to_tensor(np.argsort(order, axis=1).astype("int32"))
+    x = ops.convert_to_tensor(wanted["images"])
+    outputs = model.call_in_part(x, rank, 4)
+    terms = model.compute_terms(x, outputs)
+    values = 16 * 4 * 4 * 3  # that ours is summed over
+    loss = np.mean(ops.convert_to_numpy(terms["reconstruction"])) / values
+    assert abs(loss - wanted["loss"]) < TOLERANCE
+    assert model.loss_weights["visible"] == 0.0
+
+
+def test_an_encoder_without_a_decoder(tmp_path: Path) -> None:
+    model = loaded("mae_encoder")
+    with pytest.raises(UnsupportedOperationError, match="has an encoder alone"):
+        model.reconstruct(expected("mae_encoder")["images"])
+    again = aezoo.load(aezoo.save(model, tmp_path / "saved"))
+    assert_same_weights(again, model)
+    assert aezoo.verify(tmp_path / "saved").ok
+    assert json.loads((tmp_path / "saved/aezoo.json").read_text())["tasks"] == [
+        "features"
+    ]
+
+
+def test_names_of_newer_files_of_transformers_are_known(copy) -> None:
+    def rename(tensors) -> None:
+        for name in [n for n in tensors if "decoder_encoder.layer" in n]:
+            older = name.replace("decoder_encoder.layer", "decoder_layers")
+            tensors[older] = tensors.pop(name)
+
+    model = aezoo.load(copy("mae", tensors=rename))
+    assert_same_weights(model, loaded("mae"))
 
 
 def test_codes_are_scaled_as_in_the_pipelines() -> None:
@@ -192,6 +262,41 @@ def test_features_of_its_layers() -> None:
     features = extractor(x)
     assert features["mid"].shape == (2, 8, 8, 8)
     assert_close(features["latent"], expected("kl_sd")["mean"])
+
+
+@pytest.mark.parametrize("name", ["kl_sd", "vq", "mae"])
+def test_it_is_described_measured_encoded_and_searched(name, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from aezoo.cli import main
+
+    def run(*arguments: Any) -> str:
+        result = CliRunner().invoke(main, [str(a) for a in arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    folder, images = FIXTURES / name, tmp_path / "images"
+    images.mkdir()
+    x = loaded(name).modality.examples(4, seed=1)
+    for number, image in enumerate(x):
+        Image.fromarray(image).save(images / f"{number}.png")
+    told = run("describe", folder)
+    assert loaded(name).family in told
+    assert loaded(name).origin in told
+    report = aezoo.evaluate(folder, x, metrics=["mse"])
+    error = (loaded(name).reconstruct(x / np.float32(255)) - x / np.float32(255)) ** 2
+    assert report["mse"].value == pytest.approx(error.mean(), rel=1e-4)
+    run("encode", folder, images / "0.png", images / "1.png", "-o", tmp_path / "z.npz")
+    with np.load(tmp_path / "z.npz") as file:
+        codes = file["z"]
+    np.testing.assert_allclose(codes, loaded(name).encode(x[:2]), rtol=0, atol=1e-5)
+    query = images / "2.png"
+    rows = json.loads(run("nearest", folder, query, images, "-k", 2, "--json"))
+    assert rows[0]["path"] == str(query)
+    assert rows[0]["distance"] == pytest.approx(0.0, abs=1e-4)
+    passed, count = re.findall(r"(\d+)/(\d+) checks", run("verify", folder))[0]
+    assert passed == count
 
 
 # --- And back ------------------------------------------------------------------------
@@ -328,6 +433,37 @@ def test_an_unknown_class_is_told_what_there_is(copy) -> None:
         aezoo.load(folder)
     assert "'AutoencoderKLWan', which aezoo cannot convert" in str(error.value)
     assert all(name in str(error.value) for name in MODULES)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("AsymmetricAutoencoderKL", "its decoder sees the masked image"),
+        ("AutoencoderDC", "no network here has its blocks, linear attention"),
+    ],
+)
+def test_why_a_class_is_not_converted(copy, name, reason) -> None:
+    with pytest.raises(ConversionError, match=f"{name}.*: {reason}.*ViTMAEModel"):
+        aezoo.load(copy(config={"_class_name": name}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_channels": 1}, "`num_channels` must be 3"),
+        ({"qkv_bias": False}, "`qkv_bias` must be True"),
+        ({"hidden_act": "sine"}, "`hidden_act` must be one of silu"),
+        ({"num_attention_heads": 3}, "`num_attention_heads` must be a divisor of 16"),
+        ({"image_size": 18}, "`image_size` must be a multiple of 4"),
+        ({"image_size": 1 << 20}, "does not fit its weights"),
+        ({"image_size": 32}, r"positions: expected|position_embeddings|does not fit"),
+        ({"intermediate_size": 8}, r"shape: |does not fit"),
+        ({"head_dim": 4}, "'head_dim' = 4, which aezoo does not know"),
+    ],
+)
+def test_a_masked_autoencoder_that_cannot_be_built(copy, change, message) -> None:
+    with pytest.raises(ConversionError, match=message):
+        aezoo.load(copy("mae", config=change))
 
 
 @pytest.mark.parametrize(

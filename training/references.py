@@ -32,9 +32,7 @@ def to_reference(images: np.ndarray) -> torch.Tensor:
 def perturb(model: torch.nn.Module, generator: torch.Generator) -> None:
     """Move all weights, so that none is 0 or 1 and no mistake goes unseen."""
     with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "position" in name or "pos_embed" in name:
-                continue
+        for weight in model.parameters():
             noise = torch.randn(weight.shape, generator=generator)
             weight.add_(noise * (0.2 if weight.ndim == 1 else 0.02))
 
@@ -94,6 +92,59 @@ def of_autoencoder_tiny(model: Any, images: np.ndarray) -> dict[str, Any]:
     return {"codes": codes, "decoded": model.decode(codes).sample}
 
 
+def vit_mae(**config: Any) -> Any:
+    """A tiny `ViTMAEConfig`: widths, heads and layers that all differ."""
+    return transformers.ViTMAEConfig(
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=24,
+        image_size=16,
+        patch_size=4,
+        decoder_hidden_size=12,
+        decoder_num_hidden_layers=2,
+        decoder_num_attention_heads=3,
+        decoder_intermediate_size=20,
+        **config,
+    )
+
+
+def to_imagenet(images: np.ndarray) -> torch.Tensor:
+    """Images in [0, 1], channels last, as vision transformers take them."""
+    mean, std = (
+        np.array(v, "float32") for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    return torch.from_numpy((images - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+def of_vit_mae(model: Any, images: np.ndarray) -> dict[str, Any]:
+    """Hidden states of whole images."""
+    encoder, x = getattr(model, "vit", model), to_imagenet(images)
+    encoder.config.mask_ratio = 0.0
+    whole = encoder(
+        x, noise=torch.arange(16.0).expand(len(images), -1), output_hidden_states=True
+    )
+    states = {f"state_{i}": state for i, state in enumerate(whole.hidden_states[:-1])}
+    return {**states, "codes": whole.last_hidden_state}
+
+
+def of_vit_mae_for_pretraining(model: Any, images: np.ndarray) -> dict[str, Any]:
+    """The same; what is drawn of images with hidden patches, and the loss."""
+    found = of_vit_mae(model, images)
+    model.config.mask_ratio = 0.75
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.rand((len(images), 16), generator=generator)
+    x = to_imagenet(images)
+    outputs = model(x, noise=noise)
+    drawn = model.unpatchify(outputs.logits, (16, 16))
+    return {
+        **found,
+        "hidden": outputs.mask.bool(),
+        "drawn": drawn,
+        "loss": outputs.loss,
+    }
+
+
 Reference = tuple[Callable[[], Any], Callable[[Any, np.ndarray], Any], dict[str, Any]]
 REFERENCES: dict[str, Reference] = {
     # quant convolutions, attention, four channels: Stable Diffusion 1 and 2
@@ -140,6 +191,17 @@ REFERENCES: dict[str, Reference] = {
         of_autoencoder_tiny,
         {},
     ),
+    "mae": (
+        lambda: transformers.ViTMAEForPreTraining(vit_mae()),
+        of_vit_mae_for_pretraining,
+        {},
+    ),
+    "mae_normalized": (
+        lambda: transformers.ViTMAEForPreTraining(vit_mae(norm_pix_loss=True)),
+        of_vit_mae_for_pretraining,
+        {},
+    ),
+    "mae_encoder": (lambda: transformers.ViTMAEModel(vit_mae()), of_vit_mae, {}),
 }
 
 

@@ -8,11 +8,10 @@ from keras import ops
 
 from aezoo import manifest
 from aezoo.modalities.image.classifier import bundled_classifier
-from aezoo.models._moments import Moments
-from aezoo.models._tiles import Tiles
+from aezoo.models._maps import CodeMaps
 from aezoo.models.arguments import Argument, count, keep, sizes, units, weight
 from aezoo.models.vae import VAE
-from aezoo.networks import Conv, Latent
+from aezoo.networks import Conv
 from aezoo.nn import losses
 from aezoo.nn.layers.discriminators import PatchDiscriminator
 from aezoo.registry import register_family
@@ -32,7 +31,7 @@ Tensor = Any
         "discriminator_filters": (4, 4),
     },
 )
-class KLAutoencoder(Moments, Tiles, VAE):
+class KLAutoencoder(CodeMaps, VAE):  # type: ignore[override]
     """Autoencoder of latent diffusion models, of Rombach et al. (2022).
 
     "High-resolution image synthesis with latent diffusion models"
@@ -84,16 +83,6 @@ class KLAutoencoder(Moments, Tiles, VAE):
     discriminator_start: int = count(0)
 
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features")
-
-    @property
-    def latent_dim(self) -> int:  # type: ignore[override]
-        """Number of units of a code, at all positions."""
-        return math.prod(self.latent_shape)
-
-    @property
-    def latent(self) -> Latent:
-        """A map."""
-        return Latent(self.code_dim, is_map=True)
 
     def check_arguments(self) -> None:
         """Refuse a classifier of other images."""

@@ -1,6 +1,7 @@
 """Masked autoencoder: a transformer that completes images from some patches."""
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from keras import ops
 from aezoo.models.ae import AE
 from aezoo.models.arguments import Argument, flag, units, weight
 from aezoo.networks import Latent, NetworkError, ViT
-from aezoo.networks.vit import to_patches
+from aezoo.networks.mae import NoDecoder
+from aezoo.networks.vit import PatchNetwork, from_patches, to_patches
 from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import register_family
 from aezoo.utils.validation import check_number
@@ -42,7 +44,9 @@ class MaskedAE(AE):
     nothing is hidden, and both are the error of the whole image.
 
     The code is one vector per patch, `(patches, latent_dim)`, row by row, so that
-    `decode` gives an image back. The paper trains on hidden patches alone
+    `decode` gives an image back. On the network `"mae"`, that of the published weights
+    which `aezoo.load` converts, one vector of the class token stands before them.
+    `inpaint` draws patches that are hidden. The paper trains on hidden patches alone
     (`visible_weight=0`); its decoder then never learns to draw what it sees, and
     `reconstruct` is poor. Positions are encoded by sines, as in the paper.
 
@@ -68,13 +72,21 @@ class MaskedAE(AE):
     normalize_patches: bool = flag(False)
     code_activation = "linear"
 
+    def create_layers(self) -> None:
+        """Create encoder and decoder; without a decoder, features are all there is."""
+        super().create_layers()
+        if isinstance(self.decoder, NoDecoder):
+            self.TASKS = ("features",)  # type: ignore[misc]
+
     def check_arguments(self) -> None:
         """Refuse other networks than transformers of patches."""
         super().check_arguments()
-        if not isinstance(self.network, ViT) or self.network.dim is not None:
+        network = self.network
+        if not isinstance(network, PatchNetwork) or not network.hides_patches:
             raise NetworkError(
                 f"{self.family!r} hides patches from a transformer: it needs the "
-                f"network 'vit', with `dim=None`. Received: network={self.network!r}."
+                "network 'vit', with `dim=None`, or 'mae'. Received: "
+                f"network={network!r}."
             )
         if self.normalize_patches and self.reconstruction_loss != "mse":
             raise ValueError(
@@ -88,14 +100,19 @@ class MaskedAE(AE):
         return Latent(self.latent_dim, is_map=True, is_masked=True)
 
     @property
+    def patches(self) -> PatchNetwork:
+        """The network."""
+        return self.network  # type: ignore[return-value]
+
+    @property
     def patch_size(self) -> int:
         """Height and width of a patch."""
-        return self.network.patch_size  # type: ignore[attr-defined]
+        return self.patches.patch_size
 
     @property
     def num_patches(self) -> int:
         """Number of patches of an example."""
-        return self.latent_shape[0]
+        return math.prod(self.patches.grid(self.modality))
 
     @property
     def num_visible(self) -> int:
@@ -134,13 +151,30 @@ class MaskedAE(AE):
         x = self.to_input(inputs, training)
         noise = self.noise((ops.shape(x)[0], self.num_patches), training, sample_seed)
         rank = ops.argsort(ops.argsort(noise, axis=1), axis=1)  # (batch, patches)
-        z = self.encoder(x, rank=rank, num_visible=self.num_visible)["z"]
-        decoder_output = self.decode_parameters(z, training=training)
+        return self.call_in_part(x, rank, self.num_visible, training)
+
+    def call_in_part(
+        self, x: Tensor, rank: Tensor, num_visible: int, training: bool = False
+    ) -> dict[str, Tensor]:
+        """Encode some patches of a batch, and decode all.
+
+        Args:
+            x: Tensors of examples.
+            rank: An order of the patches, `(batch, patches)`.
+            num_visible: The first so many are seen.
+            training: As in `call`.
+
+        Returns:
+            As `call`.
+        """
+        z = self.encoder(x, rank=rank, num_visible=num_visible)["z"]
+        hidden = rank >= num_visible
+        decoder_output = self.decode_parameters(z, training=training, hidden=hidden)
         return {
             "x_hat": self.point(decoder_output),
             "decoder_output": decoder_output,
             "z": ops.cast(z, "float32"),
-            "hidden": ops.cast(rank >= self.num_visible, "float32"),
+            "hidden": ops.cast(hidden, "float32"),
         }
 
     def complete(
@@ -178,8 +212,7 @@ class MaskedAE(AE):
 
     def _graph_complete(self, x: Tensor, rank: Tensor, num_visible: int) -> Tensor:
         x = self.to_tensors(x, self.compute_dtype)
-        z = self.encoder(x, rank=rank, num_visible=num_visible)["z"]
-        return self.point(self.decode_parameters(z))
+        return self.call_in_part(x, rank, num_visible)["x_hat"]
 
     def compute_terms(
         self, x: Tensor, outputs: dict[str, Tensor], step: Tensor | None = None
@@ -213,7 +246,8 @@ class MaskedAE(AE):
             name: to_patches(outputs[name], self.patch_size, value)
             for name, value in fill.items()
         }
-        target = to_patches(x, self.patch_size)
+        target = self.patches.targets(to_patches(x, self.patch_size))
+        flat["x_hat"] = self.patches.predictions(flat["x_hat"])
         width = target.shape[-1]
         errors = self.reconstruction_term(
             ops.reshape(target, (-1, width)),

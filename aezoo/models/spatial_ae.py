@@ -1,12 +1,9 @@
 """Deterministic autoencoder whose code is a map."""
 
-import math
-
-from aezoo.models._moments import Moments
-from aezoo.models._tiles import Tiles
+from aezoo.models._maps import CodeMaps
 from aezoo.models.ae import AE
 from aezoo.models.arguments import units
-from aezoo.networks import Conv, Latent
+from aezoo.networks import Conv
 from aezoo.registry import register_family
 
 
@@ -15,7 +12,7 @@ from aezoo.registry import register_family
     network=Conv(),
     tiny={"input_shape": (8, 8, 1), "filters": (4, 6), "code_dim": 3},
 )
-class SpatialAE(Moments, Tiles, AE):
+class SpatialAE(CodeMaps, AE):  # type: ignore[override]
     """Autoencoder whose code keeps the positions of the image.
 
     Masci et al. (2011), "Stacked convolutional auto-encoders for hierarchical feature
@@ -35,16 +32,6 @@ class SpatialAE(Moments, Tiles, AE):
 
     code_dim: int = units(4)
     code_activation = "linear"
-
-    @property
-    def latent_dim(self) -> int:  # type: ignore[override]
-        """Number of units of a code, at all positions."""
-        return math.prod(self.latent_shape)
-
-    @property
-    def latent(self) -> Latent:
-        """A map."""
-        return Latent(self.code_dim, is_map=True)
 
     @property
     def heads(self) -> dict[str, int]:

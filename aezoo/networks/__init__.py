@@ -18,6 +18,7 @@ from aezoo.networks.draw import Draw
 from aezoo.networks.grid3d import Grid3D
 from aezoo.networks.ldm import LDM
 from aezoo.networks.linear_gaussian import LinearGaussian
+from aezoo.networks.mae import MAE
 from aezoo.networks.patches import Patches
 from aezoo.networks.recurrent import Recurrent
 from aezoo.networks.taesd import TAESD
@@ -28,6 +29,7 @@ from aezoo.networks.voices import Voices
 
 __all__ = [
     "LDM",
+    "MAE",
     "TAESD",
     "Conv",
     "Custom",

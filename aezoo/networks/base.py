@@ -164,6 +164,52 @@ class Network(abc.ABC):
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class HalvingNetwork(Network):
+    """A network whose stages, all but one, halve an image: its latents are maps."""
+
+    # The argument that has an element for each stage.
+    stages_argument: ClassVar[str]
+    # Whether the vectors of a map may be quantised.
+    can_quantize: ClassVar[bool] = False
+
+    @property
+    def stride(self) -> int:
+        """Pixels along an axis for each position of the code."""
+        return 1 << (len(getattr(self, self.stages_argument)) - 1)
+
+    def check(self, modality: Modality, latent: Latent) -> None:
+        """Maps of images and other continuous values on two axes.
+
+        Raises:
+            NetworkError: If it is another modality or latent.
+            ValueError: If a side cannot be halved so often.
+        """
+        if len(modality.positions) != 2 or not modality.is_continuous:
+            raise self.cannot_carry(modality)
+        is_quantized = latent.quantizer is not None
+        if (
+            not latent.is_map
+            or latent.is_hierarchical
+            or (is_quantized and not self.can_quantize)
+            or not latent.units
+        ):
+            raise self.cannot_carry(modality, latent)
+        if any(size % self.stride for size in modality.positions):
+            name = self.stages_argument
+            raise ValueError(
+                f"Both sides must be multiples of {self.stride}, as each of `{name}` "
+                f"but one halves them. Received: input_shape={modality.shape}, "
+                f"{name}={getattr(self, name)}."
+            )
+
+    def latent_shape(self, modality: Modality, latent: Latent) -> tuple[int, ...]:
+        """`(h, w, units)`."""
+        self.check(modality, latent)
+        height, width = (size // self.stride for size in modality.positions)
+        return (height, width, latent.units)
+
+
 def _as_json(value: Any) -> Any:
     return [_as_json(v) for v in value] if isinstance(value, tuple) else value
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from aezoo.modalities.base import Modality
-from aezoo.networks.base import Latent, Network, check_activation
+from aezoo.networks.base import HalvingNetwork, Latent, check_activation
 from aezoo.networks.stages import Encoder, Stage
 from aezoo.nn.layers.diffusion import (
     PositionAttention,
@@ -23,7 +23,7 @@ Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class LDM(Network):
+class LDM(HalvingNetwork):
     """Residual blocks to a map, with attention in the middle, and back.
 
     Rombach et al. (2022), "High-resolution image synthesis with latent diffusion
@@ -60,6 +60,8 @@ class LDM(Network):
     inner_channels: int | None = None
 
     kind: ClassVar[str] = "ldm"
+    stages_argument: ClassVar[str] = "filters"
+    can_quantize: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the arguments; raises ValueError."""
@@ -82,30 +84,6 @@ class LDM(Network):
                 f"`attention_stages` must be from 1 to {len(filters)}, one for each of "
                 f"`filters`. Received: attention_stages={stages}."
             )
-
-    def check(self, modality: Modality, latent: Latent) -> None:
-        """Maps of images and other continuous values on two axes."""
-        if len(modality.positions) != 2 or not modality.is_continuous:
-            raise self.cannot_carry(modality)
-        if not latent.is_map or latent.is_hierarchical or not latent.units:
-            raise self.cannot_carry(modality, latent)
-        if any(size % self.stride for size in modality.positions):
-            raise ValueError(
-                f"Both sides must be multiples of {self.stride}, as each of `filters` "
-                "but the last one halves them. Received: "
-                f"input_shape={modality.shape}, filters={self.filters}."
-            )
-
-    @property
-    def stride(self) -> int:
-        """Pixels along an axis for each position of the code."""
-        return 1 << (len(self.filters) - 1)
-
-    def latent_shape(self, modality: Modality, latent: Latent) -> tuple[int, ...]:
-        """`(h, w, units)`."""
-        self.check(modality, latent)
-        height, width = (size // self.stride for size in modality.positions)
-        return (height, width, latent.units)
 
     def encoder(
         self, modality: Modality, heads: Mapping[str, int], latent: Latent

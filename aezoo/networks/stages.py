@@ -97,6 +97,10 @@ class Encoder(keras.layers.Layer):
         for head in self.heads.values():
             head.build(shape)
 
+    def pool(self, x: Tensor) -> Tensor:
+        """The layer `pool`: float32, `(batch, channels)`, of the stage that has it."""
+        return mean_over_positions(x)
+
     def code_layers(self, head: str) -> tuple[keras.layers.Layer, ...]:
         """What a code's gradient passes after the last stage: here the code's head."""
         return (self.heads[head],)
@@ -147,7 +151,7 @@ class Encoder(keras.layers.Layer):
             if stage.name in names:
                 found[stage.name] = x
             if stage.is_pooled and POOL in names:
-                found[POOL] = mean_over_positions(x)
+                found[POOL] = self.pool(x)
         if LATENT in names:
             found[LATENT] = self.outputs(x)
         return found

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from aezoo.modalities.base import Modality
-from aezoo.networks.base import Latent, Network, check_activation
+from aezoo.networks.base import HalvingNetwork, Latent, check_activation
 from aezoo.networks.stages import Encoder, Stage
 from aezoo.nn.layers.diffusion import convolution
 from aezoo.nn.layers.upsampling import ResizeConv2D
@@ -20,7 +20,7 @@ BOUND = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
-class TAESD(Network):
+class TAESD(HalvingNetwork):
     """Plain residual blocks of one width to a map and back: small and fast.
 
     The network of `AutoencoderTiny` in diffusers, whose weights fit: distilled from
@@ -41,6 +41,7 @@ class TAESD(Network):
     activation: str = "relu"
 
     kind: ClassVar[str] = "taesd"
+    stages_argument: ClassVar[str] = "encoder_blocks"
 
     def __post_init__(self) -> None:
         """Check the arguments; raises ValueError."""
@@ -55,35 +56,6 @@ class TAESD(Network):
                 f"Received: encoder_blocks={self.encoder_blocks}, "
                 f"decoder_blocks={self.decoder_blocks}."
             )
-
-    def check(self, modality: Modality, latent: Latent) -> None:
-        """Maps of images and other continuous values on two axes."""
-        if len(modality.positions) != 2 or not modality.is_continuous:
-            raise self.cannot_carry(modality)
-        if (
-            not latent.is_map
-            or latent.is_hierarchical
-            or latent.quantizer is not None
-            or not latent.units
-        ):
-            raise self.cannot_carry(modality, latent)
-        if any(size % self.stride for size in modality.positions):
-            raise ValueError(
-                f"Both sides must be multiples of {self.stride}, as each of "
-                "`encoder_blocks` but the first halves them. Received: "
-                f"input_shape={modality.shape}, encoder_blocks={self.encoder_blocks}."
-            )
-
-    @property
-    def stride(self) -> int:
-        """Pixels along an axis for each position of the code."""
-        return 1 << (len(self.encoder_blocks) - 1)
-
-    def latent_shape(self, modality: Modality, latent: Latent) -> tuple[int, ...]:
-        """`(h, w, units)`."""
-        self.check(modality, latent)
-        height, width = (size // self.stride for size in modality.positions)
-        return (height, width, latent.units)
 
     def encoder(
         self, modality: Modality, heads: Mapping[str, int], latent: Latent

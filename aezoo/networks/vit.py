@@ -12,14 +12,61 @@ from aezoo.modalities.base import Modality
 from aezoo.networks.base import Latent, Network
 from aezoo.networks.dense import dense_heads
 from aezoo.networks.stages import Encoder, Stage, mean_over_positions
-from aezoo.nn.layers.transformer import TransformerBlock, position_encoding
+from aezoo.nn.layers.transformer import position_encoding, transformer
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class ViT(Network):
+class PatchNetwork(Network):
+    """A transformer of an image's patches; the base of networks that may hide some.
+
+    A subclass has `patch_size`, the height and width of a patch.
+    """
+
+    patch_size: int = 4
+
+    @property
+    def hides_patches(self) -> bool:
+        """Whether its encoder can be told which patches to see."""
+        return False
+
+    def grid(self, modality: Modality) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        height, width = modality.positions
+        return (-(-height // self.patch_size), -(-width // self.patch_size))
+
+    def check_grid(self, modality: Modality) -> None:
+        """Refuse anything but continuous values on two axes, of at least two patches.
+
+        Raises:
+            NetworkError: If they are no such values.
+            ValueError: If there is one patch.
+        """
+        if len(modality.positions) != 2 or not modality.is_continuous:
+            raise self.cannot_carry(modality)
+        if math.prod(self.grid(modality)) < 2:
+            raise ValueError(
+                "`patch_size` must divide the image into at least 2 patches. Received: "
+                f"patch_size={self.patch_size}, input_shape={modality.shape}."
+            )
+
+    def targets(self, patches: Tensor) -> Tensor:
+        """What the error of patches is measured against: here the patches.
+
+        Args:
+            patches: Values in [0, 1], `(batch, patches, size * size * channels)`.
+        """
+        return patches
+
+    def predictions(self, patches: Tensor) -> Tensor:
+        """What the decoder shows, in the units of `targets`; as there."""
+        return patches
+
+
+@dataclasses.dataclass(frozen=True)
+class ViT(PatchNetwork):
     """A transformer of an image's patches, and a smaller one back.
 
     Dosovitskiy et al. (2021), https://arxiv.org/abs/2010.11929, with positions by
@@ -36,7 +83,6 @@ class ViT(Network):
         decoder_layers: Transformer blocks of the decoder.
     """
 
-    patch_size: int = 4
     num_layers: int = 4
     num_heads: int = 4
     dim: int | None = None
@@ -52,22 +98,16 @@ class ViT(Network):
             if name != "dim" or value is not None:
                 object.__setattr__(self, name, check_positive_int(name, value))
 
+    @property
+    def hides_patches(self) -> bool:
+        """Where the tokens are the code."""
+        return self.dim is None
+
     def check(self, modality: Modality, latent: Latent) -> None:
         """Images and other continuous values on two axes, of at least two patches."""
-        if len(modality.positions) != 2 or not modality.is_continuous:
-            raise self.cannot_carry(modality)
+        self.check_grid(modality)
         if latent.quantizer is not None or latent.is_hierarchical:
             raise self.cannot_carry(modality, latent)
-        if math.prod(self.grid(modality)) < 2:
-            raise ValueError(
-                "`patch_size` must divide the image into at least 2 patches. Received: "
-                f"patch_size={self.patch_size}, input_shape={modality.shape}."
-            )
-
-    def grid(self, modality: Modality) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        height, width = modality.positions
-        return (-(-height // self.patch_size), -(-width // self.patch_size))
 
     def latent_shape(self, modality: Modality, latent: Latent) -> tuple[int, ...]:
         """`(units,)`, or of a map `(patches, units)`."""
@@ -157,10 +197,14 @@ class PatchEncoder(Encoder):
         dim: Width of the tokens.
         num_layers: Transformer blocks.
         num_heads: Attention heads of each block.
-        has_mask_token: Whether a learned token stands for patches that are hidden.
+        has_mask_token: Whether a learned token stands for patches that are hidden;
+            else zeros do.
+        block: More arguments of `transformer`.
     """
 
     keeps_positions: bool = True
+    # Tokens before those of patches.
+    num_prefix: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -171,23 +215,24 @@ class PatchEncoder(Encoder):
         num_heads: int,
         *,
         has_mask_token: bool = False,
+        block: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.patch_size, self.dim = patch_size, dim
+        self.grid, self.patch_size, self.dim = grid, patch_size, dim
         self.has_mask_token = has_mask_token
-        self.positions = position_encoding(grid, dim)
-        self.embed = keras.layers.Dense(dim, name="embed")
-        self.blocks = [
-            TransformerBlock(dim, num_heads, name=f"block_{i}")
-            for i in range(1, num_layers + 1)
-        ]
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
+        self.embed = self.make_embedding()
+        self.blocks, self.norm = transformer(dim, num_layers, num_heads, **block or {})
         self.mask_initializer = keras.initializers.RandomNormal(stddev=0.02)
 
-    def stages(self) -> list[Stage]:
-        """The embedding of patches, then the blocks."""
-        embedding = Stage(
+    def make_embedding(self) -> keras.layers.Layer:
+        """The layer of the stage `tokens`."""
+        self.positions = position_encoding(self.grid, self.dim)
+        return keras.layers.Dense(self.dim, name="embed")
+
+    def embedding(self) -> Stage:
+        """The stage `tokens`."""
+        return Stage(
             "tokens",
             (self.embed,),
             stride=self.patch_size,
@@ -195,13 +240,16 @@ class PatchEncoder(Encoder):
             shape_before=self._shape_of_patches,
             after=lambda x: x + ops.cast(self.positions, x.dtype),
         )
+
+    def stages(self) -> list[Stage]:
+        """The embedding of patches, then the blocks."""
         blocks = [
             Stage(f"block{i}", (block,)) for i, block in enumerate(self.blocks, start=1)
         ]
         blocks[-1] = dataclasses.replace(
             blocks[-1], layers=(self.blocks[-1], self.norm), is_pooled=True
         )
-        return [embedding, *blocks]
+        return [self.embedding(), *blocks]
 
     def _shape_of_patches(self, shape: tuple) -> tuple:
         batch, height, width, channels = shape
@@ -233,23 +281,35 @@ class PatchEncoder(Encoder):
         Args:
             inputs: Images `(batch, height, width, channels)`.
             rank: A random order of the patches, `(batch, patches)`; only the first
-                `num_visible` are seen, and the mask token stands for the others.
+                `num_visible` are seen, and the mask token, or zeros, stand for the
+                others.
             num_visible: Number of patches to see.
         """
         embedding, *blocks = self.stages()
         tokens = embedding(inputs)
-        num_patches = tokens.shape[1]
+        num_patches = tokens.shape[1] - self.num_prefix
         if rank is not None:
-            order = ops.argsort(rank, axis=1)[:, :num_visible, None]
-            tokens = ops.take_along_axis(tokens, order, axis=1)
+            order = ops.argsort(rank, axis=1)[:, :num_visible]
+            tokens = self._take(tokens, order)
         for block in blocks:
             tokens = block(tokens)
         if rank is not None:
             shape = (ops.shape(tokens)[0], num_patches - num_visible, self.dim)
-            mask = ops.broadcast_to(ops.cast(self.mask_token, tokens.dtype), shape)
+            fill = self.mask_token if self.has_mask_token else ops.zeros((self.dim,))
+            mask = ops.broadcast_to(ops.cast(fill, tokens.dtype), shape)
             tokens = ops.concatenate([tokens, mask], axis=1)
-            tokens = ops.take_along_axis(tokens, rank[:, :, None], axis=1)
+            tokens = self._take(tokens, rank)
         return self.outputs(tokens)
+
+    def _take(self, tokens: Tensor, order: Tensor) -> Tensor:
+        """Tokens of patches in an order, `(batch, taken)`, behind those before them."""
+        if self.num_prefix:
+            first = ops.broadcast_to(
+                ops.arange(self.num_prefix, dtype=order.dtype),
+                (ops.shape(order)[0], self.num_prefix),
+            )
+            order = ops.concatenate([first, order + self.num_prefix], axis=1)
+        return ops.take_along_axis(tokens, order[:, :, None], axis=1)
 
 
 class PatchHeadsEncoder(PatchEncoder):
@@ -323,11 +383,7 @@ class PatchDecoder(keras.layers.Layer):
         self.grid, self.patch_size, self.dim = grid, patch_size, dim
         self.positions = position_encoding(grid, dim)
         self.embed = keras.layers.Dense(dim, name="embed")
-        self.blocks = [
-            TransformerBlock(dim, num_heads, name=f"block_{i}")
-            for i in range(1, num_layers + 1)
-        ]
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
+        self.blocks, self.norm = transformer(dim, num_layers, num_heads)
         self.pixels = keras.layers.Dense(patch_size**2 * channels, name="pixels")
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -340,8 +396,14 @@ class PatchDecoder(keras.layers.Layer):
         for layer in (*self.blocks, self.norm, self.pixels):
             layer.build((None, None, self.dim))
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """Codes to parameters of a likelihood, `(batch, *output_shape)`."""
+    def call(self, inputs: Tensor, hidden: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Codes to parameters of a likelihood, `(batch, *output_shape)`.
+
+        Args:
+            inputs: The codes.
+            hidden: Which patches were hidden, bools `(batch, patches)`; here their
+                codes say so, too.
+        """
         tokens = inputs
         if self.spread is not None:
             tokens = ops.reshape(

@@ -4,6 +4,7 @@ import io
 import os
 
 import numpy as np
+from keras import ops
 
 from aezoo.errors import ManifestError
 from aezoo.manifest import MAX_GOLDEN_BYTES
@@ -37,23 +38,24 @@ def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarr
         inputs: Examples, as the modality makes them.
 
     Returns:
-        `inputs`, the posterior's parameters (`posterior_*`), `codes`,
-        `reconstruction` (of images float32 in [0, 1]) and, where the family has a
-        prior, `samples` for seed 0. Of autoregressive models, whose choices may differ
-        by a rounding, `log_probs` takes the place of the last two: of the inputs,
-        given their codes.
+        `inputs`, the posterior's parameters (`posterior_*`), `codes`; where there is
+        a decoder, `reconstruction` (of images float32 in [0, 1]); and, where the family
+        has a prior, `samples` for seed 0. Of autoregressive models, whose choices may
+        differ by a rounding, `log_probs` takes the place of the last two: of the
+        inputs, given their codes.
     """
     x = model.modality.unrounded(inputs)
     posterior = model.posterior(x)
     tensors = {"inputs": inputs, "codes": model.encode(x)}
-    if not model.is_autoregressive:
+    if not model.is_autoregressive and "reconstruction" in model.TASKS:
         tensors["reconstruction"] = model.reconstruct(x)
     for name, value in posterior.parameters().items():
-        tensors[f"posterior_{name}"] = np.asarray(value)
+        tensors[f"posterior_{name}"] = ops.convert_to_numpy(value)
     if model.is_autoregressive:
         parameters = model.run("decode_parameters", tensors["codes"], NUM_INPUTS)
         symbols = model.modality.to_model(x)
-        tensors["log_probs"] = np.asarray(model.decoder.log_probs(parameters, symbols))
+        log_probs = model.decoder.log_probs(parameters, symbols)
+        tensors["log_probs"] = ops.convert_to_numpy(log_probs)
         return tensors
     if "sampling" in model.TASKS:
         tensors["samples"] = model.sample(NUM_INPUTS, seed=SAMPLE_SEED)

@@ -9,12 +9,11 @@ from typing import Any
 from aezoo.errors import ManifestError
 from aezoo.manifest import REINSTALL, WeightsEntry
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.models.families import check_config, new_model
-from aezoo.nn.structure import without_initialisation
+from aezoo.models.families import check_config
 from aezoo.nn.weights import StoredWeights, read_weights_file
 from aezoo.samplers import Sampler, read_sampler
 from aezoo.store import folder
-from aezoo.store.bounds import bounded
+from aezoo.store.empty import empty, unbuilt
 from aezoo.store.entry import REMEDY, FolderEntry, OwnEntry, weights_path
 from aezoo.store.foreign import reading
 from aezoo.store.foreign.build import build
@@ -156,10 +155,7 @@ def build_entry(
     weights = StoredWeights(content, entry.num_params, f"weights file {path}")
     check_entry(entry)
     try:
-        with bounded(entry.arguments, entry.num_params):
-            model = new_model(entry.family, **entry.arguments, name=entry.name)
-            with without_initialisation(model, entry.num_params):
-                model.build((None, *model.input_shape))
+        model = empty(entry)
     except Exception as error:  # a hostile configuration may raise anything
         raise _invalid(entry, error) from error
     stated = (entry.input_shape, entry.latent_shape, entry.num_params)
@@ -188,8 +184,7 @@ def unbuilt_model(name: str | os.PathLike[str], **options: Any) -> Autoencoder:
     entry = find_entry(name, **options)
     check_entry(entry)
     try:
-        with bounded(entry.arguments, entry.num_params):
-            return new_model(entry.family, **entry.arguments, name=entry.name)
+        return unbuilt(entry)
     except Exception as error:  # as in `build_entry`
         raise _invalid(entry, error) from error
 

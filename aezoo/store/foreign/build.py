@@ -5,9 +5,7 @@ import numpy as np
 
 from aezoo.errors import ConversionError
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.models.families import new_model
-from aezoo.nn.structure import without_initialisation
-from aezoo.store.bounds import bounded
+from aezoo.store.empty import empty
 from aezoo.store.entry import ForeignEntry
 from aezoo.store.foreign.names import Names
 from aezoo.store.foreign.reading import Facts, Source, facts_of
@@ -31,7 +29,13 @@ def build(source: Source) -> Autoencoder:
             values that are not finite; or the configuration is none that can be built.
     """
     entry, conversion = source.entry, source.conversion
-    model = _empty_model(entry)
+    try:
+        model = empty(entry)
+    except Exception as error:  # a hostile configuration may raise anything
+        raise ConversionError(
+            f"The configuration of {entry.name!r} ({entry.origin}) does not fit its "
+            f"weights, or describes no valid {entry.family!r} model: {error}"
+        ) from error
     facts = facts_of(source.files)
     wanted = match_tensors(model, conversion, facts, entry)
     for weight in model.weights:
@@ -40,20 +44,6 @@ def build(source: Source) -> Autoencoder:
             weight.assign(np.asarray(conversion.constants[name], "float32"))
     _read(source, model, wanted)
     model.origin, model.license = entry.origin, entry.license
-    return model
-
-
-def _empty_model(entry: ForeignEntry) -> Autoencoder:
-    try:
-        with bounded(entry.arguments, entry.num_params):
-            model = new_model(entry.family, **entry.arguments, name=entry.name)
-            with without_initialisation(model, entry.num_params):
-                model.build((None, *model.input_shape))
-    except Exception as error:  # a hostile configuration may raise anything
-        raise ConversionError(
-            f"The configuration of {entry.name!r} ({entry.origin}) does not fit its "
-            f"weights, or describes no valid {entry.family!r} model: {error}"
-        ) from error
     return model
 
 

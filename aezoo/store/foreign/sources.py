@@ -18,11 +18,22 @@ MODULES = {
     "AutoencoderKL": "autoencoder_kl",
     "AutoencoderTiny": "autoencoder_tiny",
     "VQModel": "vq_model",
+    "ViTMAEForPreTraining": "vit_mae",
+    "ViTMAEModel": "vit_mae_encoder",
 }
 LIBRARIES = {
     "AutoencoderKL": "diffusers",
     "AutoencoderTiny": "diffusers",
     "VQModel": "diffusers",
+    "ViTMAEForPreTraining": "transformers",
+    "ViTMAEModel": "transformers",
+}
+# Classes that look as if they could be converted, and why they cannot.
+REFUSED = {
+    "AsymmetricAutoencoderKL": "its decoder sees the masked image beside the code, "
+    "which no family here does",
+    "AutoencoderDC": "no network here has its blocks, linear attention in several "
+    "scales and residual shuffling of pixels",
 }
 # Families that `to_diffusers` writes: as which class.
 EXPORTED = {
@@ -153,9 +164,11 @@ def find_source(name: str, what: str) -> type[ForeignConfig]:
         ConversionError: If there is no such class here; lists those that there are.
     """
     if name not in MODULES:
+        reason = f": {REFUSED[name]}." if name in REFUSED else "."
+        hint = "" if name in REFUSED else did_you_mean(name, MODULES)
         raise ConversionError(
-            f"{what} is of the class {name!r:.80}, which aezoo cannot convert."
-            f"{did_you_mean(name, MODULES)} It converts {', '.join(sorted(MODULES))}."
+            f"{what} is of the class {name!r:.80}, which aezoo cannot convert{reason}"
+            f"{hint} It converts {', '.join(sorted(MODULES))}."
         )
     config: type[ForeignConfig] = source_module(name).Config
     return config

@@ -1,16 +1,30 @@
-"""Moments of the channels of codes, for what comes after an autoencoder."""
+"""Codes that are maps: their shape, and the moments of their channels."""
 
+import math
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from aezoo.models._tiles import Tiles
+from aezoo.networks import Latent
 
-class Moments:
+
+class CodeMaps(Tiles):
     """Methods of an autoencoder whose codes are maps of `code_dim` channels.
 
     No model itself. The moments are weights, which `finish` sets.
     """
+
+    @property
+    def latent_dim(self: Any) -> int:
+        """Number of units of a code, at all positions."""
+        return math.prod(self.latent_shape)
+
+    @property
+    def latent(self: Any) -> Latent:
+        """A map."""
+        return Latent(self.code_dim, is_map=True)
 
     def build_layers(self: Any) -> None:
         """Create all weights, those of the codes' moments among them."""
