@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 SELECT ?= -m "not rest and not exhaustive"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo docs test test-all test-rest test-exhaustive test-lowest test-tensorflow test-jax faults lint format wheel clean
+.PHONY: demo docs test test-all test-rest test-exhaustive test-lowest test-tensorflow test-jax test-torch faults lint format wheel clean
 
 demo: $(VENV)/.demo  ## Draw digits, run the models, write one picture: demo.png
 	$(BIN)/aezoo demo -o demo.png
@@ -36,6 +36,11 @@ test-tensorflow: $(VENV)/.dev
 test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
 	KERAS_BACKEND=jax $(PYTEST) $(SELECT) tests/test_bits.py tests/test_contributing.py \
 		tests/test_common.py tests/test_golden.py tests/test_passes.py
+
+test-torch: $(VENV)/.torch  ## The same checks on PyTorch, which no other target needs
+	KERAS_BACKEND=torch $(PYTEST) $(SELECT) tests/test_bits.py tests/test_contributing.py \
+		tests/test_torch.py tests/test_training_step.py tests/test_common.py \
+		tests/test_golden.py tests/test_passes.py
 
 test-lowest: $(VENV)/.dev  ## The lowest versions that pyproject.toml allows
 	$(PIP) uv  # pip itself finds no lowest versions
@@ -76,6 +81,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.torch: pyproject.toml constraints.txt $(VENV)/.dev
+	$(PIP) -e ".[torch]"
+	@touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e ".[docs]"

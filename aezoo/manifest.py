@@ -53,7 +53,7 @@ FamilyName = Annotated[str, matching("[a-z][a-z0-9_]*")]
 SAMPLER_KINDS = ("gmm", "vamp", "flow", "autoregressive")
 SamplerKind = Annotated[str, matching("|".join(SAMPLER_KINDS))]
 Task = Annotated[str, matching("reconstruction|features|sampling")]
-Backend = Annotated[str, matching("tensorflow|jax")]
+Backend = Annotated[str, matching("tensorflow|jax|torch")]
 Url = Annotated[str, matching("https://.+")]
 
 

@@ -75,6 +75,10 @@ found["encode_s"] = best(lambda: vae.encode(x).latent_dist.mean)
 z = torch.randn((1, 4, {size} // 8, {size} // 8))
 found["decode_s"] = best(lambda: vae.decode(z).sample)
 found["bytes"] = peak()
+vae.enable_tiling()
+vae.tile_sample_min_size, vae.tile_latent_min_size = 256, 32
+found["encode_tiled_s"] = best(lambda: vae.encode(x).latent_dist.mean)
+found["decode_tiled_s"] = best(lambda: vae.decode(z).sample)
 """
 _ROWS = {
     "load_s": "load, s",
@@ -114,7 +118,7 @@ def main() -> None:
                 [options.python, "-c", ours.format(**values)],
                 {"KERAS_BACKEND": backend},
             )
-            for backend in ("tensorflow", "jax")
+            for backend in ("tensorflow", "jax", "torch")
         }
         if not options.memory:
             code = (_REFERENCE + _PRINT).format(**values)

@@ -157,7 +157,7 @@ def losses_of(
     given = {} if labels is None else {"labels": ops.convert_to_tensor(labels)}
     outputs = model(x, training=False, **given)
     losses = model.compute_losses(model.modality.to_model(x), outputs)
-    return {name: np.asarray(values) for name, values in losses.items()}
+    return {name: ops.convert_to_numpy(values) for name, values in losses.items()}
 
 
 def batch_losses(model: Autoencoder) -> set[str]:
@@ -196,7 +196,7 @@ def check_call(family: Family, config: Config) -> None:
                 dtype = model.modality.target_dtype
             assert keras.backend.standardize_dtype(value.dtype) == dtype, name
             assert value.shape[0] == 5, name
-            assert np.isfinite(value).all(), name
+            assert np.isfinite(ops.convert_to_numpy(value)).all(), name
 
 
 def check_losses(family: Family, config: Config) -> None:
@@ -209,7 +209,7 @@ def check_losses(family: Family, config: Config) -> None:
         for name, value in losses.items():
             assert keras.backend.standardize_dtype(value.dtype) == "float32", name
             assert tuple(value.shape) == (5,), name
-            assert np.isfinite(value).all(), name
+            assert np.isfinite(ops.convert_to_numpy(value)).all(), name
 
 
 def check_loss_is_weighted_sum(family: Family, config: Config) -> None:
@@ -242,7 +242,10 @@ def check_losses_are_per_example(family: Family, config: Config) -> None:
 def check_deterministic_when_not_training(family: Family, config: Config) -> None:
     """Without training, a second call repeats the first."""
     model, x = trained(family, config).model, examples(family, config)
-    first, second = (model(x[:5], training=False) for _ in range(2))
+    first, second = (
+        {k: ops.convert_to_numpy(v) for k, v in model(x[:5], training=False).items()}
+        for _ in range(2)
+    )
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
     for entry_point in (model.encode, model.reconstruct):
@@ -572,27 +575,30 @@ def check_posterior(family: Family, config: Config) -> None:
     """The posterior has the one interface of all families."""
     model, x = trained(family, config).model, examples(family, config)
     q = model.posterior(x)
-    mean, mode, draw = (np.asarray(v) for v in (q.mean, q.mode(), q.sample(0)))
+    mean, mode, draw = map(ops.convert_to_numpy, (q.mean, q.mode(), q.sample(0)))
     for codes in (mean, mode, draw):
         assert codes.shape == (10, *model.latent_shape)
         assert codes.dtype == np.float32
         assert np.isfinite(codes).all()
     np.testing.assert_array_equal(mode, q.mode())
     np.testing.assert_array_equal(draw, q.sample(0))
-    kl = np.asarray(q.kl())
+    kl = ops.convert_to_numpy(q.kl())
     assert kl.shape == (10,)
     assert np.all(kl >= 0.0)  # also false for NaN
     assert np.isfinite(kl).all() or np.isposinf(kl).all()
-    at_mode, at_draw = np.asarray(q.log_prob(mode)), np.asarray(q.log_prob(draw))
+    at_mode, at_draw, near = (
+        ops.convert_to_numpy(q.log_prob(z)) for z in (mode, draw, mode + 0.5)
+    )
     assert at_mode.shape == at_draw.shape == (10,)
     assert np.isfinite(at_mode).all()
     assert np.isfinite(at_draw).all()
     assert np.all(at_mode >= at_draw)
-    assert np.all(at_mode > np.asarray(q.log_prob(mode + 0.5)))
+    assert np.all(at_mode > near)
     # a point mass, with all of its probability at the mode, has no spread; its KL is
     # infinite unless it is one of finitely many codes
     is_point = np.all(at_mode == 0.0)
-    assert np.any(draw != q.sample(1)) == (not is_point)
+    other = ops.convert_to_numpy(q.sample(1))
+    assert np.any(draw != other) == (not is_point)
     assert np.isfinite(kl).all() == (not is_point or hasattr(q, "indices"))
 
 
@@ -602,7 +608,8 @@ def check_encode_is_the_mode(family: Family, config: Config) -> None:
     codes = model.encode(x)
     assert codes.dtype == np.float32
     np.testing.assert_allclose(codes, model.posterior(x).mode(), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(model(x, training=False)["z"], codes, atol=1e-5)
+    called = ops.convert_to_numpy(model(x, training=False)["z"])
+    np.testing.assert_allclose(called, codes, atol=1e-5)
     np.testing.assert_allclose(model.encode(x, batch_size=3), codes, atol=1e-5)
     np.testing.assert_allclose(
         model.encode(examples(family, config, dtype="uint8")), codes, atol=1e-5
@@ -622,7 +629,9 @@ def check_reconstruct(family: Family, config: Config) -> None:
     assert as_bytes.dtype == rounded.dtype
     # the same but where rounding could go either way
     like = rounded.dtype.name
-    expected = np.asarray(model.modality.from_model(tensors(model, x_hat), like))
+    expected = ops.convert_to_numpy(
+        model.modality.from_model(tensors(model, x_hat), like)
+    )
     difference = np.abs(as_bytes.astype("int16") - expected)
     assert difference.max() <= 1
     assert difference.mean() < 0.01

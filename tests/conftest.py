@@ -26,6 +26,10 @@ os.environ.update(
 )
 # XLA spends more time on optimising these tiny models than on running them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+if os.environ.get("KERAS_BACKEND") == "torch":
+    # PyTorch's threads wait for each other at every operation, and there is a process
+    # of tests for each core.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -107,6 +111,7 @@ QUICK = {
     "test_losses.py",
     "test_manifest.py",
     "test_records.py",
+    "test_torch.py",
     "test_training_step.py",
     "test_weights_files.py",
 }

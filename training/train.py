@@ -68,7 +68,7 @@ from training.recipe import Recipe, RecipeError, load_recipe
 Examples = tuple[np.ndarray, ...]
 # Of a process that stopped for now: `EX_TEMPFAIL` of sysexits.h, "try again".
 STOPPED_STATUS = 75
-PACKAGES = ("keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tensorflow-datasets")
 
 
 def train(

@@ -181,4 +181,4 @@ class TrainingImages(AE):
         del sampler, noise, temperature, given, labels
         generator = np.random.default_rng(seed)
         chosen = generator.choice(len(self.images), n, replace=n > len(self.images))
-        return np.asarray(self.modality.to_model(self.images[chosen]))
+        return ops.convert_to_numpy(self.modality.to_model(self.images[chosen]))

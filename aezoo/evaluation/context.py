@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from keras import ops
 
 from aezoo.data.datasets import Dataset, DatasetError, open_dataset
 from aezoo.evaluation.views import views_of
@@ -145,12 +146,12 @@ class Evaluation:
     @cached_property
     def codes(self) -> np.ndarray:
         """Modes of the posteriors, flat: float32, shape `(n, units)`."""
-        return np.asarray(self.posterior.mode()).reshape(len(self), -1)
+        return ops.convert_to_numpy(self.posterior.mode()).reshape(len(self), -1)
 
     @cached_property
     def sampled_codes(self) -> np.ndarray:
         """One code per example from its posterior: float32, `(n, *latent_shape)`."""
-        return np.asarray(self.posterior.sample(IndexedNoise(self.seed, 0)))
+        return ops.convert_to_numpy(self.posterior.sample(IndexedNoise(self.seed, 0)))
 
     def chunks(self, description: str) -> Iterator["Chunk"]:
         """All examples, in pieces."""
@@ -261,7 +262,7 @@ def checked(data: Dataset, modality: Modality, name: str) -> Dataset:
 def posterior_parameters(model: Autoencoder, x: np.ndarray) -> dict[str, np.ndarray]:
     """Parameters of the posteriors of examples by name, as NumPy arrays."""
     parameters = model.posterior(x).parameters()
-    return {name: np.asarray(value) for name, value in parameters.items()}
+    return {name: ops.convert_to_numpy(value) for name, value in parameters.items()}
 
 
 def _names_a_train_split(source: Any) -> bool:
@@ -335,7 +336,7 @@ class Chunk:
     @cached_property
     def x(self) -> np.ndarray:
         """The examples as the model sees them."""
-        return np.asarray(self.modality.to_model(self.examples))
+        return ops.convert_to_numpy(self.modality.to_model(self.examples))
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
@@ -353,22 +354,26 @@ class Chunk:
     @cached_property
     def x_hat(self) -> np.ndarray:
         """Reconstructions from the mode, as `x`."""
-        return self.modality.check(self.model.decode(np.asarray(self.posterior.mode())))
+        return self.modality.check(
+            self.model.decode(ops.convert_to_numpy(self.posterior.mode()))
+        )
 
     @cached_property
     def reconstruction_nll(self) -> np.ndarray:
         """-log p(x|z) for one sampled code per example; nats, float64, `(n,)`."""
-        z = np.asarray(self.posterior.sample(self.noise()))
+        z = ops.convert_to_numpy(self.posterior.sample(self.noise()))
         likelihood = self.model.likelihood_of(z)
-        return -np.asarray(likelihood.log_prob(self.x), "float64")
+        return -ops.convert_to_numpy(likelihood.log_prob(self.x)).astype("float64")
 
     @cached_property
     def kl(self) -> np.ndarray:
         """KL(q(z|x)||p(z)) to the model's prior; nats, float64, `(n,)`."""
         if not self.model.KL_DRAWS:
-            return np.asarray(self.posterior.kl(), "float64")
+            return ops.convert_to_numpy(self.posterior.kl()).astype("float64")
         posterior: Any = self.posterior
-        return np.asarray(posterior.estimate_kl(self.noise(KL_STREAM)), "float64")
+        return ops.convert_to_numpy(
+            posterior.estimate_kl(self.noise(KL_STREAM))
+        ).astype("float64")
 
     def view(self, name: str) -> "Chunk":
         """What the modality makes of the same examples, e.g. `"binarised"`."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from aezoo.modalities.image.extractors import load_extractor
 from aezoo.models.autoencoder import Autoencoder
@@ -87,7 +88,7 @@ def _log_probabilities(
     classifier: Callable[[np.ndarray], Any], images: np.ndarray
 ) -> np.ndarray:
     """Of each class, `(n, num_classes)`."""
-    logits = np.asarray(classifier(images), "float64")
+    logits = ops.convert_to_numpy(classifier(images)).astype("float64")
     if logits.ndim != 2 or len(logits) != len(images):
         raise ValueError(
             f"`classifier` must return logits of shape ({len(images)}, num_classes). "

@@ -53,7 +53,7 @@ def inpaint(
     seed = check_seed(seed)
     if seed is None:
         seed = int(np.random.default_rng().integers(2**31))
-    known = np.repeat(np.asarray(modality.to_model(x)), n, axis=0)
+    known = np.repeat(ops.convert_to_numpy(modality.to_model(x)), n, axis=0)
     hidden = np.repeat(hidden, n, axis=0)
     told = {name: np.repeat(value, n, axis=0) for name, value in given.items()}
     filled = np.empty_like(known)
@@ -91,7 +91,7 @@ def _stream(noise: IndexedNoise, number: int) -> IndexedNoise:
 
 def fill(x: Array, hidden: Array, values: Any) -> Array:
     """`x` with `values` at its hidden positions, float32."""
-    chosen = np.where(hidden[..., None], np.asarray(values), x)
+    chosen = np.where(hidden[..., None], ops.convert_to_numpy(values), x)
     return np.asarray(chosen, "float32")
 
 
@@ -141,7 +141,7 @@ def project(
     """
     if model.corruption == "gaussian":
         spread = model.corruption_level * (1.0 - share)
-        drawn = x + spread * np.asarray(noise.normal(x.shape))
+        drawn = x + spread * ops.convert_to_numpy(noise.normal(x.shape))
         x = fill(x, hidden, np.clip(drawn, 0.0, 1.0))
     found = model.run("reconstruct", x, ROWS, **given)
     return found, found
@@ -179,20 +179,23 @@ def resample(
     given = {name: np.repeat(v, candidates, axis=0) for name, v in given.items()}
     posterior = model.posterior(np.repeat(x, candidates, axis=0), given=given or None)
     z, log_q = posterior.sample_with_log_prob(noise)
-    parameters = model.run("decode_parameters", np.asarray(z), ROWS, **given)
+    parameters = model.run("decode_parameters", ops.convert_to_numpy(z), ROWS, **given)
     if candidates > 1:
         seen = np.repeat(~hidden, candidates, axis=0).reshape(len(parameters), -1)
         at_positions = log_prob_at_positions(model, parameters, x, candidates)
         weights = np.sum(seen * at_positions, axis=1)
-        weights = weights + np.asarray(model.prior_density()(z)) - np.asarray(log_q)
-        drawn = np.asarray(_stream(noise, 1).uniform((len(parameters), 1)), "float64")
+        weights = weights + ops.convert_to_numpy(model.prior_density()(z))
+        weights = weights - ops.convert_to_numpy(log_q)
+        drawn = ops.convert_to_numpy(
+            _stream(noise, 1).uniform((len(parameters), 1))
+        ).astype("float64")
         gumbel = -np.log(-np.log(np.clip(drawn[:, 0], 1e-12, 1.0 - 1e-7)))
         chosen = np.argmax((weights + gumbel).reshape(rows, candidates), axis=1)
         parameters = parameters[np.arange(rows) * candidates + chosen]
-    shown = np.asarray(model.point(ops.convert_to_tensor(parameters)))
+    shown = ops.convert_to_numpy(model.point(ops.convert_to_tensor(parameters)))
     if not model.learns_binarised:
         return shown, shown
-    drawn = np.asarray(_stream(noise, 2).uniform(shown.shape))
+    drawn = ops.convert_to_numpy(_stream(noise, 2).uniform(shown.shape))
     return (drawn < shown).astype("float32"), shown
 
 
@@ -211,4 +214,6 @@ def log_prob_at_positions(
     flat = parameters.reshape(-1, parameters.shape[-1])
     likelihood = model.make_likelihood(ops.convert_to_tensor(flat))
     values = ops.convert_to_tensor(x.reshape(-1, x.shape[-1]))
-    return np.asarray(likelihood.log_prob(values)).reshape(len(parameters), -1)
+    return ops.convert_to_numpy(likelihood.log_prob(values)).reshape(
+        len(parameters), -1
+    )

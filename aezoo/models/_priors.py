@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
+from keras import ops
 
 from aezoo.inference.priors import GaussianMixture, Prior
 from aezoo.models.vae import VAE
@@ -77,4 +77,4 @@ class MixturePrior(SampledKL):
     def make_prior(self) -> Prior:
         """The mixture."""
         self.ensure_built()
-        return GaussianMixture(*map(np.asarray, self.prior_components()))
+        return GaussianMixture(*map(ops.convert_to_numpy, self.prior_components()))

@@ -119,7 +119,7 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
     encoder: keras.layers.Layer
     decoder: keras.layers.Layer
     # A network beside the model that minimises `adversary_term` against it, if any.
-    adversary: Any = None
+    adversary: Any
     adversary_term: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -153,6 +153,7 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         self._set_arguments(arguments)
         self.check_arguments()
         self.seed_generator = SeedGenerator()
+        self.adversary = None  # on the class, it would hide PyTorch's modules
         self.create_layers()
         self._samplers = Samplers(self)
         self._start_entry_points()

@@ -61,7 +61,7 @@ class CompiledEntryPoints(EntryPoints):
         """Examples of codes whose elements are drawn from p(x|z)."""
         parameters = self.run("decode_parameters", z, 256, **given)
         drawn = self.make_likelihood(parameters).sample(seed)
-        return np.asarray(self.modality.from_model(drawn))
+        return ops.convert_to_numpy(self.modality.from_model(drawn))
 
     def search_codes(
         self: Any, z: np.ndarray, batch_size: int, beams: int, **given: np.ndarray

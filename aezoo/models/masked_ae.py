@@ -11,7 +11,7 @@ from aezoo.models.ae import AE
 from aezoo.models.arguments import Argument, flag, units, weight
 from aezoo.networks import Latent, NetworkError, ViT
 from aezoo.networks.mae import NoDecoder
-from aezoo.networks.vit import PatchNetwork, from_patches, to_patches
+from aezoo.networks.vit import PatchNetwork, to_patches
 from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import register_family
 from aezoo.utils.validation import check_number

@@ -16,7 +16,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from aezoo.nn.backend import fits_device, is_distributed, num_replicas, to_device
+from aezoo.nn.backend import (
+    fits_device,
+    is_distributed,
+    num_replicas,
+    to_device,
+    wants_jit,
+)
 from aezoo.utils.validation import check_positive_int
 
 # Examples per batch where nothing is said, as in Keras.
@@ -45,7 +51,7 @@ def why_not(model: Any, data: tuple[Any, ...], arguments: Mapping[str, Any]) -> 
         return "`shuffle` is neither True nor False"
     if model.run_eagerly:
         return "`run_eagerly` is set"
-    if keras.backend.backend() == "tensorflow" and model.jit_compile:
+    if wants_jit(model):
         return "`jit_compile` is set"
     if num_replicas() > 1 or is_distributed(model):
         return "several devices share the work"

@@ -159,7 +159,9 @@ class PatchAE(AE):
         lefts = generator.integers(width - size + 1, size=PATCHES)
         windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
         drawn = windows[rows, tops, lefts]  # (n, channels, size, size)
-        drawn = np.asarray(self.modality.to_model(drawn.transpose(0, 2, 3, 1)))
+        drawn = ops.convert_to_numpy(
+            self.modality.to_model(drawn.transpose(0, 2, 3, 1))
+        )
         patches = drawn.reshape(PATCHES, -1)
         patches = patches - patches.mean(axis=1, keepdims=True)
         variances = patches.var(axis=1, keepdims=True)

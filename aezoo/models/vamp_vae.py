@@ -86,7 +86,7 @@ class VampVAE(MixturePrior):
         )
         for chosen in rows.T:
             drawn = self.modality.check(x[chosen], "x")
-            blends += np.asarray(self.modality.to_model(drawn)) / BLENDED
+            blends += ops.convert_to_numpy(self.modality.to_model(drawn)) / BLENDED
         self.init_pseudo_inputs(np.clip(blends, 0.0, 1.0))
 
     def prior_components(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from aezoo.models._discrete import Codebook
 from aezoo.models.arguments import units
@@ -111,4 +112,4 @@ class VQVAE2(VQVAE):
         if values.ndim == 2:
             values = values - self.index_bounds[0]
         top, bottom = split_sequence(values, self.level_shapes)
-        return np.asarray(top), np.asarray(bottom)
+        return ops.convert_to_numpy(top), ops.convert_to_numpy(bottom)

@@ -298,13 +298,14 @@ class GridAttention(keras.layers.Layer):
         y, x, log_var, log_stride, log_gain = ops.split(place, 5, axis=-1)
         longest = max(self.image_size) - 1.0
         stride = longest / max(self.size - 1, 1) * ops.exp(log_stride)  # equation 24
-        offsets = np.arange(self.size, dtype="float32") - 0.5 * (self.size - 1)
+        offsets = np.arange(self.size) - 0.5 * (self.size - 1)
+        offsets = ops.convert_to_tensor(offsets.astype("float32"))
         filters = []
         for centre, length in zip((y, x), self.image_size, strict=True):
             # equations 22 and 23, less 1 since pixels count from 0 here
             centre = 0.5 * (length + 1) * (centre + 1.0) - 1.0
             means = centre + offsets * stride  # (batch, N), equations 19 and 20
-            places = np.arange(length, dtype="float32")
+            places = ops.convert_to_tensor(np.arange(length, dtype="float32"))
             distances = ops.square(places - means[:, :, None])  # (batch, N, length)
             # equations 25 and 26; a softmax, so that far from the image none is 0 / 0
             exponents = -0.5 * distances * ops.exp(-log_var)[:, :, None]

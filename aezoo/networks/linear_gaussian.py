@@ -11,6 +11,7 @@ from keras import ops
 from aezoo.modalities.base import Modality
 from aezoo.networks.base import Latent, Network
 from aezoo.networks.stages import Encoder, Stage
+from aezoo.nn.backend import OWN_NAMES
 
 Tensor = Any
 
@@ -115,11 +116,13 @@ class LinearMean(keras.layers.Layer):
 
     def __init__(self, parameters: _LinearGaussian) -> None:
         super().__init__(name="decoder")
-        self.parameters = [parameters]  # in a list of one owner: not saved twice
+        # In a list of one owner: not saved twice. Files call it `parameters`.
+        self._name_of_list = OWN_NAMES.get("parameters", "parameters")
+        setattr(self, self._name_of_list, [parameters])
 
     def call(self, inputs: Tensor) -> Tensor:
         """Map codes `(batch, units)` to means, `(batch, *tensor_shape)`."""
-        linear = self.parameters[0]
+        (linear,) = getattr(self, self._name_of_list)
         z = ops.cast(inputs, "float32")
         mean = ops.matmul(z, ops.transpose(linear.weight)) + linear.loc
         return ops.reshape(mean, (-1, *linear.example_shape))

@@ -12,6 +12,7 @@ from keras import ops
 from aezoo.modalities.base import Modality
 from aezoo.networks.base import Latent, Network
 from aezoo.networks.stages import Encoder, Stage
+from aezoo.nn.backend import mean_pool
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -115,11 +116,7 @@ class GridEncoder(Encoder):
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
         """Codes `z`: the means of each cell."""
-        return {
-            "z": ops.average_pool(
-                x, self.cell, self.cell, padding="same", data_format="channels_last"
-            )
-        }
+        return {"z": mean_pool(x, self.cell)}
 
     def build_outputs(self, shape: tuple) -> None:
         """Nothing: means have no weights."""

@@ -89,8 +89,9 @@ def gate_gradient(z: Tensor) -> tuple[Tensor, Tensor]:
     """
 
     def gate(z: Tensor) -> Any:
-        def backward(*upstream: Tensor) -> Tensor:
-            (gradient,) = upstream
+        def backward(*gradients: Tensor, upstream: Tensor | None = None) -> Tensor:
+            # Keras names it on PyTorch, after what was computed from
+            gradient = gradients[0] if upstream is None else upstream
             scale, unit = gradient[:, -2:-1], gradient[:, -1:]
             is_used = unit != 0.0
             scale = ops.where(is_used, scale / ops.where(is_used, unit, 1.0), 0.0)

@@ -20,8 +20,9 @@ class Adam(keras.optimizers.Adam):
     Kingma & Ba (2015), https://arxiv.org/abs/1412.6980. Keras writes one step as some
     fifteen operations per variable; TensorFlow has a kernel that reads and writes
     each array once. The arguments, the state and the results (to rounding) are those
-    of `keras.optimizers.Adam`, so checkpoints move between the two. Where there is no
-    such kernel (JAX, `amsgrad`, sparse gradients) this *is* Keras's Adam.
+    of `keras.optimizers.Adam`, so checkpoints move between the two. On PyTorch a few
+    operations in place do the same. Where there is neither (JAX, `amsgrad`, sparse
+    gradients) this *is* Keras's Adam.
 
     Args:
         *args: As of `keras.optimizers.Adam`.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from keras import ops
 
 from aezoo.utils.progress import with_progress
 
@@ -55,7 +56,8 @@ def principal_components(
     count, mean = 0, np.zeros(elements)
     scatter = np.zeros((elements, elements))
     for batch in with_progress(_batches(x, batch_size)):
-        x = np.asarray(model.modality.to_model(model.modality.check(batch)), "float64")
+        x = ops.convert_to_numpy(model.modality.to_model(model.modality.check(batch)))
+        x = x.astype("float64")
         x = x.reshape(len(x), elements)
         batch_mean = x.mean(axis=0)
         shift = batch_mean - mean

@@ -9,6 +9,7 @@ import io
 import json
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from aezoo.errors import ManifestError
 from aezoo.manifest import BundledFile
+from aezoo.nn.backend import OWN_NAMES
 from aezoo.utils.files import read_verified
 from aezoo.utils.hdf5 import read_arrays
 
@@ -29,6 +31,21 @@ class _NamedBuffer(io.BytesIO):
         return "model.weights.h5"
 
 
+def _renamed(content: bytes, names: Mapping[str, str]) -> bytes:
+    """A weights file with groups of some names called otherwise."""
+    if not names:
+        return content
+    found: list[str] = []
+    buffer = io.BytesIO(content)
+    with h5py.File(buffer, "r+") as file:
+        file.visit(found.append)
+        for path in reversed(found):  # what is within another first
+            parent, _, name = path.rpartition("/")
+            if name in names:
+                file.move(path, f"{parent}/{names[name]}")
+    return buffer.getvalue()
+
+
 # --- Writing -------------------------------------------------------------------------
 
 
@@ -36,7 +53,7 @@ def unproven_weights(model: keras.Model) -> bytes:
     """What `model.save_weights` writes, the optimiser's variables included."""
     file = _NamedBuffer()
     model.save_weights(file)
-    return file.getvalue()
+    return _renamed(file.getvalue(), {own: name for name, own in OWN_NAMES.items()})
 
 
 def weights_bytes(model: keras.Model) -> bytes:
@@ -180,7 +197,7 @@ class StoredWeights:
             with warnings.catch_warnings(), np.errstate(over="ignore"):
                 # Keras would leave such layers as they were.
                 warnings.filterwarnings("error", "Skipping nested container")
-                model.load_weights(_NamedBuffer(self._content))
+                model.load_weights(_NamedBuffer(_renamed(self._content, OWN_NAMES)))
         except Exception as error:  # whatever Keras makes of other names and shapes
             raise ManifestError(
                 f"The {self._owner} does not fit {whose}: {error}"

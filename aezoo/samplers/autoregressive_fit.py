@@ -211,7 +211,7 @@ def _indices_and_codes(
         )
     bias_out = np.zeros(num_codes)
     if isinstance(posterior, QuantizedCode):
-        indices = np.asarray(posterior.indices)
+        indices = ops.convert_to_numpy(posterior.indices)
         codes = np.asarray(model.quantizer.lookup(np.arange(num_codes)), "float32")
         low, stop = model.index_bounds
         if np.ndim(low):
@@ -219,7 +219,7 @@ def _indices_and_codes(
             is_possible = (everything >= low[:, None]) & (everything < stop[:, None])
             bias_out = np.where(is_possible, 0.0, IMPOSSIBLE)
     else:
-        indices = np.asarray(posterior.sample(seed)).argmax(axis=-1)
+        indices = ops.convert_to_numpy(posterior.sample(seed)).argmax(axis=-1)
         codes = np.eye(num_codes, dtype="float32")
     rows = indices.reshape(len(indices), -1).astype("int32")
     return rows, codes, bias_out

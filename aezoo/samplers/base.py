@@ -178,7 +178,9 @@ def log_normal(noise: np.ndarray) -> np.ndarray:
 
 def drawn_codes(posterior: "Posterior", seed: int) -> np.ndarray:
     """One code per example from its posterior, flat: float64, `(n, units)`."""
-    codes = np.asarray(posterior.sample(seed), "float64")
+    from keras import ops  # samplers themselves need none
+
+    codes = ops.convert_to_numpy(posterior.sample(seed)).astype("float64")
     if not np.isfinite(codes).all():
         raise ValueError(
             "The codes of `x` hold NaN or infinity. Find them with "

@@ -62,7 +62,7 @@ WRITTEN = REQUIRED | {CARD} | OPTIONAL
 # At reading a folder that others keep replacing.
 ATTEMPTS = 20
 _Result = TypeVar("_Result")
-_PACKAGES = ("aezoo", "keras", "tensorflow", "jax")
+_PACKAGES = ("aezoo", "keras", "tensorflow", "jax", "torch")
 
 
 # --- Writing -------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """How alike two images look: PSNR, SSIM at one scale and at several."""
 
 import numpy as np
+from keras import ops
 
 from aezoo.evaluation.context import Chunk
 from aezoo.evaluation.metrics.reconstruction import squared_error
@@ -38,11 +39,13 @@ def ssim(chunk: Chunk) -> np.ndarray:
 
 def ms_ssim(chunk: Chunk) -> np.ndarray:
     """Multi-scale structural similarity of each image, `(n,)`."""
-    return np.asarray(multi_scale_ssim(chunk.x, chunk.x_hat), "float64")
+    return ops.convert_to_numpy(multi_scale_ssim(chunk.x, chunk.x_hat)).astype(
+        "float64"
+    )
 
 
 def denoising_mse(chunk: Chunk) -> np.ndarray:
     """Squared error per pixel of a noisy image against the clean one, `(n,)`."""
-    noise = np.asarray(chunk.noise().normal(chunk.x.shape))
+    noise = ops.convert_to_numpy(chunk.noise().normal(chunk.x.shape))
     noisy = np.clip(chunk.x + DENOISING_SIGMA * noise, 0.0, 1.0)
     return squared_error(chunk.x, chunk.model.reconstruct(noisy))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 _SCALE = "[0, 1]"
 _LEVELS = 256
@@ -37,7 +38,7 @@ class ImageViews:
         Returns:
             Float32, as `x`.
         """
-        draws = np.asarray(noise.uniform(x.shape))
+        draws = ops.convert_to_numpy(noise.uniform(x.shape))
         if name == "binarised":
             return (draws < x).astype("float32")
         levels = np.round(x * (_LEVELS - 1.0))

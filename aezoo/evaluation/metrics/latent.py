@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from keras import ops
 
 from aezoo.evaluation.abilities import can
 from aezoo.evaluation.context import Evaluation
@@ -181,7 +182,7 @@ def _over_codebooks(
     evaluation: Evaluation, figure: Callable[[np.ndarray, int], float]
 ) -> Result:
     model, posterior = evaluation.model, evaluation.posterior
-    indices = np.asarray(posterior.indices)  # type: ignore[attr-defined]
+    indices = ops.convert_to_numpy(posterior.indices)  # type: ignore[attr-defined]
     flat = indices.reshape(len(indices), -1)  # (n, positions)
     values = tuple(
         figure(flat[:, book.positions] - book.first_index, book.num_codes)

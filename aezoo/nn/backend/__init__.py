@@ -6,88 +6,51 @@ to the backend is here: compiled inference functions, derivatives, the `train_st
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 
+from aezoo.utils.keras_hook import BACKENDS
+
 BACKEND = keras.backend.backend()
 
-if TYPE_CHECKING or BACKEND == "tensorflow":
-    from aezoo.nn.backend.tensorflow import (
-        SeedGenerator,
-        any_worker,
-        apply_if,
-        compile_inference,
-        compile_passes,
-        data_parallel,
-        first_position,
-        fits_device,
-        fused_adam_update,
-        in_cluster,
-        is_chief,
-        is_concrete,
-        is_distributed,
-        jacobian_product,
-        map_rows_where,
-        num_replicas,
-        on_accelerator,
-        replica_sum,
-        to_device,
-        trimmed,
-    )
-elif BACKEND == "jax":
-    from aezoo.nn.backend.jax import (
-        SeedGenerator,
-        any_worker,
-        apply_if,
-        compile_inference,
-        compile_passes,
-        data_parallel,
-        first_position,
-        fits_device,
-        fused_adam_update,
-        in_cluster,
-        is_chief,
-        is_concrete,
-        is_distributed,
-        jacobian_product,
-        map_rows_where,
-        num_replicas,
-        on_accelerator,
-        replica_sum,
-        to_device,
-        trimmed,
-    )
-else:
+if BACKEND not in BACKENDS:
     raise ImportError(
-        "aezoo runs on the Keras backends 'tensorflow' and 'jax'. "
+        f"aezoo runs on the Keras backends {', '.join(map(repr, BACKENDS))}. "
         f"Received: KERAS_BACKEND={BACKEND!r}. Set KERAS_BACKEND before importing."
     )
-
+_implementation = importlib.import_module(f"{__name__}.{BACKEND}")
 # The base class of models that has them; of another type on each backend.
-Steps: type = importlib.import_module(f"{__name__}.{BACKEND}").Steps
+Steps: type = _implementation.Steps
 
-__all__ = [
-    "BACKEND",
-    "SeedGenerator",
-    "Steps",
-    "any_worker",
-    "apply_if",
-    "compile_inference",
-    "compile_passes",
-    "data_parallel",
-    "first_position",
-    "fits_device",
-    "fused_adam_update",
-    "in_cluster",
-    "is_chief",
-    "is_concrete",
-    "is_distributed",
-    "jacobian_product",
-    "map_rows_where",
-    "num_replicas",
-    "on_accelerator",
-    "replica_sum",
-    "to_device",
-    "trimmed",
-]
+if TYPE_CHECKING:  # what every backend's file has
+    from aezoo.nn.backend.tensorflow import (  # noqa: F401
+        OWN_NAMES,
+        SeedGenerator,
+        any_worker,
+        apply_if,
+        compile_inference,
+        compile_passes,
+        data_parallel,
+        first_position,
+        fits_device,
+        fused_adam_update,
+        in_cluster,
+        is_chief,
+        is_concrete,
+        is_distributed,
+        jacobian_product,
+        map_rows_where,
+        mean_pool,
+        num_replicas,
+        on_accelerator,
+        replica_sum,
+        to_device,
+        trimmed,
+        wants_jit,
+        wrapped,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        return getattr(_implementation, name)

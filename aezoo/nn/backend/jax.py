@@ -9,10 +9,22 @@ import keras
 import numpy as np
 from keras import ops
 
+from aezoo.nn.backend.one_program import (  # noqa: F401
+    any_worker,
+    first_position,
+    in_cluster,
+    is_chief,
+    num_replicas,
+    replica_sum,
+)
+
 Tensor = Any
 SeedGenerator = keras.random.SeedGenerator
 # Bytes of arrays that may lie in an accelerator's memory without being asked for.
 _ACCELERATOR_SHARE = 1 << 31
+# Names of attributes in weights files, and what they are here, where a layer of Keras
+# has such a name itself.
+OWN_NAMES: dict[str, str] = {}
 
 
 def is_concrete(x: Any) -> bool:
@@ -62,6 +74,11 @@ def jacobian_product(
 ) -> Tensor:
     """The derivative of `function` at `x` along `direction`."""
     return jax.jvp(function, (x,), (direction,))[1]
+
+
+def mean_pool(x: Tensor, size: tuple[int, int] | int) -> Tensor:
+    """Means of cells of feature maps; at the rim, of what there is of a cell."""
+    return ops.average_pool(x, size, size, padding="same", data_format="channels_last")
 
 
 # --- Training ------------------------------------------------------------------
@@ -127,6 +144,16 @@ def compile_passes(model: Any, kind: str) -> Callable[..., dict[str, Tensor]]:
         return logs
 
     return run_passes
+
+
+def wants_jit(model: keras.Model) -> bool:  # noqa: ARG001
+    """False: everything is compiled."""
+    return False
+
+
+def wrapped(x: Tensor) -> Tensor:
+    """As they are."""
+    return x
 
 
 def fused_adam_update(*_: Any, **__: Any) -> bool:
@@ -234,11 +261,6 @@ def _values(variables: list[keras.Variable], scope: Any) -> list[Tensor]:
 # Keras divides batches itself; the workers of one program are one process here.
 
 
-def replica_sum(values: Tensor) -> Tensor:
-    """Sum over all elements."""
-    return ops.sum(values)
-
-
 def map_rows_where(
     mask: Tensor, function: Callable[..., Tensor], *arrays: Tensor
 ) -> Tensor:
@@ -268,16 +290,6 @@ def trimmed(x: Tensor) -> Tensor:
     return x
 
 
-def num_replicas() -> int:
-    """One: JAX's devices share one program."""
-    return 1
-
-
-def first_position(seen: Tensor, size: Tensor) -> Tensor:  # noqa: ARG001
-    """Position of the first example of a batch: those seen before."""
-    return seen
-
-
 @contextlib.contextmanager
 def data_parallel(enabled: bool = True) -> Iterator[None]:
     """Create and train models on all local devices inside this context."""
@@ -290,18 +302,3 @@ def data_parallel(enabled: bool = True) -> Iterator[None]:
         yield
     finally:
         keras.distribution.set_distribution(previous)
-
-
-def in_cluster() -> bool:
-    """False: several workers are not supported."""
-    return False
-
-
-def is_chief() -> bool:
-    """True: there is one worker."""
-    return True
-
-
-def any_worker(flag: bool) -> bool:
-    """The flag of the one worker."""
-    return flag

@@ -13,6 +13,9 @@ from keras import ops
 Tensor = Any
 # Bytes of arrays that may lie in an accelerator's memory without being asked for.
 _ACCELERATOR_SHARE = 1 << 31
+# Names of attributes in weights files, and what they are here, where a layer of Keras
+# has such a name itself.
+OWN_NAMES: dict[str, str] = {}
 
 
 def is_concrete(x: Any) -> bool:
@@ -72,6 +75,19 @@ def jacobian_product(
     with tf.autodiff.ForwardAccumulator(x, direction) as accumulator:
         y = function(x)
     return accumulator.jvp(y)
+
+
+def mean_pool(x: Tensor, size: tuple[int, int] | int) -> Tensor:
+    """Means of cells of feature maps; at the rim, of what there is of a cell.
+
+    Args:
+        x: Shape `(batch, height, width, channels)`.
+        size: Height and width of a cell.
+
+    Returns:
+        Shape `(batch, height / size, width / size, channels)`, rounded up.
+    """
+    return ops.average_pool(x, size, size, padding="same", data_format="channels_last")
 
 
 # --- Training ------------------------------------------------------------------
@@ -141,6 +157,16 @@ def compile_passes(model: Any, kind: str) -> Callable[..., dict[str, Tensor]]:
         return graph(data, rows, tf.constant(begin), tf.constant(end))
 
     return run_passes
+
+
+def wants_jit(model: keras.Model) -> bool:
+    """Whether `compile` was told to compile the steps by another compiler."""
+    return bool(model.jit_compile)
+
+
+def wrapped(x: Tensor) -> Tensor:
+    """Unsigned integers modulo 2**32, where the backend has no such type."""
+    return x
 
 
 def fused_adam_update(

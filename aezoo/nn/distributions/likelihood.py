@@ -37,7 +37,7 @@ class Bernoulli:
     """
 
     def __init__(self, logits: Tensor) -> None:
-        self.logits = logits
+        self.logits = ops.convert_to_tensor(logits)
 
     @property
     def mean(self) -> Tensor:
@@ -55,7 +55,7 @@ class Bernoulli:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-likelihood of values in [0, 1]. Nats, shape `(batch,)`."""
-        return -losses.bernoulli_nll(x, self.logits)
+        return -losses.bernoulli_nll(ops.convert_to_tensor(x), self.logits)
 
     def sample(self, seed: Any = None) -> Tensor:
         """Binary examples, 0.0 or 1.0."""
@@ -72,7 +72,7 @@ class Gaussian:
     """
 
     def __init__(self, mean: Tensor, log_scale: Tensor | float) -> None:
-        self.mean = mean
+        self.mean = ops.convert_to_tensor(mean)
         self.log_scale = ops.convert_to_tensor(log_scale, "float32")
 
     @classmethod
@@ -86,6 +86,7 @@ class Gaussian:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of examples. Nats, shape `(batch,)`."""
+        x = ops.convert_to_tensor(x)
         return -losses.gaussian_nll(x, self.mean, self.log_scale)
 
     def sample(self, seed: Any = None) -> Tensor:
@@ -103,7 +104,7 @@ class Laplace:
     """
 
     def __init__(self, mean: Tensor, log_scale: Tensor | float) -> None:
-        self.mean = mean
+        self.mean = ops.convert_to_tensor(mean)
         self.log_scale = ops.convert_to_tensor(log_scale, "float32")
 
     @classmethod
@@ -117,6 +118,7 @@ class Laplace:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of examples. Nats, shape `(batch,)`."""
+        x = ops.convert_to_tensor(x)
         return -losses.laplace_nll(x, self.mean, self.log_scale)
 
     def sample(self, seed: Any = None) -> Tensor:
@@ -200,6 +202,7 @@ class DiscretizedLogisticMixture:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability of values in [0, 1], multiples of 1/255. Nats, `(batch,)`."""
+        x = ops.convert_to_tensor(x)
         values = 2.0 * x[..., None] - 1.0  # (batch, h, w, channels, 1)
         half = 1.0 / (self.LEVELS - 1)
         total = ops.log_softmax(self.logits, axis=-1)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from aezoo.nn.backend import wrapped
 from aezoo.utils.validation import check_seed
 
 Tensor = Any
@@ -60,10 +61,11 @@ class IndexedNoise:
         examples = ops.arange(shape[0] // self.draws) * (not self.is_shared)
         rows = ops.cast(examples, "int32") + ops.cast(self.start, "int32")
         # (examples, 1), hashed before the units so that rows cannot alias one another
-        keys = _hash32(ops.cast(rows, "uint32")[:, None] + _uint32(_mix(self.seed)))
+        rows = ops.cast(rows, "uint32")[:, None]
+        keys = _hash32(wrapped(rows + _uint32(_mix(self.seed))))
         columns = _uint32(np.arange(self.draws * units))
         columns = columns + ops.cast(self.first_draw * units, "uint32")
-        bits = _hash32(keys + columns * _uint32(0x9E3779B9))
+        bits = _hash32(wrapped(keys + columns * _uint32(0x9E3779B9)))
         # 23 bits, since float32 rounds the half of the 24th up to 1.0 and beyond
         top23 = ops.cast(ops.right_shift(bits, _uint32(9)), "float32")
         return ops.reshape((top23 + 0.5) * 2.0**-23, shape)
@@ -83,8 +85,9 @@ def _mix(seed: int) -> int:
 
 
 def _hash32(x: Tensor) -> Tensor:
-    x = ops.bitwise_xor(x, ops.right_shift(x, _uint32(16))) * _uint32(0x7FEB352D)
-    x = ops.bitwise_xor(x, ops.right_shift(x, _uint32(15))) * _uint32(0x846CA68B)
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = ops.bitwise_xor(x, ops.right_shift(x, _uint32(shift)))
+        x = wrapped(x * _uint32(factor))
     return ops.bitwise_xor(x, ops.right_shift(x, _uint32(16)))
 
 
