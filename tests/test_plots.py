@@ -9,12 +9,14 @@ import pytest
 
 from aezoo.errors import MissingDependencyError
 from aezoo.evaluation import plots
+from aezoo.modalities import Image
 from aezoo.modalities.image.tiling import tile
 
 
 class PlaneModel:
     """Decodes a two-unit code to one pixel per unit, so that codes can be read."""
 
+    modality = Image(1, 2, 1)
     input_shape = (1, 2, 1)
     latent_shape: tuple[int, ...] = (2,)
 

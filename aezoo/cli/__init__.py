@@ -7,6 +7,7 @@ the commands that need them, after everything that can be checked without them.
 # Each module adds its commands to the group.
 from aezoo.cli import (  # noqa: F401
     compression,
+    exploring,
     exporting,
     features,
     hub,

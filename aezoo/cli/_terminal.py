@@ -7,6 +7,7 @@ shown as they would be written in Python or JSON.
 
 import contextlib
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -39,6 +40,11 @@ def echo(text: Any = "", *, err: bool = False, **style: Any) -> None:
         **style: As in `click.style`; what `text` itself has of it is not obeyed.
     """
     click.secho(printable(text), err=err, **style)
+
+
+def is_terminal() -> bool:
+    """Whether somebody watches, rather than a file or another command."""
+    return sys.stdout.isatty()
 
 
 def print_json(value: Any, default: Any = None) -> None:

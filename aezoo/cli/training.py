@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from aezoo.cli._common import (
     quiet_loading,
     seed_option,
 )
-from aezoo.cli._terminal import echo, print_json
+from aezoo.cli._terminal import echo, is_terminal, print_json
 from aezoo.utils.files import atomic_path
 
 if TYPE_CHECKING:
@@ -203,7 +202,7 @@ def _run(
         epochs=settings["epochs"],
         validation_data=held_out,
         callbacks=_callbacks(output, model, settings),
-        verbose=0 if as_json else 1 if sys.stdout.isatty() else 2,
+        verbose=0 if as_json else 1 if is_terminal() else 2,
     )
     if not (output / BEST).is_file():
         raise click.ClickException(

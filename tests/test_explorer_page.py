@@ -1,0 +1,225 @@
+"""The page of the explorer, used in a real browser, and served to strangers."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import aezoo
+
+pytest.importorskip("gradio", reason="Gradio is missing: aezoo[explore]")
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="There is no Chromium on this machine"),
+    pytest.mark.xdist_group("explorer"),
+]
+# On a busy machine; a quiet one needs a tenth.
+WAIT = 60_000
+TABS = ("Code", "Plane", "Example", "Path", "Samples", "Compare")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the command, as people start it."""
+    folder = tmp_path_factory.mktemp("served")
+    command = [sys.executable, "-m", "aezoo", "explore", "dense_vae_mnist_z2"]
+    with subprocess.Popen(
+        [*command, "--port", "7899"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(aezoo.__file__).parent.parent)},
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := re.search(r"Open (http://127\.0\.0\.1:7899/)", line):
+                break
+        else:
+            pytest.fail("The page was not served.")
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield found[1]
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
+        yield started
+        started.close()
+
+
+@contextlib.contextmanager
+def opened(browser: Any, address: str, width: int = 1440) -> Iterator[Any]:
+    """A page that has shown its model; it may neither complain nor ask elsewhere."""
+    context = browser.new_context(viewport={"width": width, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else 0)
+    page.on("request", lambda r: complaints.extend(_elsewhere(r.url)))
+    page.goto(address)
+    page.get_by_role("slider").first.wait_for()
+    yield page
+    assert complaints == []
+    context.close()
+
+
+def _elsewhere(url: str) -> list[str]:
+    return [] if re.match(r"(http://127\.0\.0\.1:7899/|data:|blob:)", url) else [url]
+
+
+def picture(page: Any, label: str) -> str:
+    """Where the picture of that label is, once there is one."""
+    image = page.get_by_role("tabpanel").locator(f'img[alt="{label}"]:visible')
+    image.first.wait_for()
+    source: str = image.first.get_attribute("src")
+    return source
+
+
+def changed(page: Any, label: str, before: str) -> str:
+    """The picture of that label, once it is another."""
+    for _ in range(WAIT // 100):
+        now = picture(page, label)
+        if now != before:
+            return now
+        page.wait_for_timeout(100)
+    pytest.fail(f"{label!r} stayed as it was.")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_every_tab_is_used_and_fits(browser: Any, served: str, width: int) -> None:
+    with opened(browser, served, width) as page:
+        before = picture(page, "What the code stands for")
+        slider = page.get_by_role("slider").first
+        slider.focus()
+        page.keyboard.press("End")  # with the keyboard alone
+        moved = changed(page, "What the code stands for", before)
+        page.get_by_role("button", name="Reset", exact=True).click()
+        assert changed(page, "What the code stands for", moved) == before
+        for tab in TABS[1:]:
+            if not (
+                there := page.get_by_role("tab", name=tab, exact=True)
+            ).is_visible():
+                page.get_by_role("button", name=re.compile("more|…|\\.\\.\\.")).click()
+            there.first.click()
+            used(page, tab)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{tab} is {wide} wide"
+        assert "aezoo.load" in page.content()
+
+
+def used(page: Any, tab: str) -> None:
+    """Do on a tab what it is there for, and wait for what it shows."""
+    if tab == "Plane":
+        plane = page.locator('img[alt="The plane; click on it"]:visible')
+        plane.first.wait_for()
+        plane.first.click(position={"x": 20, "y": 60})
+        first = picture(page, "Where you clicked")
+        plane.first.click(position={"x": 150, "y": 150})
+        changed(page, "Where you clicked", first)
+    elif tab == "Example":
+        first = picture(page, "Example and reconstruction")
+        page.get_by_label("The example: seed").fill("4")
+        page.get_by_role("button", name="Reconstruct", exact=True).click()
+        changed(page, "Example and reconstruction", first)
+    elif tab == "Path":
+        page.get_by_role("button", name="Find the path").click()
+        first = picture(page, "At that position")
+        page.get_by_role("slider", name="Position on the path").focus()
+        page.keyboard.press("End")
+        changed(page, "At that position", first)
+    elif tab == "Samples":
+        first = picture(page, "Samples")
+        page.get_by_role("button", name="Next seed").click()
+        changed(page, "Samples", first)
+        page.wait_for_url(re.compile("seed=1"))
+    elif tab == "Compare":
+        page.get_by_role("button", name="Compare").click()
+        picture(page, "Reconstructions")
+
+
+def test_a_link_shows_the_same_samples(browser: Any, served: str) -> None:
+    asked = "?model=conv_vae_mnist_z16&source=gmm&seed=5&label=any&heat=1"
+    shown = []
+    for _ in range(2):
+        with opened(browser, served + asked) as page:
+            page.get_by_role("tab", name="Samples", exact=True).click()
+            page.get_by_label("Samples: seed").wait_for()
+            shown.append(_bytes(picture(page, "Samples")))
+            assert page.get_by_label("Samples: seed").input_value() == "5"
+    assert shown[0] == shown[1]
+
+
+def test_an_upload_is_read_refused_and_gone(
+    browser: Any, served: str, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.new("L", (40, 60), 128).save(good)
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    with opened(browser, served) as page:
+        page.get_by_role("tab", name="Example", exact=True).click()
+        first = picture(page, "Example and reconstruction")
+        page.get_by_label("A file", exact=True).first.check()
+        page.locator("input[type=file]:not([disabled])").first.set_input_files(good)
+        page.get_by_text("good.png").first.wait_for()
+        page.get_by_role("button", name="Reconstruct", exact=True).click()
+        changed(page, "Example and reconstruction", first)
+        page.get_by_text("resized").first.wait_for()
+        page.get_by_role("button", name=re.compile("Clear|Remove")).first.click()
+        page.locator("input[type=file]:not([disabled])").first.set_input_files(bad)
+        page.get_by_text("bad.png").first.wait_for()
+        page.get_by_role("button", name="Reconstruct", exact=True).click()
+        page.get_by_text("no readable image").first.wait_for()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "file=/etc/passwd",
+        "gradio_api/file=/etc/passwd",
+        "gradio_api/file=pyproject.toml",
+    ],
+)
+def test_nothing_of_the_file_system_is_reachable(served: str, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        _bytes(served + path)
+    assert caught.value.code in {403, 404}
+
+
+def test_ten_users_and_one_who_leaves(browser: Any, served: str) -> None:
+    """Everybody is served, also after a tab was closed in the middle of samples."""
+    with opened(browser, served) as page:
+        page.get_by_role("tab", name="Samples", exact=True).click()
+        page.get_by_role("button", name="Next seed").click()
+    began = time.monotonic()
+    with ThreadPoolExecutor(10) as pool:
+        pages = list(pool.map(_bytes, [served] * 10))
+    assert all(b"aezoo explorer" in content for content in pages)
+    assert time.monotonic() - began < 60
+    with opened(browser, served) as page:
+        picture(page, "What the code stands for")
+
+
+def _bytes(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as response:
+        content: bytes = response.read()
+    return content
