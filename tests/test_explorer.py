@@ -1,13 +1,16 @@
 """What the explorer shows, without its page: the views, the shelf, the Space."""
 
 import ast
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 import aezoo
+from aezoo.cli import main
 from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.errors import (
     ImageFileError,
@@ -209,3 +212,36 @@ def test_neighbours_without_the_data_say_how_to_get_it(
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     with pytest.raises(DatasetError):
         Neighbours().of(digits, digits.examples(1, 0))
+
+
+def command(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, ["explore", *map(str, arguments)])
+
+
+def test_a_space_is_a_folder_to_push(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="Gradio is missing: aezoo[explore]")
+    folder = tmp_path / "space"
+    result = command("dense_vae_mnist_z2", "--export-space", folder)
+    assert result.exit_code == 0, result.output
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["README.md", "app.py", "requirements.txt"]
+    app = (folder / "app.py").read_text()
+    ast.parse(app)
+    assert 'Page(Shelf(["adversarial_ae_mnist", ' in app
+    assert '"dense_vae_mnist_z2")' in app
+    assert (folder / "README.md").read_text().startswith("---\ntitle: aezoo explorer\n")
+    again = command("--export-space", folder)
+    assert again.exit_code == 1
+    assert "is not empty" in again.output
+
+
+def test_what_cannot_be_served_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    result = command()
+    assert result.exit_code == 1
+    assert 'pip install "aezoo[explore]"' in result.output
+    monkeypatch.undo()
+    pytest.importorskip("gradio", reason="Gradio is missing: aezoo[explore]")
+    result = command("conv_vae_mnist_z17")
+    assert result.exit_code == 1
+    assert "Did you mean" in result.output

@@ -83,7 +83,10 @@ class Shown:
         )
         self.note = gr.Markdown()
         self.code = gr.Code(
-            language="python", label=f"{label}, in Python", interactive=False
+            language="python",
+            label=f"{label}, in Python",
+            interactive=False,
+            lines=2,
         )
         self.parts = [self.picture, self.text, self.note, self.code]
 
@@ -165,10 +168,13 @@ class Input:
         if kind == FILE:
             if not file:
                 raise ValueError("Choose a file first.")
+            path = Path(file)
             try:
-                return views.read_upload(opened, Path(file), invert)
+                return views.read_upload(opened, path, invert)
+            except AezooError as error:  # its place on this machine is nobody's affair
+                raise ValueError(str(error).replace(file, path.name)) from error
             finally:
-                Path(file).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
         if kind == DRAWING:
             return _drawn(opened, drawing), ""
         return opened.examples(1, seed_of(seed)), ""
@@ -218,6 +224,8 @@ class Tab:
         **options: Any,
     ) -> Any:
         """Answer events: the view gets the opened model, then the inputs' values."""
+        pictures = [part for part in outputs if isinstance(part, gr.Image)]
+        options = {"show_progress_on": pictures[:1] or None, **options}
         return gr.on(
             list(events),
             self.top.answering(view),

@@ -78,15 +78,15 @@ class SampleTab(Tab):
         """Class, settings and samples that an address asks for, if it does."""
         if not wanted or not opened.sources:
             return [gr.skip() for _ in (self.top.label, *self.linked)]
-        label, source = wanted.get("label"), wanted.get("source")
-        classes = map(str, range(opened.num_classes))
-        label = label if label in classes else ANY
-        source = source if source in opened.sources else opened.sources[0]
-        seed = wanted.get("seed", "")
-        number = int(seed) if seed.isdecimal() and len(seed) <= 10 else 0
-        heat = wanted.get("heat", "")
-        heat = float(heat) if heat in _HEATS else 1.0
-        shown = self._sample(opened, label, source, NUMBER, number, heat)
+        label, source = wanted.get("label", ANY), wanted.get("source", "")
+        if label not in map(str, range(opened.num_classes)):
+            label = ANY
+        if source not in opened.sources:
+            source = opened.sources[0]
+        digits = wanted.get("seed", "")
+        seed = int(digits) if digits.isdecimal() and len(digits) <= 10 else 0
+        heat = float(wanted["heat"]) if wanted.get("heat") in _HEATS else 1.0
+        shown = self._sample(opened, label, source, NUMBER, seed, heat)
         return [label, source, heat, *shown]
 
     def _next(
