@@ -56,7 +56,7 @@ def measure(images: int, batch_size: int, repeats: int) -> dict[str, Any]:
 
     keras.utils.set_random_seed(0)
     model = aezoo.create("conv_vae", **CONFIG)
-    traces = {name: _count_traces(model, name) for name in ("encode", "reconstruct")}
+    traces = {name: count_traces(model, name) for name in ("encode", "reconstruct")}
     x = synthetic_images(images)
     codes = np.random.default_rng(0).standard_normal((1, 16), dtype="float32")
     one = x[:1]
@@ -136,14 +136,14 @@ def measure(images: int, batch_size: int, repeats: int) -> dict[str, Any]:
     return {"times": times, "retraces": retraces}
 
 
-def _count_traces(model: Any, name: str) -> list[Any]:
+def count_traces(model: Any, name: str) -> list[Any]:
     """Make `model` note every trace of a compiled function; returns the notes."""
     calls: list[Any] = []
     original = getattr(model, f"_graph_{name}")
 
-    def counted(x: Any) -> Any:
-        calls.append(x.shape)
-        return original(x)
+    def counted(*arguments: Any, **given: Any) -> Any:
+        calls.append(arguments[0].shape)
+        return original(*arguments, **given)
 
     setattr(model, f"_graph_{name}", counted)
     return calls

@@ -66,7 +66,7 @@ def test_a_network_that_writes_all_at_once_is_refused(tmp_path) -> None:
 
 def test_a_page_of_another_modality_is_refused() -> None:
     with pytest.raises(ValueError, match=r"text and music. Received: .* image"):
-        judged.write(None, aezoo.modalities.Image(8, 8, 1), [], [])
+        judged.write(None, aezoo.modalities.Image(8, 8, 1), [], [], "")
 
 
 def test_a_blended_path_goes_from_one_piece_to_the_other() -> None:
@@ -116,6 +116,7 @@ def test_the_command_trains_one_and_writes_the_page(tmp_path, monkeypatch) -> No
     assert "tiny/test: " in result.output
     assert "Wrote music.md" in result.output
     page = (tmp_path / "music.md").read_text()
+    assert "Written by `python -m training.language_model tiny --judge one`." in page
     assert "| distance, `one` | 0.00 |" in page
     assert "| distance, blended | 0.00 |" in page
     for what in ("samples", "interpolation"):

@@ -28,7 +28,9 @@ TEMPERATURE = 0.8
 AUDIBLE = DOCS / "music"
 
 
-def write(judge: Judge, modality: Modality, test: Any, names: Sequence[str]) -> Path:
+def write(
+    judge: Judge, modality: Modality, test: Any, names: Sequence[str], command: str
+) -> Path:
     """Write the page of a modality.
 
     Args:
@@ -36,6 +38,7 @@ def write(judge: Judge, modality: Modality, test: Any, names: Sequence[str]) -> 
         modality: What an example is.
         test: Examples of the test split.
         names: Models of the zoo.
+        command: What writes the page.
 
     Returns:
         The page.
@@ -50,7 +53,9 @@ def write(judge: Judge, modality: Modality, test: Any, names: Sequence[str]) -> 
         )
     name, make = PAGES[modality.kind]
     with atomic_path(DOCS / name) as path:
-        path.write_text(make(judge, test, names), encoding="utf-8")
+        text = make(judge, test, names)
+        text = text.replace("COMMAND", f"`python -m training.language_model {command}`")
+        path.write_text(text, encoding="utf-8")
     return DOCS / name
 
 
@@ -104,7 +109,7 @@ def sentences(judge: Judge, test: Any, names: Sequence[str]) -> str:
     lines = [
         "# Sentences between sentences",
         "",
-        "Written by `python -m training.language_model`. A language model of the same "
+        "Written by COMMAND. A language model of the same "
         "decoder, which has no latent and was trained apart, says how probable it "
         f"finds what the models write between {PAIRS} pairs of test sentences, "
         f"{STEPS - 2} on each spherical path, without the ends; beside them all "
@@ -143,9 +148,8 @@ def music(judge: Judge, test: Any, names: Sequence[str]) -> str:
     lines = [
         "# Music between music",
         "",
-        "Written by `python -m training.language_model`. Models of Bach's chorales in "
-        "windows of two and four bars, in eighths; what is measured is of the chorales "
-        "of the test split, which no model has seen.",
+        "Written by COMMAND. Models of windows of Bach's chorales, in eighths; what is "
+        "measured is of the chorales of the test split, which no model has seen.",
         "",
         *accuracies(),
         "",
@@ -247,7 +251,7 @@ def accuracies() -> list[str]:
         led = "a conductor leads" if entry.config["segment"] else "flat"
         figures = [entry.metric(metric) for metric in names]
         notes, pitches, kl = (figure.value if figure else np.nan for figure in figures)
-        lines.append(f"| `{name}` | {led} | {notes:.1%} | {pitches:.1%} | {kl:.1f} |")
+        lines.append(f"| `{name}` | {led} | {notes:.2%} | {pitches:.2%} | {kl:.1f} |")
     return lines
 
 

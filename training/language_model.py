@@ -176,7 +176,10 @@ def main(
             f"perplexity {figure.value:.2f}"
         )
         if names:
-            page = judged.write(model.judge, model.modality, test, names)
+            options = [f"--epochs {epochs}"] * (epochs is not None)
+            options += [f"--judge {judge}" for judge in names]
+            command = " ".join([name, *options])
+            page = judged.write(model.judge, model.modality, test, names, command)
             click.echo(f"Wrote {page.name}.")
     except (AezooError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -3,6 +3,9 @@
     python -m training.train music_vae_jsb --bundle --data-dir DIR
 
 `DIR/jsb_chorales_2bars` is made by `python -m training.data.jsb_chorales`.
+
+Measured: 4,547 s on 2 CPU cores (AMD EPYC).
+Test split: note_accuracy 0.8997, frame_accuracy 0.9505.
 """
 
 from training.recipe import Recipe
@@ -26,6 +29,6 @@ RECIPE = Recipe(
     learning_rate=3e-3,
     warmup_steps=200,
     steps_per_execution=4,
-    importance_samples=100,
+    importance_samples=0,
     validation_examples=1058,
 )
