@@ -36,39 +36,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+", help="models of one dataset")
     parser.add_argument("--limit", type=int, default=100, help="test images")
+    parser.add_argument("--masks", nargs="+", default=["block", "half", "random"])
     args = parser.parse_args()
     import aezoo
     from aezoo.data.datasets import load_dataset
     from aezoo.evaluation.context import Chunk, Evaluation, Settings
-    from aezoo.evaluation.image.imputation import MASKS, error_of
+    from aezoo.evaluation.image import imputation
 
+    masks = {kind: imputation.MASKS[kind] for kind in args.masks}
     dataset = aezoo.describe(args.names[0]).data.name
     data = load_dataset(dataset, "test")
     train = load_dataset(dataset, "train").images.astype("float32") / 255.0
     rows: list[list[Any]] = []
     for name in args.names:
         model = aezoo.load(name)
-        metrics = [f"imputation_mse/{kind}" for kind in MASKS]
+        metrics = [f"imputation_mse/{kind}" for kind in masks]
         report = aezoo.evaluate(model, data, metrics=metrics, limit=args.limit)
         found = [report[metric] for metric in metrics]
         rows.append([name, *(f"{f.value:.4f} ± {f.standard_error:.4f}" for f in found)])
     limited = Evaluation(model, data.take(args.limit), Settings(), len(data.images))
     guesses: dict[str, list[np.ndarray]] = {"training mean": [], "nearest image": []}
-    for kind in MASKS.values():
+    for kind in masks.values():
         errors: dict[str, list[np.ndarray]] = {guess: [] for guess in guesses}
         for start in range(0, len(limited), 256):
             chunk = Chunk(limited, start, min(start + 256, len(limited)))
             hidden, x = kind(chunk), chunk.x
             mean = np.broadcast_to(train.mean(axis=0), x.shape)
-            errors["training mean"].append(error_of(x, mean, hidden))
+            errors["training mean"].append(imputation.error_of(x, mean, hidden))
             errors["nearest image"].append(
-                error_of(x, nearest(train, x, hidden), hidden)
+                imputation.error_of(x, nearest(train, x, hidden), hidden)
             )
         for guess, parts in errors.items():
             guesses[guess].append(np.concatenate(parts))
     rows += [[guess, *map(figures, parts)] for guess, parts in guesses.items()]
     print(f"## Missing pixels: {dataset}, first {args.limit} test images\n")
-    print(markdown_table(["", *MASKS], rows))
+    print(markdown_table(["", *masks], rows))
 
 
 if __name__ == "__main__":

@@ -99,12 +99,12 @@ def reconstruct(
     help="How many completions.",
 )
 @click.option(
-    "--steps", type=click.IntRange(1), default=20, show_default=True, help="Of each."
+    "--steps", type=click.IntRange(1), default=50, show_default=True, help="Of each."
 )
 @click.option(
     "--candidates",
     type=click.IntRange(1),
-    default=5,
+    default=1,
     show_default=True,
     help="Codes of which a step keeps the one that explains the known pixels best.",
 )

@@ -43,8 +43,8 @@ METRICS = (
             kind="reconstruction",
             unit="squared error per missing {element}{scale}",
             protocol=f"mean over {{examples}} and what is hidden of them, {hidden}, of "
-            "(x - mean completion)^2; the mean of 5 completions by `inpaint`, 10 steps "
-            "with 4 candidates each, seed {seed}",
+            "(x - mean completion)^2; the mean of 10 completions by `inpaint`, 50 "
+            "steps each, seed {seed}",
             computation=f"image.imputation:{kind}",
             is_per_example=True,
             heading=f"MSE {kind} missing",

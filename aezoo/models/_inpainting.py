@@ -13,6 +13,8 @@ from aezoo.utils.validation import check_count, check_positive_int, check_seed
 Array = np.ndarray
 # Rows of a step, with all candidates: bounds memory, does not change the result.
 ROWS = 512
+# Draws from the prior that chains start from, and which part of them each may.
+SAMPLES, SHARE = 1024, 0.125
 # Between the seeds of two steps.
 _STRIDE = 7919
 
@@ -62,7 +64,8 @@ def inpaint(
         rows = slice(start, start + size)
         here = {name: value[rows] for name, value in told.items()}
         part, holes = known[rows], hidden[rows]
-        shown = state = fill(part, holes, _noise(seed, 0, start).uniform(part.shape))
+        guess = model.first_guess(part, holes, _noise(seed, 0, start), **here)
+        shown = state = fill(part, holes, guess)
         for step in range(steps):
             source = _noise(seed, step + 1, start * candidates)
             share = step / steps
@@ -119,6 +122,34 @@ def check_mask(model: Any, mask: Any, n: int) -> Array:
     if not hidden.any():
         raise ValueError("`mask` must hide something. Received: no True.")
     return hidden
+
+
+def nearest_sample(model: Any, x: Array, hidden: Array, noise: IndexedNoise) -> Array:
+    """For each example, a sample of the model's that explains what is known of it.
+
+    A chain that starts from noise stays near it where the posterior keeps everything it
+    sees. So each starts from a draw from the prior: of a random `SHARE` of `SAMPLES`
+    draws, which lets chains differ, the one with the largest `p(x_known|z)`.
+
+    Args:
+        model: A model with a likelihood and a prior.
+        x: As in `project`.
+        hidden: As in `project`.
+        noise: As in `project`.
+
+    Returns:
+        Points of p(x|z), as `x`.
+    """
+    z = model.sample_prior(SAMPLES, np.random.default_rng(noise.seed))
+    parameters = model.run("decode_parameters", z, ROWS)
+    shown = np.asarray(model.point(ops.convert_to_tensor(parameters)))
+    is_seen = np.asarray(noise.uniform((len(x), SAMPLES))) < SHARE
+    chosen = []
+    for row, holes, seen in zip(x, hidden, is_seen, strict=True):
+        at_positions = log_prob_at_positions(model, parameters, row[None], SAMPLES)
+        weights = np.sum(at_positions * ~holes.reshape(1, -1), axis=1)
+        chosen.append(np.argmax(np.where(seen, weights, -np.inf)))
+    return shown[chosen]
 
 
 def project(

@@ -14,7 +14,7 @@ from aezoo.errors import UnsupportedOperationError
 from aezoo.inference.priors import Prior, StandardNormal
 from aezoo.modalities.base import Modality
 from aezoo.modalities.label import Label
-from aezoo.models._inpainting import project, resample
+from aezoo.models._inpainting import nearest_sample, project, resample
 from aezoo.models.arguments import (
     Argument,
     arguments_of,
@@ -530,6 +530,22 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         if sample_seed is None and not training:
             return IndexedNoise(TEST_SEED, is_shared=True).normal(shape)
         return standard_normal(shape, sample_seed or self.seed_generator)
+
+    def first_guess(
+        self,
+        x: np.ndarray,
+        hidden: np.ndarray,
+        noise: IndexedNoise,
+        **given: np.ndarray,
+    ) -> np.ndarray:
+        """What `inpaint` starts from in the place of what is hidden.
+
+        A sample that agrees with what is known, where the model has a likelihood and a
+        prior of its own; else noise. Arguments as in `complete`; as `x`.
+        """
+        if self.has_likelihood and "sampling" in self.TASKS and not given:
+            return nearest_sample(self, x, hidden, noise)
+        return np.asarray(noise.uniform(x.shape))
 
     def complete(
         self,

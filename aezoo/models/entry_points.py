@@ -78,8 +78,8 @@ class CompiledEntryPoints(EntryPoints):
         n: int = 1,
         seed: int | None = None,
         *,
-        steps: int = 20,
-        candidates: int = 5,
+        steps: int = 50,
+        candidates: int = 1,
         given: Mapping[str, Any] | None = None,
         labels: Any = None,
     ) -> np.ndarray:
@@ -99,7 +99,8 @@ class CompiledEntryPoints(EntryPoints):
                 `(*positions,)` for all; of images `(height, width)`.
             n: Completions of each example.
             seed: Same seed, same completions, whatever the other examples.
-            steps: Steps from noise in the place of what is missing.
+            steps: Steps from the first guess: a sample that agrees with what is known,
+                or noise.
             candidates: Codes of which each step keeps one, by how well it explains
                 what is known; 1 keeps whatever the posterior draws.
             given: As in `encode`.

@@ -7,7 +7,7 @@ import numpy as np
 from aezoo.evaluation.context import Chunk
 
 # As the protocol of `imputation_mse` states.
-COMPLETIONS, STEPS, CANDIDATES = 5, 10, 4
+COMPLETIONS, STEPS, CANDIDATES = 10, 50, 1
 _STREAM = 3_000_003
 
 
