@@ -441,8 +441,9 @@ def _read_parts(path: Path) -> tuple[list[list[Note]], int]:
     try:
         file = mido.MidiFile(path)
     except Exception as error:  # mido raises whatever the damage makes of it
+        reason = str(error) or "it ends early"
         raise MusicFileError(
-            f"{path} is no MIDI file, or a damaged one: {error or 'it ends early'}."
+            f"{path} is no MIDI file, or a damaged one: {reason}."
         ) from error
     if file.type == 2:
         raise MusicFileError(f"{path} holds several songs (MIDI type 2); split it.")
