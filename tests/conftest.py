@@ -94,7 +94,6 @@ QUICK = {
     "test_bits.py",
     "test_check.py",
     "test_checks_can_fail.py",
-    "test_compositions.py",
     "test_contributing.py",
     "test_corruption.py",
     "test_datasets.py",
