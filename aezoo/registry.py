@@ -24,6 +24,7 @@ _SHARED = {
     "batches",
     "entry_points",
     "families",
+    "inpainting",
     "passes",
     "training",
 }

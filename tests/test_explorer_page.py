@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,10 +25,9 @@ import aezoo
 pytest.importorskip("gradio", reason="Gradio is missing: aezoo[explore]")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="There is no Chromium on this machine"),
-    pytest.mark.xdist_group("explorer"),
-]
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="There is no Chromium on this machine"
+)
 # On a busy machine; a quiet one needs a tenth.
 WAIT = 60_000
 TABS = ("Code", "Plane", "Example", "Path", "Samples", "Compare")
@@ -38,8 +38,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the command, as people start it."""
     folder = tmp_path_factory.mktemp("served")
     command = [sys.executable, "-m", "aezoo", "explore", "dense_vae_mnist_z2"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     with subprocess.Popen(
-        [*command, "--port", "7899"],
+        [*command, "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -48,7 +51,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if found := re.search(r"Open (http://127\.0\.0\.1:7899/)", line):
+            if found := re.search(r"Open (http://127\.0\.0\.1:\d+/)", line):
                 break
         else:
             pytest.fail("The page was not served.")
@@ -85,7 +88,7 @@ def opened(browser: Any, address: str, width: int = 1440) -> Iterator[Any]:
 
 
 def _elsewhere(url: str) -> list[str]:
-    return [] if re.match(r"(http://127\.0\.0\.1:7899/|data:|blob:)", url) else [url]
+    return [] if re.match(r"(http://127\.0\.0\.1:\d+/|data:|blob:)", url) else [url]
 
 
 def picture(page: Any, label: str) -> str:

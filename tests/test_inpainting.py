@@ -14,7 +14,7 @@ import aezoo
 from aezoo.cli import main
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation.image import imputation
-from aezoo.models import _inpainting as inpainting
+from aezoo.models import inpainting
 from aezoo.registry import find_family
 
 HALF = np.zeros((8, 8), bool)

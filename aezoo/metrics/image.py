@@ -18,6 +18,11 @@ PRECISION_K, DENSITY_K = 3, 5
 # Of the kernel distance: random subsets, and the images in each.
 NUM_SUBSETS, SUBSET_SIZE = 100, 1000
 
+_HIDDEN = {
+    "block": "a rectangle of half the height and half the width, at a random place",
+    "half": "the lower half",
+    "random": "each {element}, with a probability of one half",
+}
 _FROM_THE_MODE = "from the mode of the posterior, reconstruction clipped to [0, 1]"
 _SIMILARITY: dict[str, Any] = {
     "kind": "reconstruction",
@@ -184,5 +189,24 @@ SAMPLES = (
         modalities=("image",),
         variant="extractor",
         reference=_HEUSEL,
+    ),
+    *(
+        MetricDefinition(
+            f"imputation_mse/{kind}",
+            kind="reconstruction",
+            unit="squared error per missing {element}{scale}",
+            protocol=f"mean over {{examples}} and what is hidden of them, {hidden}, of "
+            "(x - mean completion)^2; the mean of 10 completions by `inpaint`, 50 "
+            "steps each, seed {seed}",
+            computation=f"image.imputation:{kind}",
+            is_per_example=True,
+            heading=f"MSE {kind} missing",
+            format=".4f",
+            requires=("numeric",),
+            modalities=("image",),
+            reference="https://arxiv.org/abs/1401.4082",
+            is_published=False,
+        )
+        for kind, hidden in _HIDDEN.items()
     ),
 )

@@ -14,7 +14,6 @@ from aezoo.errors import UnsupportedOperationError
 from aezoo.inference.priors import Prior, StandardNormal
 from aezoo.modalities.base import Modality
 from aezoo.modalities.label import Label
-from aezoo.models._inpainting import nearest_sample, project, resample
 from aezoo.models.arguments import (
     Argument,
     arguments_of,
@@ -27,6 +26,7 @@ from aezoo.models.arguments import (
 )
 from aezoo.models.entry_points import CompiledEntryPoints
 from aezoo.models.families import compose, flat_config
+from aezoo.models.inpainting import nearest_sample, project, resample
 from aezoo.models.training import Training
 from aezoo.networks.base import Latent, Network
 from aezoo.nn import losses

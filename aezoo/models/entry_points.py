@@ -115,7 +115,7 @@ class CompiledEntryPoints(EntryPoints):
             UnsupportedOperationError: If the elements are not continuous, or written
                 one after another.
         """
-        from aezoo.models._inpainting import inpaint
+        from aezoo.models.inpainting import inpaint
 
         told = self.check_all(len(x), given, labels)
         return inpaint(self, x, mask, n, seed, steps, candidates, **told)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from aezoo.evaluation.context import Chunk
+from aezoo.models.inpainting import inpaint
 
 # As the protocol of `imputation_mse` states.
 COMPLETIONS, STEPS, CANDIDATES = 10, 50, 1
@@ -53,9 +54,15 @@ def error_of(x: np.ndarray, guess: np.ndarray, hidden: np.ndarray) -> np.ndarray
 
 def _mse(chunk: Chunk, kind: str) -> np.ndarray:
     hidden = MASKS[kind](chunk)
-    seed = (chunk.evaluation.seed + chunk.start) % 2**31
-    completions = chunk.model.inpaint(
-        chunk.x, hidden, COMPLETIONS, seed, steps=STEPS, candidates=CANDIDATES
+    completions = inpaint(
+        chunk.model,
+        chunk.x,
+        hidden,
+        COMPLETIONS,
+        chunk.evaluation.seed,
+        STEPS,
+        CANDIDATES,
+        first=chunk.start,
     )
     return error_of(chunk.x, completions.mean(axis=1), hidden)
 

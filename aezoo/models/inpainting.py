@@ -27,6 +27,7 @@ def inpaint(
     seed: int | None,
     steps: int,
     candidates: int,
+    first: int = 0,
     **given: Array,
 ) -> Array:
     """As `Autoencoder.inpaint`; `given` is checked.
@@ -39,6 +40,8 @@ def inpaint(
         seed: As there.
         steps: As there.
         candidates: As there.
+        first: Which of more examples the first one is, for noise that is the same
+            however they are divided.
         **given: What the model is told, `(len(x), ...)` each.
     """
     modality = model.modality
@@ -63,11 +66,11 @@ def inpaint(
     for start in with_progress(range(0, len(known), size), "Filling in", "chunk"):
         rows = slice(start, start + size)
         here = {name: value[rows] for name, value in told.items()}
-        part, holes = known[rows], hidden[rows]
-        guess = model.first_guess(part, holes, _noise(seed, 0, start), **here)
+        part, holes, row = known[rows], hidden[rows], first * n + start
+        guess = model.first_guess(part, holes, _noise(seed, 0, row), **here)
         shown = state = fill(part, holes, guess)
         for step in range(steps):
-            source = _noise(seed, step + 1, start * candidates)
+            source = _noise(seed, step + 1, row * candidates)
             share = step / steps
             found, answer = model.complete(
                 state, holes, source, share, candidates, **here
