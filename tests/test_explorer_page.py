@@ -189,6 +189,9 @@ def test_an_upload_is_read_refused_and_gone(
         page.get_by_role("button", name="Reconstruct", exact=True).click()
         changed(page, "Example and reconstruction", first)
         page.get_by_text("resized").first.wait_for()
+        page.get_by_role("button", name="Reconstruct", exact=True).click()  # once more
+        page.wait_for_timeout(2000)
+        assert not page.get_by_text("Choose a file").count()
         page.get_by_role("button", name=re.compile("Clear|Remove")).first.click()
         upload(page, bad)
         page.get_by_text("bad.png").first.wait_for()

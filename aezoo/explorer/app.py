@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aezoo.explorer.components import ANY, Tab, Top, gr
+from aezoo.explorer.components import ANY, PRIVATE, Tab, Top, gr
 from aezoo.explorer.shelf import Opened, Shelf
 from aezoo.explorer.tabs.code import CodeTab
 from aezoo.explorer.tabs.compare import CompareTab
@@ -23,7 +23,6 @@ from aezoo.explorer.tabs.steps import StepsTab
 MAX_UPLOAD = "5mb"
 # Seconds after which files that were sent are removed, and how often that is looked at.
 KEPT, SWEPT = 600, 300
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 _CSS = """
 .picture img { image-rendering: pixelated; }
 footer { display: none !important; }

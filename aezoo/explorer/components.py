@@ -1,6 +1,8 @@
 """What the tabs of the page are made of, and what all of them share."""
 
+import abc
 import functools
+import io
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,6 +25,8 @@ gr: Any = require("gradio", EXTRA, "The explorer")
 EXAMPLE, FILE, DRAWING, WORDS = "An example", "A file", "A drawing", "My own words"
 # Of labels: no one class.
 ANY = "any"
+# Of what is no part of an interface for programs, and shows no progress.
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 # Of what shows an answer while a slider moves.
 QUICK = {"show_progress": "hidden", "trigger_mode": "always_last", "queue": False}
 
@@ -128,8 +132,11 @@ class Input:
             visible=False,
         )
         self.words = gr.Textbox(label=f"{title}: words", visible=False)
+        self.taken = gr.State()  # the file's name and bytes
+        self.file.upload(self._take, [self.file], [self.taken], **PRIVATE)
+        self.file.clear(lambda: None, None, [self.taken], **PRIVATE)
         self.parts = [self.kind, self.seed]
-        self.asked = [*self.parts, self.file, self.invert, self.drawing, self.words]
+        self.asked = [*self.parts, self.taken, self.invert, self.drawing, self.words]
         self.kind.change(
             self._show_kind,
             [self.kind],
@@ -148,6 +155,14 @@ class Input:
         return [gr.update(choices=choices, value=EXAMPLE), gr.skip()]
 
     @staticmethod
+    def _take(file: str) -> tuple[str, bytes]:
+        """Keep an upload with its page, and nothing of it on the disk."""
+        path = Path(file)
+        content = path.read_bytes()
+        path.unlink()
+        return path.name, content
+
+    @staticmethod
     def _show_kind(kind: str) -> list[Any]:
         kinds = (EXAMPLE, FILE, FILE, DRAWING, WORDS)
         return [gr.update(visible=kind == wanted) for wanted in kinds]
@@ -157,7 +172,7 @@ class Input:
         opened: Opened,
         kind: str,
         seed: float | None,
-        file: str | None,
+        taken: tuple[str, bytes] | None,
         invert: bool,
         drawing: Any,
         words: str,
@@ -166,15 +181,10 @@ class Input:
         if kind == WORDS:
             return views.read_text(opened, words), ""
         if kind == FILE:
-            if not file:
+            if taken is None:
                 raise ValueError("Choose a file first.")
-            path = Path(file)
-            try:
-                return views.read_upload(opened, path, invert)
-            except AezooError as error:  # its place on this machine is nobody's affair
-                raise ValueError(str(error).replace(file, path.name)) from error
-            finally:
-                path.unlink(missing_ok=True)
+            name, content = taken
+            return _from_bytes(opened, name, content, invert)
         if kind == DRAWING:
             return _drawn(opened, drawing), ""
         return opened.examples(1, seed_of(seed)), ""
@@ -189,7 +199,7 @@ def cannot(why: str) -> tuple[Any, str]:
     return gr.update(visible=False), why
 
 
-class Tab:
+class Tab(abc.ABC):
     """A tab of the page; its `parts` change with the model."""
 
     title = ""
@@ -203,17 +213,17 @@ class Tab:
                 self.build()
         self.parts = [self.body, self.why, *self.parts]
 
+    @abc.abstractmethod
     def build(self) -> None:
         """Make the components."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def connect(self) -> None:
         """Connect them."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def changed(self, opened: Opened) -> list[Any]:
         """What becomes of `parts`: of the first two, `CAN` or `cannot(why)`."""
-        raise NotImplementedError
 
     def on(
         self,
@@ -260,7 +270,19 @@ def _drawn(opened: Opened, drawing: Any) -> np.ndarray:
         raise ValueError("Draw something first.")
     from PIL import Image
 
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(ink[..., 3])).save(file, "png")
+    return _from_bytes(opened, "drawing.png", file.getvalue())[0]
+
+
+def _from_bytes(
+    opened: Opened, name: str, content: bytes, invert: bool = False
+) -> tuple[np.ndarray, str]:
+    """An example from the bytes of a file, and a remark, as of any file."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "drawing.png"
-        Image.fromarray(np.ascontiguousarray(ink[..., 3])).save(file)
-        return np.asarray(views.read_upload(opened, file)[0])
+        file = Path(folder) / name
+        file.write_bytes(content)
+        try:
+            return views.read_upload(opened, file, invert)
+        except AezooError as error:  # its place on this machine is nobody's affair
+            raise ValueError(str(error).replace(str(file), name)) from error

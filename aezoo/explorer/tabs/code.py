@@ -74,8 +74,8 @@ class CodeTab(Tab):
         )
         self.on([label.input], self._decode, [self.z, label], self.shown.parts)
         moved = [self.z, *sliders, *self.shown.parts]
-        asked = [self.z, self.start, self.indices, self.pinned, label]
-        self.on([self.reset.click], self._reset, asked, moved)
+        asked = [self.z, self.group, self.pinned, label]
+        self.on([self.reset.click], self._set, [self.start, *asked], moved)
         self.on([self.random.click], self._random, [*asked, self.seed], moved)
         self.on(
             [self.example.click],
@@ -156,49 +156,36 @@ class CodeTab(Tab):
             return Shown.empty()
         return Shown.of(views.decoded(opened, z, label_of(label)))
 
-    def _reset(
-        self,
-        opened: Opened,
-        z: np.ndarray,
-        start: np.ndarray,
-        indices: list[int],
-        pinned: list[str],
-        label: str,
-    ) -> list[Any]:
-        return self._set(opened, z, start, indices, pinned, label)
-
     def _random(
         self,
         opened: Opened,
         z: np.ndarray,
-        _start: np.ndarray,
-        indices: list[int],
+        group: str,
         pinned: list[str],
         label: str,
         seed: float | None,
     ) -> list[Any]:
         new = views.random_code(opened, seed_of(seed))
-        return self._set(opened, z, new, indices, pinned, label)
+        return self._set(opened, new, z, group, pinned, label)
 
     def _example(
         self,
         opened: Opened,
         z: np.ndarray,
-        _start: np.ndarray,
-        indices: list[int],
+        group: str,
         pinned: list[str],
         label: str,
         seed: float | None,
     ) -> list[Any]:
         new = views.code_of(opened, opened.examples(1, seed_of(seed)), label_of(label))
-        return [new, *self._set(opened, z, new, indices, pinned, label)]
+        return [new, *self._set(opened, new, z, group, pinned, label)]
 
     def _set(
         self,
         opened: Opened,
-        z: np.ndarray,
         new: np.ndarray,
-        indices: list[int],
+        z: np.ndarray,
+        group: str,
         pinned: list[str],
         label: str,
     ) -> list[Any]:
@@ -206,8 +193,7 @@ class CodeTab(Tab):
         kept = [unit.index for unit in opened.units if unit.title in pinned]
         new = np.array(new, "float32")
         new[0, kept] = np.asarray(z)[0, kept]
-        shown = next(g for g in _groups(opened) if _begins(opened, g) == indices[0])
-        _, sliders = self._page_of(opened, new, shown)
+        _, sliders = self._page_of(opened, new, group)
         return [new, *sliders, *self._decode(opened, new, label)]
 
 
@@ -218,7 +204,3 @@ def _groups(opened: Opened) -> list[str]:
         f"{i + 1} to {min(i + SLIDERS, total)} of {total}"
         for i in range(0, total, SLIDERS)
     ]
-
-
-def _begins(opened: Opened, group: str) -> int:
-    return opened.units[_groups(opened).index(group) * SLIDERS].index
