@@ -10,6 +10,7 @@ from aezoo.utils import keras_hook
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "attribute_vector": "inference.attributes",
     "compress": "compression",
     "create": "models.families",
     "decompress": "compression",
@@ -51,6 +52,7 @@ _MODULES = {
 
 __all__ = [
     "__version__",
+    "attribute_vector",
     "compress",
     "create",
     "datasets",
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
     )
     from aezoo.features.rejection import rejection_sample
     from aezoo.features.streaming import encode_to_parquet
+    from aezoo.inference.attributes import attribute_vector
     from aezoo.manifest import describe, list_models
     from aezoo.modalities.image import digits
     from aezoo.models.families import create

@@ -130,3 +130,27 @@ def test_named_datasets_are_read_from_plain_archives(tmp_path: Path, digits) -> 
     data = load_dataset("mnist", "test", tmp_path)
     assert isinstance(data, Dataset)
     assert (data.name, data.version, data.split) == ("mnist", "npz", "test")
+
+
+def test_archives_may_hold_factors_with_names(tmp_path: Path, digits) -> None:
+    images, labels = digits
+    factors = np.stack([labels, labels % 2], axis=1).astype("int16")
+    named = {"factors": factors, "factor_names": np.array(["digit", "parity"])}
+    np.savez(tmp_path / "mine.npz", images=images, **named)
+    data = open_dataset(tmp_path / "mine.npz")
+    np.testing.assert_array_equal(data.factors, factors)
+    assert (data.factors.dtype, data.factor_names) == (np.int64, ("digit", "parity"))
+    np.savez(tmp_path / "bare.npz", images=images, factors=factors)
+    assert open_dataset(tmp_path / "bare.npz").factor_names == ("factor_0", "factor_1")
+    for wrong, words in (
+        ({"factors": labels}, r"`factors` must be integers of shape \(n, number"),
+        ({"factors": factors / 2}, r"`factors` must be integers of shape.*float64"),
+        ({"factors": factors[:3]}, r"`factors` must have one row per image"),
+        ({**named, "factor_names": np.array(["digit"])}, r"one name for each of the 2"),
+    ):
+        np.savez(tmp_path / "wrong.npz", images=images, **wrong)
+        with pytest.raises(DatasetError, match=words):
+            open_dataset(tmp_path / "wrong.npz")
+    np.savez(tmp_path / "text.npz", images=np.array(["a"]))
+    with pytest.raises(DatasetError, match=r"`images` must hold numbers"):
+        open_dataset(tmp_path / "text.npz")

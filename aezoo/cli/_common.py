@@ -328,6 +328,31 @@ def read_examples(
     return np.concatenate(examples)
 
 
+def files_of(sources: Sequence[str], suffixes: Collection[str]) -> list[str]:
+    """What a command was given, with the files of each folder in its place, by name.
+
+    Args:
+        sources: Paths, or what else stands for examples.
+        suffixes: Of the files that count.
+
+    Raises:
+        UsageError: If a folder has no such file.
+    """
+    found: list[str] = []
+    for source in sources:
+        if not Path(source).is_dir():
+            found.append(source)
+            continue
+        files = sorted(Path(source).iterdir())
+        names = [str(file) for file in files if file.suffix.lower() in suffixes]
+        if not names:
+            raise click.UsageError(
+                f"The folder {source} holds no file that ends in {', '.join(suffixes)}."
+            )
+        found += names
+    return found
+
+
 def check_shown(model: Model, output: Path | None) -> None:
     """Refuse an output that examples of a model cannot be written to.
 

@@ -14,6 +14,7 @@ from aezoo.cli._common import (
     count_of,
     engine_option,
     examples_argument,
+    files_of,
     find_model,
     images_argument,
     invert_option,
@@ -380,6 +381,72 @@ def traverse(
     echo(
         f"One row per code unit, from above: {', '.join(map(str, chosen))}. "
         f"Columns: the input, then the unit at {', '.join(f'{v:g}' for v in values)}."
+    )
+
+
+@main.command(epilog=f"{NAMES} {READING}")
+@name_argument
+@examples_argument("images", nargs=-1)
+@click.option(
+    "--with",
+    "with_it",
+    multiple=True,
+    required=True,
+    help="File or folder of examples that have the attribute; may be repeated.",
+)
+@click.option(
+    "--without",
+    "without_it",
+    multiple=True,
+    required=True,
+    help="File or folder of examples that do not have it; may be repeated.",
+)
+@click.option(
+    "--amounts",
+    type=Numbers(example="-1,0,1"),
+    default="0,0.5,1",
+    show_default=True,
+    help="How much of the attribute is added; below 0 takes it away.",
+)
+@_picture
+@engine_option
+@invert_option
+@strict_option
+def edit(
+    name: str,
+    images: tuple[str, ...],
+    with_it: tuple[str, ...],
+    without_it: tuple[str, ...],
+    amounts: list[float],
+    output: Path | None,
+    engine: str,
+    invert: bool,
+    strict: bool,
+) -> None:
+    """Draw IMAGES with more and less of an attribute, by model NAME.
+
+    What the attribute is, examples say: the mean code of those --with it less that of
+    those --without it.
+    """
+    import numpy as np
+
+    import aezoo
+
+    known = find_model(name, engine)
+    check_shown(known, output)
+    suffixes = known.modality.suffixes
+    x, having, lacking = (
+        read_examples(files_of(found, suffixes), known, invert=invert, strict=strict)
+        for found in (images, with_it, without_it)
+    )
+    model = load_model(known)
+    vector = aezoo.attribute_vector(model, having, lacking)
+    edited = [known.modality.check(model.edit(x, vector, a)) for a in amounts]
+    rows = np.stack([x, *edited], axis=1).reshape(-1, *known.modality.shape)
+    show(known, rows, output, columns=1 + len(amounts))
+    echo(
+        f"{count_of(len(x), known.modality.noun)}, each beside what becomes of it with "
+        f"the attribute added {', '.join(f'{a:g}' for a in amounts)} times."
     )
 
 

@@ -8,6 +8,7 @@ Datasets is imported when a name asks for it.
 import contextlib
 import dataclasses
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from aezoo.errors import AezooError
 from aezoo.modalities.image.check import as_array
 from aezoo.modalities.image.files import INPUT_SUFFIXES, image_files, read_image
 from aezoo.modalities.text import read_lines
-from aezoo.utils.archives import Archive
+from aezoo.utils.archives import NUMBERS, TEXT, Archive
 from aezoo.utils.progress import with_progress
 from aezoo.utils.validation import check_positive_int
 
@@ -45,7 +46,7 @@ class Dataset:
             or floats in [0, 1]; sentences are strings, `(n,)`.
         labels: int64, shape `(n,)`; None where there are none.
         factors: Classes of the generative factors, int64, shape `(n, num_factors)`;
-            None but for drawn datasets.
+            None where they are not known.
         factor_names: One name per column of `factors`.
     """
 
@@ -99,6 +100,9 @@ LICENSES = {
     "tatoeba": "CC BY 2.0 FR",
     "jsb_chorales_2bars": "public domain",
     "jsb_chorales_4bars": "public domain",
+    "orl_faces": "no formal licence; credit Olivetti Research Laboratory",
+    "glyphs": "free licences, one for each font: OFL, GPL, Apache 2.0 and others",
+    "turntable": "CC BY 3.0 and CC0; the creator of each model is named in the source",
 }
 
 
@@ -115,10 +119,11 @@ def open_dataset(
             `(images, labels)`; a dictionary with `image` and, if any, `label`; a
             `tf.data.Dataset` or another dataset of these, as a whole, batched or not;
             what `tfds.load` returns; the path of an `.npz` file with `images` and, if
-            any, `labels`, of an image file, or of a folder of them; of a `.txt` file
-            with an example on each line; a TFDS name. A folder's immediate subfolders
-            are its classes, in alphabetical order, and hidden files are left out; where
-            it has a subfolder named like `split`, that one is read.
+            any, `labels`, `factors` and `factor_names`, of an image file, or of a
+            folder of them; of a `.txt` file with an example on each line; a TFDS name.
+            A folder's immediate subfolders are its classes, in alphabetical order, and
+            hidden files are left out; where it has a subfolder named like `split`, that
+            one is read.
         split: Split of a named dataset or of a folder that has one.
         data_dir: As in `load_dataset`.
         input_shape: `(height, width, channels)` that image files are converted to,
@@ -272,7 +277,7 @@ def open_builder(name: str, split: str, data_dir: str | Path | None = None) -> A
 
 
 def open_npz(path: Path) -> Archive:
-    """An `.npz` file that holds `images` and, if any, as many `labels`.
+    """An `.npz` file that holds `images` and, if any, as many `labels` and `factors`.
 
     Raises:
         DatasetError: If it does not exist, is no such archive, or would take far more
@@ -283,7 +288,8 @@ def open_npz(path: Path) -> Archive:
         archive = Archive(
             path,
             f"file {path}",
-            names=("images", "labels"),
+            names=("images", "labels", "factors", "factor_names"),
+            kinds=NUMBERS + TEXT,
             error=DatasetError,
             remedy=write,
         )
@@ -294,6 +300,10 @@ def open_npz(path: Path) -> Archive:
         images, labels = (archive.headers.get(key) for key in ("images", "labels"))
         if images is None:
             raise DatasetError(f"The file {path} holds no array `images`. {write}")
+        if images.dtype.kind not in NUMBERS:
+            raise DatasetError(
+                f"`images` must hold numbers. Received: dtype {images.dtype}, in {path}"
+            )
         if not images.shape or 0 in images.shape:
             raise DatasetError(
                 f"The file {path} holds no images. Received: images.shape="
@@ -311,6 +321,14 @@ def open_npz(path: Path) -> Archive:
                     f"The file {path} holds {labels.shape[0]:,} labels, far more than "
                     f"a file of its size should. {write}"
                 )
+        factors = archive.headers.get("factors")
+        if factors is not None:
+            _check_factors(factors.shape, factors.dtype, path)
+            if 8 * math.prod(factors.shape) > archive.max_bytes:
+                raise DatasetError(
+                    f"The file {path} holds {math.prod(factors.shape):,} factors, far "
+                    f"more than a file of its size should. {write}"
+                )
         stack.pop_all()
     return archive
 
@@ -323,7 +341,34 @@ def labels_of(archive: Archive) -> np.ndarray | None:
 def _read_npz(path: Path, name: str, split: str) -> Dataset:
     with open_npz(path) as archive:
         images, labels = archive.read("images"), labels_of(archive)
-    return Dataset(name, "npz", split, images, labels)
+        factors, names = _factors_of(archive, path)
+    return Dataset(name, "npz", split, images, labels, factors, names)
+
+
+def _factors_of(
+    archive: Archive, path: Path
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Factors as int64 and their names; None and no name if the file has none."""
+    if "factors" not in archive.headers:
+        return None, ()
+    factors = archive.read("factors").astype("int64")
+    names = [f"factor_{i}" for i in range(factors.shape[1])]
+    if "factor_names" in archive.headers:
+        names = [str(name) for name in np.ravel(archive.read("factor_names"))]
+    if len(names) != factors.shape[1]:
+        raise DatasetError(
+            f"`factor_names` must be one name for each of the {factors.shape[1]} "
+            f"columns of `factors`. Received: {len(names)}, in {path}."
+        )
+    return factors, tuple(names)
+
+
+def _check_factors(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
+    if len(shape) != 2 or dtype.kind not in "iu":
+        raise DatasetError(
+            "`factors` must be integers of shape (n, number of factors). Received: "
+            f"shape={shape}, dtype={dtype}, in {path}."
+        )
 
 
 def _read_text(path: Path, name: str, split: str) -> Dataset:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aezoo.errors import UnsupportedOperationError
+from aezoo.inference.attributes import check_continuous
 from aezoo.modalities.label import Label
 from aezoo.nn.codes import check_codes, interpolate_codes
 from aezoo.samplers import how_to_fit
@@ -414,6 +415,39 @@ class EntryPoints:
         examples = self.decode_grid(
             codes.reshape(len(z), len(moves), *self.latent_shape), like
         )
+        return self.modality.present(examples[0] if is_single else examples)
+
+    def edit(
+        self: Any, x: Any, vector: Any, amount: float = 1.0, *, of: str | None = None
+    ) -> Any:
+        """Examples with more or less of an attribute: codes moved along a vector.
+
+        Args:
+            x: Examples `(n, *input_shape)` or codes `(n, *latent_shape)`, or one.
+            vector: A direction in code space, `latent_shape`, float: of
+                `aezoo.attribute_vector`, or sums and differences of such.
+            amount: How many times the vector is added: 1 gives the attribute to what
+                is without it, -1 takes it away, 0 reconstructs.
+            of: As in `interpolate`.
+
+        Returns:
+            Shape as that of `x` in examples; of the dtype of `x` if that is one of
+            examples.
+
+        Raises:
+            UnsupportedOperationError: If codes are not continuous.
+            ValueError: If the vector is of another shape, or a number is not finite.
+        """
+        check_continuous(self)
+        amount = check_number("amount", amount)
+        if np.shape(vector) != self.latent_shape:
+            raise ValueError(
+                f"`vector` must have the shape of one code, {self.latent_shape}. "
+                f"Received: vector.shape={np.shape(vector)}."
+            )
+        vector = check_codes(np.asarray(vector)[None], self.latent_shape, "vector")
+        z, like, is_single = self.as_codes(x, "x", of)
+        examples = self.decode_grid((z + amount * vector)[:, None], like)[:, 0]
         return self.modality.present(examples[0] if is_single else examples)
 
     def decode_grid(self: Any, codes: np.ndarray, like: str) -> np.ndarray:

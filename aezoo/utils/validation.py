@@ -69,11 +69,11 @@ def check_number(
     """Return `value` if it is a finite number within the bounds."""
     bounds = []
     if low is not None:
-        bounds.append(f"at least {low:g}")
+        bounds.append(f" at least {low:g}")
     if above is not None:
-        bounds.append(f"above {above:g}")
+        bounds.append(f" above {above:g}")
     if high is not None:
-        bounds.append(f"at most {high:g}")
+        bounds.append(f" at most {high:g}")
     is_number = isinstance(value, numbers.Real) and not is_bool(value)
     if (
         not is_number
@@ -83,7 +83,7 @@ def check_number(
         or (high is not None and value > high)
     ):
         raise ValueError(
-            f"`{name}` must be a finite number {' and '.join(bounds)}. "
+            f"`{name}` must be a finite number{' and'.join(bounds)}. "
             f"Received: {name}={value!r}."
         )
     # NumPy's numbers become Python's, which JSON can hold

@@ -1,0 +1,71 @@
+"""Builders of datasets with known factors, on small sources."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aezoo.data.datasets import load_dataset
+from training.data import glyphs, orl_faces, sheets, turntable
+
+
+def write_sheets(folder: Path, images: np.ndarray, columns: int, rows: int) -> None:
+    """`images` `(n, h, w, c)` on sheets of so many rows."""
+    folder.mkdir()
+    per_sheet = columns * rows
+    for i, start in enumerate(range(0, len(images), per_sheet)):
+        part = images[start : start + per_sheet]
+        _, height, width, channels = part.shape
+        sheet = part.reshape(-1, columns, height, width, channels)
+        sheet = sheet.transpose(0, 2, 1, 3, 4)
+        sheet = sheet.reshape(-1, columns * width, channels)
+        picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+        picture.save(folder / f"test-{i:02d}.webp", lossless=True)
+
+
+def test_glyphs_stand_font_by_font_with_style_and_weight(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    images = draws.integers(0, 256, (3 * 62, *glyphs.SHAPE), dtype="uint8")
+    write_sheets(tmp_path / "source", images, columns=62, rows=2)
+    fonts = [{"style": s} for s in ("regular", "bold italic", "italic")]
+    (tmp_path / "source" / "test-fonts.json").write_text(json.dumps(fonts))
+    assert glyphs.build(tmp_path / "source", tmp_path / "glyphs", "test") == 3
+    data = load_dataset("glyphs", "test", tmp_path)
+    np.testing.assert_array_equal(data.images, images)
+    assert data.factor_names == ("style", "content", "bold", "slanted")
+    assert data.factors[62 + 26].tolist() == [1, 26, 1, 1]  # "a" of the second font
+    assert data.factors[2 * 62].tolist() == [2, 0, 0, 1]
+    np.testing.assert_array_equal(data.labels, data.factors[:, 1])
+
+
+def test_turned_shapes_have_all_views_the_light_fastest(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    images = draws.integers(0, 256, (2 * 96, *turntable.SHAPE), dtype="uint8")
+    write_sheets(tmp_path / "source", images, columns=96, rows=1)
+    assert turntable.build(tmp_path / "source", tmp_path / "turntable", "test") == 2
+    data = load_dataset("turntable", "test", tmp_path)
+    np.testing.assert_array_equal(data.images, images)
+    assert data.factor_names == ("shape", "azimuth", "elevation", "light")
+    at = (1, 7, 1, 2)
+    row = 96 + (7 * 2 + 1) * 3 + 2
+    assert tuple(data.factors[row]) == at
+    with pytest.raises(FileNotFoundError, match=r"no .*train-00.webp"):
+        sheets.read_sheets(tmp_path / "source", "train", turntable.SHAPE, 96)
+
+
+def test_faces_stand_take_by_take_and_small(tmp_path: Path) -> None:
+    images = np.repeat(np.arange(6, dtype="uint8"), 112 * 92).reshape(6, 112, 92, 1)
+    person, take = np.repeat([0, 1], 3), np.tile([0, 1, 2], 2)
+    np.savez(tmp_path / "test.npz", images=images, labels=person)
+    attributes = {"glasses": take == 1, "smile": take == 2}
+    attributes = {name: value.astype("int8") for name, value in attributes.items()}
+    np.savez(tmp_path / "test-attributes.npz", person=person, take=take, **attributes)
+    assert orl_faces.build(tmp_path, tmp_path / "orl_faces", "test") == 6
+    data = load_dataset("orl_faces", "test", tmp_path)
+    assert data.images.shape == (6, 64, 56, 1)
+    assert data.images[:, 9, 9, 0].tolist() == [0, 3, 1, 4, 2, 5]
+    assert data.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert data.factors[:, 1].tolist() == [0, 0, 1, 1, 0, 0]
+    assert data.factor_names == ("person", "glasses", "smile")

@@ -1,0 +1,72 @@
+"""The ORL faces (Samaria & Harter, 1994): ten pictures of each of 40 people.
+
+    python -m training.data.orl_faces DIR --from ../shared/data/orl_faces
+
+writes `DIR/orl_faces/train.npz` and `test.npz`, which `--data-dir DIR` reads: `images`,
+uint8 `(n, 64, 56, 1)`, box-filtered from 112x92 pixels; `labels`, the person; and
+`factors`: `person`, `glasses` and `smile`. There is no official split: the first eight
+pictures of each person are to learn from, the last two to test on. Pictures stand take
+by take, so that the last 40 of `train.npz` are one of each person.
+
+The source has `<split>.npz` with `images` and `labels`, and `<split>-attributes.npz`
+with `person`, `take`, `glasses` and `smile`. Without a formal licence: credit is due to
+Olivetti Research Laboratory.
+"""
+
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+
+from training.data.sheets import write_split
+
+HEIGHT, WIDTH = 64, 56
+FACTORS = ("person", "glasses", "smile")
+
+
+def shrink(image: np.ndarray) -> np.ndarray:
+    """A picture `(h, w, 1)` at `(HEIGHT, WIDTH, 1)`, box-filtered; uint8."""
+    picture = Image.fromarray(image[..., 0])
+    small = picture.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+    return np.asarray(small)[..., None]
+
+
+def build(source: Path, folder: Path, split: str) -> int:
+    """Write a split; returns the number of its pictures.
+
+    Args:
+        source: Folder of the archives.
+        folder: Where the archive is written.
+        split: `"train"` or `"test"`.
+
+    Raises:
+        OSError: If the source cannot be read.
+    """
+    with np.load(source / f"{split}.npz") as archive:
+        images, labels = archive["images"], archive["labels"]
+    with np.load(source / f"{split}-attributes.npz") as archive:
+        factors = np.stack([archive[name] for name in FACTORS], axis=1)
+        order = np.lexsort((archive["person"], archive["take"]))
+    images = np.stack([shrink(image) for image in images[order]])
+    write_split(folder, split, images, labels[order], factors[order], FACTORS)
+    return len(images)
+
+
+@click.command(help=__doc__)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="Folder of the archives.",
+)
+def main(folder: Path, source: Path) -> None:
+    """Command line."""
+    for split in ("train", "test"):
+        click.echo(f"{split}: {build(source, folder / 'orl_faces', split)} pictures")
+
+
+if __name__ == "__main__":
+    main()
