@@ -40,7 +40,8 @@ test-jax: $(VENV)/.dev  # its own process: a process has one Keras backend
 test-torch: $(VENV)/.torch  ## The same checks on PyTorch, which no other target needs
 	KERAS_BACKEND=torch $(PYTEST) $(SELECT) tests/test_bits.py tests/test_contributing.py \
 		tests/test_torch.py tests/test_training_step.py tests/test_common.py \
-		tests/test_golden.py tests/test_passes.py
+		tests/test_golden.py tests/test_passes.py tests/test_checkpoints.py \
+		tests/test_features.py
 
 test-lowest: $(VENV)/.dev  ## The lowest versions that pyproject.toml allows
 	$(PIP) uv  # pip itself finds no lowest versions

@@ -37,6 +37,11 @@ from hypothesis import settings  # noqa: E402
 
 from tests.zoo_fixtures import _tiny_zoo_folder, own_zoo, tiny_zoo  # noqa: E402, F401
 
+if os.environ.get("KERAS_BACKEND") == "torch":
+    from tests.torch_tensors import refuse_numpy
+
+    refuse_numpy()  # as on a GPU
+
 pytest.register_assert_rewrite("tests.checks")  # show the values that differ
 # The same examples at every run; no time limit, as the first one compiles.
 settings.register_profile("aezoo", derandomize=True, deadline=None, database=None)
@@ -114,6 +119,8 @@ QUICK = {
     "test_training_step.py",
     "test_weights_files.py",
 }
+if os.environ.get("KERAS_BACKEND") == "torch":
+    QUICK |= {"test_checkpoints.py", "test_features.py"}
 
 
 @pytest.hookimpl(tryfirst=True)

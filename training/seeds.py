@@ -46,6 +46,7 @@ from aezoo.manifest import Metric
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers import fit_sampler
 from aezoo.store.load import load_entry
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.files import atomic_path
 from training import STARTED
 from training.checkpoints import Duration, StoppedError
@@ -281,9 +282,9 @@ def elbo_given_labels(model: Any, data: Dataset) -> Metric:
         x = chunk.view("binarised").x
         labels = evaluation.labels[chunk.start : chunk.stop]
         posterior = model.posterior(x, labels=labels)
-        z = np.asarray(posterior.sample(chunk.noise()))
+        z = to_numpy(posterior.sample(chunk.noise()))
         likelihood = model.likelihood_of(z, labels=labels)
-        bound = np.asarray(likelihood.log_prob(x)) - np.asarray(posterior.kl())
+        bound = to_numpy(likelihood.log_prob(x)) - to_numpy(posterior.kl())
         values.append(bound.astype("float64"))
     result = mean_with_error(np.concatenate(values))
     definition = METRICS["elbo/binarised"]

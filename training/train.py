@@ -45,6 +45,7 @@ from aezoo.nn.backend import (
     BACKEND,
     data_parallel,
     is_chief,
+    num_accelerators,
     num_replicas,
     on_accelerator,
 )
@@ -507,11 +508,8 @@ def clear_run(out: Path) -> None:
 
 def hardware() -> str:
     """What this machine computes with."""
-    # not `list_devices("gpu")`, which is an error on JAX where there is none
-    everything = keras.distribution.list_devices()
-    devices = [d for d in everything if not d.startswith("cpu")]
-    if devices:
-        return f"{len(devices)} GPU"
+    if devices := num_accelerators():
+        return f"{devices} GPU"
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():

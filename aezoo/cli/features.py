@@ -147,6 +147,7 @@ def encode(
 def _encode_examples(
     known: "Model", sources: tuple[str, ...], output: Path, **options: bool
 ) -> None:
+    from aezoo.utils.arrays import to_numpy
     from aezoo.utils.files import atomic_path
 
     x = read_examples(sources, known, **options)
@@ -160,7 +161,7 @@ def _encode_examples(
         "z": posterior.mode(),
         "paths": sources,
     }
-    arrays = {key: np.asarray(value) for key, value in arrays.items()}
+    arrays = {key: to_numpy(value) for key, value in arrays.items()}
     with atomic_path(output) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     shapes = ", ".join(f"{key} {value.shape}" for key, value in arrays.items())

@@ -14,6 +14,7 @@ from aezoo.compression import compress, decompress
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation.context import Evaluation
 from aezoo.modalities.image.tiling import tile
+from aezoo.utils.arrays import to_numpy
 
 # Qualities of Pillow that are tried, by codec.
 QUALITIES: Mapping[str, tuple[int, ...]] = {
@@ -93,9 +94,7 @@ def measure_rates(evaluation: Evaluation, name: str, lossless: bool = False) -> 
     is_binary = lossless and model.likelihood_name == "bernoulli"
     x, bound = _observed(evaluation, is_binary) if lossless else (None, None)
     if x is None:
-        x = modality.to_dtype(
-            np.asarray(modality.to_model(evaluation.examples)), "uint8"
-        )
+        x = modality.to_dtype(to_numpy(modality.to_model(evaluation.examples)), "uint8")
     blob = compress(model, x, lossless=lossless)
     decoded = decompress(blob, model)
     own = _rate(name, len(blob), x, decoded)
@@ -125,7 +124,7 @@ def _observed(evaluation: Evaluation, is_binary: bool) -> tuple[np.ndarray, floa
     for chunk in evaluation.chunks("Bound"):
         seen = chunk.view("binarised") if is_binary else chunk
         nats += float(np.sum(seen.reconstruction_nll + seen.kl))
-        parts.append(np.round(255.0 * np.asarray(seen.x)).astype("uint8"))
+        parts.append(np.round(255.0 * to_numpy(seen.x)).astype("uint8"))
     x = np.concatenate(parts)
     bound = nats / math.log(2.0) / x.size
     return x, bound if is_binary else bound + math.log2(255.0)

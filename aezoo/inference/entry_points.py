@@ -11,6 +11,7 @@ from aezoo.inference.attributes import check_continuous
 from aezoo.modalities.label import Label
 from aezoo.nn.codes import check_codes, interpolate_codes
 from aezoo.samplers import how_to_fit
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import (
     check_choice,
     check_number,
@@ -399,7 +400,7 @@ class EntryPoints:
                 f"`dim` must be an integer in [{-num_units}, {num_units - 1}], one of "
                 f"the {num_units} code units. Received: dim={dim!r}."
             )
-        moves = np.asarray(values)
+        moves = to_numpy(values)
         if (
             moves.dtype.kind not in "fiu"
             or moves.ndim != 1
@@ -480,7 +481,7 @@ class EntryPoints:
             ValueError: If it fits neither, or both.
         """
         check_choice("of", of, (None, "examples", "codes"))
-        array = np.asarray(value)
+        array = to_numpy(value)
         rank = array.ndim
         fits = {
             "examples": (len(self.input_shape), self.input_shape),
@@ -550,7 +551,7 @@ class EntryPoints:
                 + (f"It is told: {known}." if known else "It is told nothing.")
             )
         modality = self.given[name]
-        values = np.asarray(value)
+        values = to_numpy(value)
         if isinstance(modality, Label) and values.shape == (n, 1):  # a column
             values = values[:, 0]
         is_single = values.shape == modality.shape

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aezoo.modalities.base import Modality, Preview, lines_of
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -52,7 +53,7 @@ class Label(Modality):
 
     def check(self, x: Any, name: str = "labels") -> np.ndarray:
         """Labels as int32, `(n,)` or one for all, `()`."""
-        values = np.asarray(x)
+        values = to_numpy(x)
         if values.dtype.kind not in "iu" or values.ndim > 1:
             raise ValueError(
                 f"`{name}` must be integers, one for each example, or one for all. "

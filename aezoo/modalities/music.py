@@ -10,6 +10,7 @@ import numpy as np
 
 from aezoo.errors import AezooError
 from aezoo.modalities.base import Modality, Preview
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.extras import require
 from aezoo.utils.validation import check_count, check_positive_int
 
@@ -136,7 +137,7 @@ class Music(Modality):
         if isinstance(x, Sequence) and any(isinstance(i, str | Path) for i in x):
             return self._check_range(np.stack([self._first(path) for path in x]), name)
         try:
-            pitches = np.asarray(x)
+            pitches = to_numpy(x)
         except ValueError:  # ragged
             pitches = np.asarray(x, dtype=object)
         if pitches.dtype.kind not in "iu" or pitches.shape[1:] != self.shape:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aezoo.modalities.base import Modality, Preview
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -187,7 +188,7 @@ class Text(Modality):
         if isinstance(x, Sequence):
             is_rows = not any(isinstance(item, str | bytes) for item in x)
         else:
-            x = np.asarray(x)
+            x = to_numpy(x)
             is_rows = x.dtype.kind not in "OSU"
         if is_rows and len(x):
             return self._check_rows(x, name)
@@ -217,7 +218,7 @@ class Text(Modality):
 
     def _check_rows(self, x: Any, name: str) -> np.ndarray:
         try:
-            rows = np.asarray(x)
+            rows = to_numpy(x)
         except ValueError:  # ragged
             rows = np.asarray(x, dtype=object)
         if rows.dtype.kind not in "iu" or rows.shape[1:] != self.shape:
@@ -244,7 +245,7 @@ class Text(Modality):
         """Whether it is one sentence, or one row of indices."""
         if isinstance(x, str | bytes):
             return True
-        return np.shape(x) == self.shape and np.asarray(x).dtype.kind in "iu"
+        return np.shape(x) == self.shape and to_numpy(x).dtype.kind in "iu"
 
     def is_valid(self, x: Tensor) -> Tensor:
         """Whether rows hold what `check` allows, in a graph; bools `(batch,)`."""

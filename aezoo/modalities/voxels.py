@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aezoo.modalities.base import Modality, Preview, all_within
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
@@ -63,7 +64,7 @@ class Voxels(Modality):
 
     def check(self, x: Any, name: str = "x") -> np.ndarray:
         """Shapes that a model can take: bool as uint8, 0 or 1; floats as float32."""
-        grids = np.asarray(x)
+        grids = to_numpy(x)
         if grids.shape[1:] != self.shape or grids.ndim < 4:
             hint = ""
             if grids.shape == self.shape:

@@ -10,6 +10,7 @@ from keras import ops
 from aezoo.models.ae import AE
 from aezoo.networks import Latent
 from aezoo.nn.distributions import QuantizedCode
+from aezoo.utils.arrays import to_numpy
 
 Tensor = Any
 
@@ -134,7 +135,7 @@ class QuantizedAE(AE):
         Raises:
             ValueError: If the shape, dtype or range is wrong.
         """
-        values = np.asarray(indices)
+        values = to_numpy(indices)
         low, stop = self.index_bounds
         if (
             values.shape[1:] != self.latent_shape[:-1]

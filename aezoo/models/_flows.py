@@ -62,7 +62,7 @@ class InverseAutoregressiveStep(keras.layers.Layer):
         x = ops.matmul(context, ops.convert_to_tensor(self.context_kernel))
         hidden = z
         for i, mask in enumerate(self.masks):
-            kernel = ops.convert_to_tensor(self.kernels[i]) * mask
+            kernel = ops.multiply(self.kernels[i], mask)
             hidden = ops.matmul(hidden, kernel) + ops.convert_to_tensor(self.biases[i])
             if i == 0:
                 hidden = hidden + x

@@ -8,6 +8,7 @@ from keras import ops
 
 from aezoo.models._tiles import Tiles
 from aezoo.networks import Latent
+from aezoo.utils.arrays import to_numpy
 
 
 class CodeMaps(Tiles):
@@ -78,7 +79,7 @@ class CodeMaps(Tiles):
     def _codes_and_moments(
         self: Any, z: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        codes = np.asarray(z, "float32")
+        codes = to_numpy(z, "float32")
         if codes.shape[-1:] != (self.code_dim,):
             raise ValueError(
                 f"`z` must have shape (..., {self.code_dim}), one value per channel. "

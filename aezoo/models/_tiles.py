@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from aezoo.modalities.image.tiling import apply_in_tiles
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_number
 
 
@@ -31,7 +32,7 @@ class Tiles:
             ValueError: If the shape, dtype or range is wrong, or the strides do not
                 divide `input_shape`.
         """
-        images = np.asarray(x)
+        images = to_numpy(x)
         tile, stride = self._check_tiles("x", images.shape, self.input_shape, overlap)
         return apply_in_tiles(
             lambda tiles: self.encode(tiles, batch_size),
@@ -57,7 +58,7 @@ class Tiles:
         Raises:
             ValueError: As in `encode_tiled`.
         """
-        codes = np.asarray(z)
+        codes = to_numpy(z)
         tile, stride = self._check_tiles("z", codes.shape, self.latent_shape, overlap)
         return apply_in_tiles(
             lambda tiles: self.decode(tiles, batch_size),

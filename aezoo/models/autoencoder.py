@@ -545,7 +545,7 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         """
         if self.has_likelihood and "sampling" in self.TASKS and not given:
             return nearest_sample(self, x, hidden, noise)
-        return np.asarray(noise.uniform(x.shape))
+        return ops.convert_to_numpy(noise.uniform(x.shape))
 
     def complete(
         self,

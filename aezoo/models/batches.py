@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from aezoo.utils.arrays import to_numpy
+
 
 def with_targets(x: np.ndarray, y: Any, weights: Any) -> tuple[Any, Any]:
     """Targets and weights such that Keras does not drop weights without targets.
@@ -24,7 +26,7 @@ def with_targets(x: np.ndarray, y: Any, weights: Any) -> tuple[Any, Any]:
     """
     if weights is None:
         return y, None
-    values = np.asarray(weights)
+    values = to_numpy(weights)
     if values.dtype.kind not in "fiub" or values.shape not in (
         (len(x),),
         (len(x), 1),

@@ -19,6 +19,7 @@ from aezoo.nn.distributions import (
     standard_normal,
 )
 from aezoo.registry import register_family
+from aezoo.utils.arrays import to_numpy
 
 Tensor = Any
 
@@ -171,7 +172,7 @@ class HierarchicalVAE(Levels, FreeBits):
         if not isinstance(x, np.ndarray):
             return self.walk(x, **given)
         ((name, codes),) = given.items()
-        codes = np.ascontiguousarray(codes, "float32")
+        codes = np.ascontiguousarray(to_numpy(codes), "float32")
         path: dict[str, np.ndarray] = self.run(f"walk_{name}", codes, 256, x=x)
         return path
 

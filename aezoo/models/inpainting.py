@@ -7,6 +7,7 @@ from keras import ops
 
 from aezoo.errors import UnsupportedOperationError
 from aezoo.nn.distributions import IndexedNoise
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.progress import with_progress
 from aezoo.utils.validation import check_count, check_positive_int, check_seed
 
@@ -80,7 +81,7 @@ def inpaint(
                 for values in (found, answer)
             )
         filled[rows] = shown
-    filled = np.asarray(modality.to_dtype(filled, x.dtype.name))
+    filled = ops.convert_to_numpy(modality.to_dtype(filled, x.dtype.name))
     filled = filled.reshape(len(x), n, *x.shape[1:])
     holes = hidden.reshape(len(x), n, *hidden.shape[1:], 1)
     return np.where(holes, filled, x[:, None])
@@ -112,7 +113,7 @@ def check_mask(model: Any, mask: Any, n: int) -> Array:
     Raises:
         ValueError: If its shape or dtype is wrong, or it hides nothing.
     """
-    values = np.asarray(mask)
+    values = to_numpy(mask)
     positions = tuple(model.modality.positions)
     shapes = (positions, (n, *positions))
     if values.shape not in shapes or values.dtype != bool:
@@ -145,8 +146,8 @@ def nearest_sample(model: Any, x: Array, hidden: Array, noise: IndexedNoise) -> 
     """
     z = model.sample_prior(SAMPLES, np.random.default_rng(noise.seed))
     parameters = model.run("decode_parameters", z, ROWS)
-    shown = np.asarray(model.point(ops.convert_to_tensor(parameters)))
-    is_seen = np.asarray(noise.uniform((len(x), SAMPLES))) < SHARE
+    shown = ops.convert_to_numpy(model.point(ops.convert_to_tensor(parameters)))
+    is_seen = ops.convert_to_numpy(noise.uniform((len(x), SAMPLES))) < SHARE
     chosen = []
     for row, holes, seen in zip(x, hidden, is_seen, strict=True):
         at_positions = log_prob_at_positions(model, parameters, row[None], SAMPLES)

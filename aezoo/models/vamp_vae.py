@@ -71,7 +71,7 @@ class VampVAE(MixturePrior):
             )
         self.ensure_built()
         chosen = self.modality.to_model(x[: self.num_pseudo_inputs])
-        self.pseudo_inputs.assign(np.asarray(chosen))
+        self.pseudo_inputs.assign(chosen)
 
     def adapt(self, x: np.ndarray, seed: int = 0) -> None:
         """Set the pseudo-inputs to means of `BLENDED` examples each, drawn by seed.

@@ -12,6 +12,7 @@ from aezoo.models.vq_vae import TINY, VQVAE
 from aezoo.networks import NetworkError
 from aezoo.networks.two_level import Levels, TwoLevel, TwoLevelQuantizer, split_sequence
 from aezoo.registry import register_family
+from aezoo.utils.arrays import to_numpy
 
 
 @register_family("vq_vae_2", network=TwoLevel(), tiny={**TINY, "num_top_codes": 5})
@@ -102,7 +103,7 @@ class VQVAE2(VQVAE):
         Raises:
             ValueError: If the shape is another.
         """
-        values = np.asarray(values)
+        values = to_numpy(values)
         if values.shape[1:] not in (self.latent_shape, self.latent_shape[:-1]):
             positions, width = self.latent_shape
             raise ValueError(

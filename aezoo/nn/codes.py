@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from aezoo.utils.arrays import to_numpy
+
 
 def check_codes(
     z: Any, latent_shape: Sequence[int], name: str = "z", n: int | None = None
@@ -20,7 +22,7 @@ def check_codes(
     Raises:
         ValueError: If the shape or dtype is wrong, or a value not finite.
     """
-    codes = np.asarray(z)
+    codes = to_numpy(z)
     shape = tuple(latent_shape)
     if codes.shape[1:] != shape or not codes.ndim or n not in (None, len(codes)):
         rows = "one row per code" if n is None else "one code per example"

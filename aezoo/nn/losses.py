@@ -192,7 +192,7 @@ def gaussian_kl(z_mean: Tensor, z_log_var: Tensor) -> Tensor:
         1.0
     """
     _check_same_shape(z_mean=z_mean, z_log_var=z_log_var)
-    variance_term = ops.expm1(z_log_var) - z_log_var
+    variance_term = ops.subtract(ops.expm1(z_log_var), z_log_var)
     return 0.5 * sum_per_example(ops.square(z_mean) + variance_term)
 
 

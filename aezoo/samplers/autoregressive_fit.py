@@ -212,7 +212,7 @@ def _indices_and_codes(
     bias_out = np.zeros(num_codes)
     if isinstance(posterior, QuantizedCode):
         indices = ops.convert_to_numpy(posterior.indices)
-        codes = np.asarray(model.quantizer.lookup(np.arange(num_codes)), "float32")
+        codes = ops.convert_to_numpy(model.quantizer.lookup(np.arange(num_codes)))
         low, stop = model.index_bounds
         if np.ndim(low):
             everything = np.arange(num_codes)

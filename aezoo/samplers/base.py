@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from aezoo.errors import UnsupportedOperationError
+from aezoo.utils.arrays import to_numpy
 
 if TYPE_CHECKING:
     from aezoo.nn.distributions import Posterior
@@ -81,7 +82,7 @@ class Sampler(abc.ABC):
                 "None. `fit_sampler(model, x, 'autoregressive', labels=labels, "
                 "class_conditional=True)` fits one to discrete codes that does."
             )
-        values = np.asarray(labels)
+        values = to_numpy(labels)
         if (
             values.dtype.kind not in "iu"
             or values.shape not in ((), (n,))
@@ -106,7 +107,7 @@ class Sampler(abc.ABC):
             ValueError: If the codes have another shape, or no probability at all.
             UnsupportedOperationError: If the kind has no density over codes.
         """
-        codes = np.asarray(z, "float64")
+        codes = to_numpy(z, "float64")
         if codes.ndim < 2 or codes.shape[1:] != self.latent_shape:
             raise ValueError(
                 f"`z` must have shape (n, {', '.join(map(str, self.latent_shape))}). "

@@ -8,6 +8,7 @@ import numpy as np
 
 from aezoo.errors import UnsupportedOperationError
 from aezoo.samplers.base import Sampler, log_normal, log_sum_exp
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_positive_int
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def fit_posterior_mixture(
             f"{model.family!r} has none. Fit 'gmm' instead."
         )
     parameters = {
-        name: np.asarray(value, "float32").reshape(len(value), -1)
+        name: to_numpy(value, "float32").reshape(len(value), -1)
         for name, value in posterior.parameters().items()
     }
     count = len(parameters["z_mean"])

@@ -6,6 +6,7 @@ import numpy as np
 
 from aezoo.evaluation.context import Chunk
 from aezoo.models.inpainting import inpaint
+from aezoo.utils.arrays import to_numpy
 
 # As the protocol of `imputation_mse` states.
 COMPLETIONS, STEPS, CANDIDATES = 10, 50, 1
@@ -23,7 +24,7 @@ def hidden_half(chunk: Chunk) -> np.ndarray:
 def hidden_block(chunk: Chunk) -> np.ndarray:
     """A rectangle of half the height and width, anywhere in each image."""
     n, (height, width) = len(chunk), chunk.modality.positions
-    places = np.asarray(chunk.noise(_STREAM).uniform((n, 2)), "float64")
+    places = to_numpy(chunk.noise(_STREAM).uniform((n, 2)), "float64")
     hidden = np.zeros((n, height, width), bool)
     for row, (down, right) in zip(hidden, places, strict=True):
         top = int(down * (height - height // 2 + 1))
@@ -35,7 +36,7 @@ def hidden_block(chunk: Chunk) -> np.ndarray:
 def hidden_at_random(chunk: Chunk) -> np.ndarray:
     """Each pixel with a probability of one half."""
     shape = (len(chunk), *chunk.modality.positions)
-    return np.asarray(chunk.noise(_STREAM).uniform(shape)) < 0.5
+    return to_numpy(chunk.noise(_STREAM).uniform(shape)) < 0.5
 
 
 MASKS: dict[str, Callable[[Chunk], np.ndarray]] = {

@@ -20,6 +20,7 @@ from aezoo.evaluation.definition import Result, mean_with_error
 from aezoo.metrics.image import DENSITY_K, NUM_SUBSETS, PRECISION_K, SUBSET_SIZE
 from aezoo.modalities.image.extractors import load_extractor
 from aezoo.modalities.image.tiling import to_uint8
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.extras import require
 from aezoo.utils.validation import check_positive_int
 
@@ -225,7 +226,7 @@ def _check_features(**arrays: tuple[Any, int]) -> list[np.ndarray]:
     """Arrays by name, each with the fewest rows that it may have, as float64."""
     checked = {}
     for name, (value, minimum) in arrays.items():
-        features = np.asarray(value)
+        features = to_numpy(value)
         if (
             features.ndim != 2
             or features.dtype.kind not in "fiu"

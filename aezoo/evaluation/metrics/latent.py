@@ -11,6 +11,7 @@ from aezoo.evaluation.context import Evaluation
 from aezoo.evaluation.definition import MeaninglessFigureError, Result, mean_with_error
 from aezoo.metrics.latent import ACTIVE_VARIANCE, SATURATION_MARGIN
 from aezoo.nn import losses
+from aezoo.utils.arrays import to_numpy
 from aezoo.utils.progress import with_progress
 
 
@@ -46,7 +47,7 @@ def kl_per_dim(evaluation: Evaluation) -> Result:
     log_var = evaluation.parameters["z_log_var"]
     # one unit at a time is one example to `gaussian_kl`
     flat = losses.gaussian_kl(mean.reshape(-1, 1), log_var.reshape(-1, 1))
-    values = np.asarray(flat).reshape(len(mean), -1).mean(axis=0, dtype="float64")
+    values = to_numpy(flat).reshape(len(mean), -1).mean(axis=0, dtype="float64")
     return Result(float(values.mean()), values=_tuple(values))
 
 
@@ -155,7 +156,7 @@ def _aggregate(evaluation: Evaluation) -> dict[str, np.ndarray]:
         joint[rows] = _log_mean_exp(log_q)
         marginals[rows] = log_marginals
     log_q_of_own = evaluation.posterior.log_prob(evaluation.sampled_codes)
-    conditional = np.asarray(log_q_of_own, "float64")
+    conditional = to_numpy(log_q_of_own, "float64")
     return {"conditional": conditional, "joint": joint, "marginals": marginals}
 
 

@@ -12,6 +12,7 @@ from aezoo.evaluation.context import Chunk
 from aezoo.evaluation.views import views_of
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.distributions import IndexedNoise
+from aezoo.utils.arrays import to_numpy
 
 Tensor = Any
 # Codes decoded in one compiled call of the importance sampler. Memory depends on it
@@ -43,7 +44,7 @@ def iwae_nll(chunk: Chunk) -> np.ndarray:
 
 def log_likelihood(chunk: Chunk) -> np.ndarray:
     """Exact log p(x) of each example, for families that have it, `(n,)`."""
-    return np.asarray(chunk.model.log_likelihood(chunk.x), "float64")
+    return to_numpy(chunk.model.log_likelihood(chunk.x), "float64")
 
 
 def bits_per_dim(chunk: Chunk) -> np.ndarray:

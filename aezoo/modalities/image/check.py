@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from aezoo.utils.arrays import to_numpy
+
 # How far floats may leave [0, 1] by rounding, and are then clipped. Of half precision
 # one unit in the last place of 1, which is more.
 TOLERANCE = 1e-6
@@ -89,7 +91,7 @@ def as_array(x: Any, name: str = "x") -> np.ndarray:
             )
         raise ValueError(f"`{name}` must be an array of images. Received: {kind}.")
     try:
-        array = np.asarray(x)
+        array = to_numpy(x)
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
         if "symbolic" in str(error).lower() or "Tracer" in type(error).__name__:
             raise ValueError(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # what every backend's file has
         jacobian_product,
         map_rows_where,
         mean_pool,
+        num_accelerators,
         num_replicas,
         on_accelerator,
         replica_sum,

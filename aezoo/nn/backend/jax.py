@@ -102,6 +102,11 @@ def is_distributed(model: keras.Model) -> bool:  # noqa: ARG001
     return keras.distribution.distribution() is not None
 
 
+def num_accelerators() -> int:
+    """GPUs and the like that this process can compute on."""
+    return sum(device.platform != "cpu" for device in jax.local_devices())
+
+
 def fits_device(num_bytes: int) -> bool:
     """Whether arrays of that size can lie beside a model where it computes."""
     return num_bytes <= _ACCELERATOR_SHARE or jax.default_backend() == "cpu"

@@ -112,6 +112,11 @@ def is_distributed(model: keras.Model) -> bool:
     return any(isinstance(v.value, distributed) for v in model.variables)
 
 
+def num_accelerators() -> int:
+    """GPUs and the like that this process can compute on."""
+    return len(tf.config.list_logical_devices("GPU"))
+
+
 def fits_device(num_bytes: int) -> bool:
     """Whether arrays of that size can lie beside a model where it computes.
 

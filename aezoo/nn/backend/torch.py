@@ -106,6 +106,11 @@ def is_distributed(model: keras.Model) -> bool:  # noqa: ARG001
     return False
 
 
+def num_accelerators() -> int:
+    """GPUs that this process can compute on."""
+    return 0 if _is_on_cpu() else torch.accelerator.device_count()
+
+
 def fits_device(num_bytes: int) -> bool:
     """Whether arrays of that size can lie beside a model where it computes."""
     return num_bytes <= _ACCELERATOR_SHARE or _is_on_cpu()

@@ -140,7 +140,9 @@ def _with_derivative(drop: Tensor, kappa: Tensor, order: float) -> Tensor:
     the integrand is smooth.
     """
     kappa_now, power = ops.stop_gradient(kappa), 2.0 * order  # dim - 2
-    points, weights = np.polynomial.legendre.leggauss(32)
+    points, weights = (
+        ops.convert_to_tensor(v, "float32") for v in np.polynomial.legendre.leggauss(32)
+    )
     angle = 2.0 * ops.arcsin(ops.sqrt(0.5 * drop))  # (batch, 1)
     mean_drop = 1.0 - bessel_ratio(order, kappa_now)
     is_upper = drop < mean_drop
@@ -149,15 +151,13 @@ def _with_derivative(drop: Tensor, kappa: Tensor, order: float) -> Tensor:
     start = ops.where(is_upper, 0.0, angle)
     stop = ops.where(is_upper, angle, far)
     half = 0.5 * (stop - start)
-    theta = start + half * (1.0 + np.asarray(points, "float32"))  # (batch, points)
+    theta = start + half * (1.0 + points)  # (batch, points)
     drops = 2.0 * ops.square(ops.sin(0.5 * theta))
     sine = ops.maximum(ops.sin(theta), 1e-20)
     sine_now = ops.maximum(ops.sin(angle), 1e-20)
     log_ratio = kappa_now * (drop - drops) + power * (ops.log(sine) - ops.log(sine_now))
     integrand = ops.abs(mean_drop - drops) * ops.exp(ops.minimum(log_ratio, 60.0))
-    integral = half * ops.sum(
-        integrand * np.asarray(weights, "float32"), axis=-1, keepdims=True
-    )
+    integral = half * ops.sum(integrand * weights, axis=-1, keepdims=True)
     slope = ops.stop_gradient(-sine_now * integral)
     return ops.stop_gradient(drop) + slope * (kappa - kappa_now)
 

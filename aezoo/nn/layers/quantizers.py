@@ -159,19 +159,21 @@ class ScalarQuantizer(keras.layers.Layer):
         offset = np.where(self.levels % 2 == 1, 0.0, 0.5)
         shift = np.tan(offset / half)
         half, offset, shift = (v.astype("float32") for v in (half, offset, shift))
-        return (ops.tanh(z + shift) * half - offset) / self._scale
+        bounded = ops.multiply(ops.tanh(ops.add(z, shift)), half)
+        return ops.divide(ops.subtract(bounded, offset), self._scale)
 
     def nearest(self, z: Tensor) -> Tensor:
         """Index of the nearest code to bounded vectors. int32, `(...)`."""
-        digits = ops.cast(ops.round(z * self._scale), "int32") + self.half_width
-        digits = ops.clip(digits, 0, self.levels - 1)
-        return ops.cast(ops.sum(digits * self.basis, axis=-1), "int32")
+        nearest = ops.cast(ops.round(ops.multiply(z, self._scale)), "int32")
+        digits = ops.clip(ops.add(nearest, self.half_width), 0, self.levels - 1)
+        return ops.cast(ops.sum(ops.multiply(digits, self.basis), axis=-1), "int32")
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Codes of indices: `(...)` to float32 `(..., code_dim)`."""
         indices = ops.cast(indices, "int32")[..., None]
         digits = ops.mod(ops.floor_divide(indices, self.basis), self.levels)
-        return ops.cast(digits - self.half_width, "float32") / self._scale
+        steps = ops.cast(ops.subtract(digits, self.half_width), "float32")
+        return ops.divide(steps, self._scale)
 
     @property
     def _scale(self) -> np.ndarray:
