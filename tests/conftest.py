@@ -74,11 +74,16 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+def needs_dataset(name: str) -> None:
+    """Skips the test where the dataset is not prepared, or only half of it is."""
+    if not any((DATASETS / name).glob("**/dataset_info.json")):
+        pytest.skip(f"needs the dataset {name} in {DATASETS}")
+
+
 @pytest.fixture(scope="session")
 def mnist() -> tuple[np.ndarray, np.ndarray]:
     """Real MNIST images `(train, test)`, uint8; skips where it is not prepared."""
-    if not (DATASETS / "mnist").is_dir():
-        pytest.skip(f"needs the MNIST dataset in {DATASETS}")
+    needs_dataset("mnist")
     from aezoo.data.datasets import load_dataset
 
     train, test = load_dataset("mnist", "train"), load_dataset("mnist", "test")

@@ -1,7 +1,6 @@
 """Feature extractors: verified bytes, golden features, names that say what they are."""
 
 import json
-import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -37,6 +36,7 @@ from aezoo.modalities.image.extractors import (
 )
 from aezoo.nn.backend import BACKEND
 from aezoo.utils.files import sha256_of
+from tests.conftest import needs_dataset
 from training.export import export as export_model
 from training.extractors import (
     RECIPES,
@@ -49,8 +49,6 @@ from training.extractors import (
     train,
 )
 from training.recipe import Recipe, RecipeError
-
-DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 
 NAME = "lenet_mnist_v1"
 NAMES = sorted(manifest.extractors())
@@ -131,8 +129,7 @@ def test_entry_and_files_agree(name: str) -> None:
 )
 def test_the_stated_accuracy_is_measured_again(name: str, at_least: float) -> None:
     entry = manifest.extractors()[name]
-    if not (DATASETS / entry.data.name).is_dir():
-        pytest.skip(f"needs the dataset {entry.data.name} in {DATASETS}")
+    needs_dataset(entry.data.name)
     model = load_classifier(entry, weights_folder() / entry.weights.file)
     accuracy = measure_accuracy(model, load_dataset(entry.data.name, "test"))
     assert accuracy.value == pytest.approx(entry.accuracy.value, abs=2.5e-4)

@@ -1,8 +1,5 @@
 """Probes, clusters and out-of-distribution scores, against their definitions."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -20,8 +17,7 @@ from aezoo.evaluation.metrics.representation import (
     knn_accuracy,
     linear_probe_accuracy,
 )
-
-DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
+from tests.conftest import needs_dataset
 
 pytest.importorskip("sklearn")
 ACCURACIES = [linear_probe_accuracy, knn_accuracy]
@@ -455,8 +451,7 @@ def test_labels_that_are_missing_are_asked_for(measured) -> None:
 
 def real(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels; skips where they are not prepared."""
-    if not (DATASETS / name).is_dir():
-        pytest.skip(f"needs the dataset {name!r} in {DATASETS}")
+    needs_dataset(name)
     data = load_dataset(name, split)
     return data.images, data.labels
 

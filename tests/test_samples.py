@@ -1,8 +1,6 @@
 """Metrics of samples: against other computations, known cases and brute force."""
 
-import os
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -28,8 +26,7 @@ from aezoo.evaluation.image.samples import (
 from aezoo.modalities.image.classifier import Classifier
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.extractors import Extractor
-
-DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
+from tests.conftest import needs_dataset
 
 METRICS = [
     *("frechet", "kernel_distance", "precision", "recall", "density", "coverage"),
@@ -355,10 +352,8 @@ def test_images_of_ones_own_need_a_named_extractor(vae, images) -> None:
         evaluate(vae, images, metrics=["frechet/lenet_mnist_v2"])
 
 
-@pytest.mark.skipif(
-    not (DATASETS / "mnist").is_dir(), reason="needs the prepared MNIST dataset"
-)
 def test_a_pretrained_vae_on_mnist() -> None:
+    needs_dataset("mnist")
     names = ["fid", "reconstruction_frechet", "precision", "coverage"]
     report = evaluate("conv_vae_mnist_z16", "mnist", metrics=names, limit=500)
     assert next(iter(report)) == "frechet/lenet_mnist_v1"

@@ -11,7 +11,7 @@ from aezoo.data.datasets import Dataset, DatasetError, load_dataset
 from aezoo.data.streams import Batch, Stream, as_text, open_stream, read_ahead
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.files import write_image
-from tests.conftest import DATASETS
+from tests.conftest import needs_dataset
 
 SHAPE = (28, 28, 1)
 
@@ -132,8 +132,7 @@ def test_arrays_pairs_and_datasets(digits) -> None:
 
 
 def test_named_datasets_are_those_of_load_dataset() -> None:
-    if not (DATASETS / "mnist").is_dir():
-        pytest.skip(f"needs the MNIST dataset in {DATASETS}")
+    needs_dataset("mnist")
     stream = open_stream("mnist/test[:300]", SHAPE)
     expected = load_dataset("mnist", "test[:300]")
     found = everything(stream, 64)

@@ -1,9 +1,7 @@
 """The bundled weights are as good as the project says, on the test split."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -11,6 +9,7 @@ from msgspec.structs import replace
 import aezoo
 from aezoo import manifest
 from aezoo.manifest import entries
+from tests.conftest import needs_dataset
 from tests.draws import some_cases, some_of
 from training.evaluate import (
     PUBLISHED,
@@ -21,8 +20,6 @@ from training.evaluate import (
     sample_figures,
     subjects,
 )
-
-DATASETS = Path(os.environ["TFDS_DATA_DIR"])  # set by conftest.py
 
 
 def value(name: str, metric: str) -> float:
@@ -99,8 +96,7 @@ def of_name(found: list[Subject], name: str) -> Subject:
 
 def measured_again(subject: Subject, metrics: Sequence[str]) -> list[str]:
     """What does not agree with the manifest; skips without the dataset."""
-    if not (DATASETS / subject.dataset).is_dir():
-        pytest.skip(f"needs the dataset {subject.dataset} in {DATASETS}")
+    needs_dataset(subject.dataset)
     return list(compare(subject, measure(subject, metrics, None)))
 
 
