@@ -49,7 +49,11 @@ class CompressionError(AezooError, ValueError):
     """Compressed bytes are foreign, damaged or incomplete, or of no known model."""
 
 
-class ImageFileError(AezooError, ValueError):
+class ExampleFileError(AezooError, ValueError):
+    """A file cannot be read as an example of a modality."""
+
+
+class ImageFileError(ExampleFileError):
     """A file cannot be read as an image."""
 
 

@@ -27,7 +27,7 @@ def main() -> None:
     rows = []
     for name in args.names:
         model, dataset = aezoo.load(name), aezoo.describe(name).data.name
-        x = load_dataset(dataset, "test").images[: args.examples]
+        x = load_dataset(dataset, "test").examples[: args.examples]
         lossless = not hasattr(model, "codebooks")
         if lossless and model.likelihood_name == "bernoulli":
             draws = np.random.default_rng(0).random(x.shape)

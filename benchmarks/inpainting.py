@@ -46,7 +46,7 @@ def main() -> None:
     masks = {kind: imputation.MASKS[kind] for kind in args.masks}
     dataset = aezoo.describe(args.names[0]).data.name
     data = load_dataset(dataset, "test")
-    train = load_dataset(dataset, "train").images.astype("float32") / 255.0
+    train = load_dataset(dataset, "train").examples.astype("float32") / 255.0
     rows: list[list[Any]] = []
     for name in args.names:
         model = aezoo.load(name)
@@ -54,7 +54,7 @@ def main() -> None:
         report = aezoo.evaluate(model, data, metrics=metrics, limit=args.limit)
         found = [report[metric] for metric in metrics]
         rows.append([name, *(f"{f.value:.4f} ± {f.standard_error:.4f}" for f in found)])
-    limited = Evaluation(model, data.take(args.limit), Settings(), len(data.images))
+    limited = Evaluation(model, data.take(args.limit), Settings(), len(data.examples))
     guesses: dict[str, list[np.ndarray]] = {"training mean": [], "nearest image": []}
     for kind in masks.values():
         errors: dict[str, list[np.ndarray]] = {guess: [] for guess in guesses}

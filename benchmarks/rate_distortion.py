@@ -43,7 +43,7 @@ def main() -> None:
     rows = []
     for name in args.names:
         entry, model = aezoo.describe(name), aezoo.load(name)
-        images = load_dataset(entry.data.name, "test").images
+        images = load_dataset(entry.data.name, "test").examples
         x = images.reshape(len(images), -1) / np.float32(255.0)
         x -= x.mean(axis=0)
         eigenvalues = np.maximum(np.linalg.eigvalsh(x.T @ x / len(x)), 1e-12)

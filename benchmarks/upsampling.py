@@ -72,8 +72,8 @@ def measure(method: str, images: int, epochs: int) -> dict[str, Any]:
 
     seed = int(os.environ[ROUND])
     keras.utils.set_random_seed(seed)
-    x = load_dataset("mnist", "train").images[:images]
-    test = load_dataset("mnist", "test").images[:1000]
+    x = load_dataset("mnist", "train").examples[:images]
+    test = load_dataset("mnist", "test").examples[:1000]
     codes = np.random.default_rng(seed).standard_normal((1000, 16), dtype="float32")
     model = build(method)
     result: dict[str, Any] = {"params": model.count_params(), "data": energies(test)}

@@ -87,7 +87,7 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
     from aezoo.data.datasets import load_dataset
 
     train, test = load_dataset("mnist", "train"), load_dataset("mnist", "test")
-    return train.images, test.images
+    return train.examples, test.examples
 
 
 def group_of(item: pytest.Item) -> str:

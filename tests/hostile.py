@@ -653,6 +653,7 @@ def check_image(kind: str, path: Path, dice: random.Random) -> str | None:
 
 
 def check_archive(kind: str, path: Path, dice: random.Random) -> str | None:
+    from aezoo import modalities
     from aezoo.data.datasets import DatasetError, open_dataset
     from aezoo.data.streams import open_stream
     from aezoo.errors import AezooError
@@ -662,13 +663,13 @@ def check_archive(kind: str, path: Path, dice: random.Random) -> str | None:
     found: dict[str, Any] = {}
     try:
         dataset = open_dataset(path)
-        found["dataset"] = (dataset.images, dataset.labels)
+        found["dataset"] = (dataset.examples, dataset.labels)
     except DatasetError as error:
         found["error"] = str(error)
     try:
-        batches = list(open_stream(path, GREY).batches(5))
+        batches = list(open_stream(path, modalities.Image(*GREY)).batches(5))
         labels = [b.labels for b in batches if b.labels is not None]
-        images = np.concatenate([b.images for b in batches])
+        images = np.concatenate([b.examples for b in batches])
         found["stream"] = (images, np.concatenate(labels) if labels else None)
     except DatasetError as error:
         found["stream error"] = str(error)

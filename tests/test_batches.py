@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from aezoo import modalities
 from aezoo.data.batches import batch_hint, collect, is_dataset, split_batch
 from aezoo.data.datasets import DatasetError, open_dataset
 from aezoo.data.streams import open_stream
@@ -17,6 +18,7 @@ from aezoo.features.streaming import encode_to_parquet
 from aezoo.modalities.image.check import check_images
 
 SHAPE = (6, 8, 1)
+IMAGE = modalities.Image(*SHAPE)
 X = np.random.default_rng(0).integers(0, 256, (7, *SHAPE), "uint8")
 Y = np.arange(7)
 
@@ -59,36 +61,38 @@ UNLABELLED = {
 
 
 @pytest.mark.parametrize("case", LABELLED)
-@pytest.mark.parametrize("shape", [SHAPE, None])
-def test_labelled_datasets_are_read(case: str, shape: Any) -> None:
+@pytest.mark.parametrize("modality", [IMAGE, None])
+def test_labelled_datasets_are_read(
+    case: str, modality: modalities.Image | None
+) -> None:
     if case == "list of batches":
         LABELLED[case] = iter([(X[:3], Y[:3]), (X[3:], Y[3:])])
-    found = open_dataset(LABELLED[case], input_shape=shape)
-    np.testing.assert_array_equal(found.images, X)
+    found = open_dataset(LABELLED[case], modality=modality)
+    np.testing.assert_array_equal(found.examples, X)
     np.testing.assert_array_equal(found.labels, Y)
     assert found.labels.dtype == np.int64
-    assert found.key == "images/test"
+    assert found.key == ("images/test" if modality else "examples/test")
 
 
 @pytest.mark.parametrize("case", UNLABELLED)
 def test_others_are_read_without_labels(case: str) -> None:
     source = (x for x in X) if case == "generator" else UNLABELLED[case]
-    found = open_dataset(source, input_shape=SHAPE)
-    np.testing.assert_array_equal(found.images, X)
+    found = open_dataset(source, modality=IMAGE)
+    np.testing.assert_array_equal(found.examples, X)
     assert found.labels is None
 
 
 def test_streams_read_them_as_well() -> None:
-    stream = open_stream(tensors({"image": X, "label": Y}).batch(3), SHAPE)
+    stream = open_stream(tensors({"image": X, "label": Y}).batch(3), IMAGE)
     assert len(stream) == 7
     assert stream.label_type == "int64"
     batches = list(stream.batches(4))
-    np.testing.assert_array_equal(np.concatenate([b.images for b in batches]), X)
+    np.testing.assert_array_equal(np.concatenate([b.examples for b in batches]), X)
 
 
 def test_datasets_without_channels_are_told_from_batches() -> None:
     for dataset in (tensors(X[..., 0]), tensors(X[..., 0]).batch(3)):
-        images, _ = collect(dataset, SHAPE)
+        images, _ = collect(dataset, IMAGE)
         assert images.shape == (7, 6, 8)
         with pytest.raises(ValueError, match=r"channel axis with `x\[\.\.\., None\]`"):
             check_images(images, SHAPE)
@@ -109,16 +113,16 @@ def test_datasets_without_channels_are_told_from_batches() -> None:
 )
 def test_others_are_refused_with_what_to_do(source: Any, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        open_dataset(source, input_shape=SHAPE)
+        open_dataset(source, modality=IMAGE)
 
 
 def test_a_file_is_a_dataset_of_one_image(tmp_path: Path) -> None:
     path = tmp_path / "seven.png"
     Image.fromarray(X[0, ..., 0]).save(path)
     for source in (path, str(path)):
-        found = open_dataset(source, input_shape=SHAPE)
-        np.testing.assert_array_equal(found.images, X[:1])
-    with pytest.raises(DatasetError, match=r"seven.png needs `input_shape`"):
+        found = open_dataset(source, modality=IMAGE)
+        np.testing.assert_array_equal(found.examples, X[:1])
+    with pytest.raises(DatasetError, match=r"seven.png needs `modality`"):
         open_dataset(path)
 
 
@@ -161,9 +165,9 @@ def test_other_shapes_are_told_what_to_do(shape: Any, hint: str) -> None:
 def test_the_hints_work_in_a_graph() -> None:
     flat = tensors(X.reshape(7, -1)).batch(3)
     shaped = flat.map(lambda x: keras.ops.reshape(x, (-1, 6, 8, 1)))
-    np.testing.assert_array_equal(collect(shaped, SHAPE)[0], X)
+    np.testing.assert_array_equal(collect(shaped, IMAGE)[0], X)
     grey = tensors(X.repeat(3, -1)).batch(3)
-    assert collect(grey.map(lambda x: keras.ops.image.rgb_to_grayscale(x)), SHAPE)
+    assert collect(grey.map(lambda x: keras.ops.image.rgb_to_grayscale(x)), IMAGE)
 
 
 def test_what_is_a_dataset() -> None:

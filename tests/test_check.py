@@ -88,13 +88,13 @@ class Sequence(keras.utils.PyDataset):
 
 
 REFUSED = {
-    "path": ("digits", r"not a path.*datasets\.open_dataset\(path, input_shape"),
+    "path": ("digits", r"not a path.*datasets\.open_dataset\(path, modality"),
     "path object": (Path("a.png"), r"not a path"),
     "paths": ([Path("a.png")], r"`x\[0\]` must be an array of images, not a path"),
     "dictionary": ({"image": X, "label": 0}, r"keys 'image', 'label'.*`x\['image'\]`"),
     "other dictionary": ({"pixels": X}, r"keys 'pixels'\. Pass the array that"),
     "examples": ([{"image": x} for x in X], r"`x\[0\]`.*`x\[0\]\['image'\]`"),
-    "dataset": (dataset(), r"not a dataset.*open_dataset\(x\)\.images"),
+    "dataset": (dataset(), r"not a dataset.*open_dataset\(x\)\.examples"),
     "generator": ((x for x in X), r"not a dataset or an iterator. Received: generator"),
     "Keras dataset": (Sequence(), r"not a dataset.*Received: Sequence"),
     "nothing": (None, r"must be an array of images. Received: NoneType"),

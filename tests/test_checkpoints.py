@@ -126,7 +126,7 @@ def test_sigterm_stops_as_a_deadline_does(
             if not killed:
                 killed.append(os.kill(os.getpid(), signal.SIGTERM))
 
-        patch.setattr("training.data.ShuffledImages.on_epoch_begin", kill)
+        patch.setattr("training.data.ShuffledExamples.on_epoch_begin", kill)
         with pytest.raises(StoppedError, match=rf"after {STOPS[0]} steps, .* as asked"):
             run(recipe, tmp_path / "killed")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -8,10 +8,11 @@ import pytest
 import aezoo
 from aezoo.data.datasets import Dataset, DatasetError, load_dataset, open_dataset
 from aezoo.errors import ImageFileError
+from aezoo.modalities import Image
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.files import write_image
 
-SHAPE = (28, 28, 1)
+IMAGE = Image(28, 28, 1)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def folder(tmp_path: Path, digits) -> Path:
 def test_arrays_come_with_or_without_labels(digits) -> None:
     images, labels = digits
     alone = open_dataset(images)
-    assert (alone.key, alone.labels) == ("images/test", None)
+    assert (alone.key, alone.labels) == ("examples/test", None)
     pair = open_dataset((images, labels.astype("int32")))
     np.testing.assert_array_equal(pair.labels, labels)
     assert pair.labels.dtype == np.int64
@@ -45,7 +46,7 @@ def test_archives_hold_images_and_labels(tmp_path: Path, digits) -> None:
     np.savez(tmp_path / "mine.npz", images=images, labels=labels)
     data = open_dataset(tmp_path / "mine.npz")
     assert data.name == "mine"
-    np.testing.assert_array_equal(data.images, images)
+    np.testing.assert_array_equal(data.examples, images)
     np.testing.assert_array_equal(data.labels, labels)
     np.savez(tmp_path / "bare.npz", images=images)
     assert open_dataset(str(tmp_path / "bare.npz")).labels is None
@@ -53,17 +54,17 @@ def test_archives_hold_images_and_labels(tmp_path: Path, digits) -> None:
 
 def test_folders_have_splits_and_a_class_per_subfolder(folder: Path, digits) -> None:
     images, labels = digits
-    data = open_dataset(folder, "test", input_shape=SHAPE)
+    data = open_dataset(folder, "test", modality=IMAGE)
     assert data.key == "data/test"
     order = sorted(range(8), key=lambda i: (labels[i] % 2, i))
-    np.testing.assert_array_equal(data.images, images[order])
+    np.testing.assert_array_equal(data.examples, images[order])
     np.testing.assert_array_equal(data.labels, labels[order] % 2)
 
 
 def test_a_folder_without_subfolders_has_no_labels(folder: Path) -> None:
-    data = open_dataset(folder / "test" / "class0", input_shape=SHAPE)
+    data = open_dataset(folder / "test" / "class0", modality=IMAGE)
     assert data.labels is None
-    assert data.images.shape[1:] == SHAPE
+    assert data.examples.shape[1:] == IMAGE.shape
 
 
 def test_a_folder_is_evaluated_by_its_path(folder: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_folder_is_evaluated_by_its_path(folder: Path) -> None:
 
 def test_limits_cut_all_arrays_alike(digits) -> None:
     data = open_dataset(digits).take(3)
-    assert len(data.images) == len(data.labels) == 3
+    assert len(data.examples) == len(data.labels) == 3
     assert data.take(None) is data
     assert data.take(99) is data
     with pytest.raises(ValueError, match=r"`limit` must be an integer of at least 1"):
@@ -88,7 +89,7 @@ def test_limits_cut_all_arrays_alike(digits) -> None:
 
 def test_labels_belong_to_images(digits) -> None:
     images, labels = digits
-    with pytest.raises(DatasetError, match=r"one row per image.*7 labels, 8 images"):
+    with pytest.raises(DatasetError, match=r"one row per example.*7 labels, 8 ex"):
         open_dataset((images, labels[:7]))
     with pytest.raises(DatasetError, match=r"`labels` must be integers.*float64"):
         open_dataset((images, labels / 2))
@@ -101,8 +102,8 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         open_dataset(tmp_path / "gone")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"holds no images \(.png"):
-        open_dataset(tmp_path / "empty", input_shape=SHAPE)
-    with pytest.raises(DatasetError, match=r"needs `input_shape`"):
+        open_dataset(tmp_path / "empty", modality=IMAGE)
+    with pytest.raises(DatasetError, match=r"needs `modality`"):
         open_dataset(tmp_path / "empty")
     with pytest.raises(DatasetError, match=r"'mnistt', split 'test', is not prepared"):
         load_dataset("mnistt", "test", tmp_path)
@@ -116,12 +117,12 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"must hold arrays of plain numbers"):
         open_dataset(tmp_path / "objects.npz")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(DatasetError, match=r"holds no array `images`"):
+    with pytest.raises(DatasetError, match=r"holds no examples, which may be called"):
         open_dataset(tmp_path / "other.npz")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_text("no picture")
     with pytest.raises(ImageFileError, match=r"a.png is not an image"):
-        open_dataset(tmp_path / "bad", input_shape=SHAPE)
+        open_dataset(tmp_path / "bad", modality=IMAGE)
 
 
 def test_named_datasets_are_read_from_plain_archives(tmp_path: Path, digits) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aezoo import modalities
 from aezoo.data.streams import open_stream
 from aezoo.errors import ImageFileError
 from aezoo.modalities.image import files as images
@@ -283,7 +284,7 @@ def test_a_mostly_damaged_folder_is_read_around_the_damage(tmp_path: Path) -> No
     for name in hidden:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"Mac OS X")
-    batches = list(open_stream(tmp_path, GREY).batches(7))
+    batches = list(open_stream(tmp_path, modalities.Image(*GREY)).batches(7))
     read = [path for batch in batches for path in batch.paths]
     refused = {path: why for batch in batches for path, why in batch.unreadable}
     assert len(read) + len(refused) == 45

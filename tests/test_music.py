@@ -368,8 +368,8 @@ def test_windows_of_chorales_in_all_transpositions(tmp_path) -> None:
         jsb_chorales.main, [str(tmp_path), "--from", str(source), "--bars", "2"]
     )
     assert result.exit_code == 0, result.output
-    train = load_dataset("jsb_chorales_2bars", "train", tmp_path).images
-    test = load_dataset("jsb_chorales_2bars", "test", tmp_path).images
+    train = load_dataset("jsb_chorales_2bars", "train", tmp_path).examples
+    test = load_dataset("jsb_chorales_2bars", "test", tmp_path).examples
     # the first chorale spans the range, so it stays; the other one has seven places
     assert "train: 12 windows\nvalid: 1 windows\ntest: 3 windows" in result.output
     assert train.shape == (13, 16, 4)

@@ -33,7 +33,7 @@ def test_batches_get_a_column_of_features(encoder: Encoder) -> None:
         found = encoder({"image": pixels, "label": labels})
         assert list(found) == ["label", "feature"]
         np.testing.assert_allclose(found["feature"], expected, atol=1e-5)
-    kept = Encoder(NAME, image_column="x", feature_column="z", keep_images=True)
+    kept = Encoder(NAME, column="x", feature_column="z", keep_column=True)
     assert list(kept({"x": images})) == ["x", "z"]
 
 

@@ -265,7 +265,7 @@ def test_unfamiliar_images_are_ranked_by_error_and_by_elbo(vae, drawn) -> None:
 
     def scores(name: str, metric: str) -> np.ndarray:
         data = load_dataset(name, "test", drawn)
-        whole = Evaluation(vae, data, Settings(seed=2), len(data.images))
+        whole = Evaluation(vae, data, Settings(seed=2), len(data.examples))
         return computation_of(METRICS[metric])(next(whole.chunks("")))
 
     mse = scores("fashion_mnist", "mse")[:, None] > scores("mnist", "mse")
@@ -453,7 +453,7 @@ def real(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels; skips where they are not prepared."""
     needs_dataset(name)
     data = load_dataset(name, split)
-    return data.images, data.labels
+    return data.examples, data.labels
 
 
 def test_a_trained_model_on_real_digits() -> None:

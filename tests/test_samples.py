@@ -15,8 +15,8 @@ from aezoo.errors import (
     UnsupportedOperationError,
 )
 from aezoo.evaluation import evaluate, list_metrics
-from aezoo.evaluation.baselines import TrainingImages
 from aezoo.evaluation.image import samples
+from aezoo.evaluation.image.baselines import TrainingImages
 from aezoo.evaluation.image.samples import (
     density_coverage,
     frechet_distance,

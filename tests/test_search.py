@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 import aezoo
+from aezoo import modalities
 from aezoo.data.streams import open_stream
 from aezoo.errors import (
+    ExampleFileError,
     ImageFileError,
     MissingDependencyError,
     UnsupportedOperationError,
@@ -21,7 +23,7 @@ from aezoo.features.search import (
     cluster,
     nearest,
     outlier_scores,
-    read_pictures,
+    read_examples,
     reconstruction_errors,
     write_table,
 )
@@ -118,7 +120,9 @@ def test_wrong_features_are_refused(blobs, monkeypatch: pytest.MonkeyPatch) -> N
         nearest(points, points, 3, "cosin")
     with pytest.raises(ValueError, match="`queries` must have as many columns"):
         nearest(points[:, :3], points)
-    with pytest.raises(ValueError, match="91 neighbours need at least as many images"):
+    with pytest.raises(
+        ValueError, match="91 neighbours need at least as many examples"
+    ):
         nearest(points, points, 91)
     with pytest.raises(ValueError, match=r"`features` must be floats of shape \(n, d"):
         nearest(points, points[0])
@@ -143,32 +147,32 @@ def test_reconstruction_errors_are_those_of_the_model(folder: Path) -> None:
     broken = folder / "class0" / "broken.png"
     broken.write_bytes(b"no image")
     model = aezoo.load(NAME)
-    stream = open_stream(folder, model.input_shape)
+    stream = open_stream(folder, model.modality)
     found = reconstruction_errors(model, stream, 5, on_error="skip")
     assert [path for path, _ in found.skipped] == [str(broken)]
     x = np.stack([np.asarray(Image.open(path))[..., None] for path in found.paths])
     expected = np.mean((x / 255.0 - model.reconstruct(x / 255.0)) ** 2, axis=(1, 2, 3))
     np.testing.assert_allclose(found.errors, expected, rtol=1e-4)
-    with pytest.raises(ImageFileError, match=r"broken\.png is not an image"):
+    with pytest.raises(ExampleFileError, match=r"broken\.png is not an image"):
         reconstruction_errors(model, stream)
 
 
 def test_pictures_come_from_where_features_do(tmp_path: Path, folder: Path) -> None:
-    shape = (28, 28, 1)
+    modality = modalities.Image(28, 28, 1)
     images, labels = draw_digits(6, seed=0)
     (tmp_path / "drawn").mkdir()
     path = tmp_path / "drawn" / "test.npz"
     np.savez(path, images=images, labels=labels)
     for source in (str(path), "drawn/test"):
-        stream = open_stream(source, shape, data_dir=tmp_path)
+        stream = open_stream(source, modality, data_dir=tmp_path)
         metadata = {"kind": stream.kind, "source": stream.name}
         paths = [f"{stream.name}/{i}" for i in (4, 1)]
-        found = read_pictures(paths, metadata, shape, data_dir=tmp_path)
+        found = read_examples(paths, metadata, modality, data_dir=tmp_path)
         np.testing.assert_array_equal(found, images[[4, 1]])
     with pytest.raises(UnsupportedOperationError, match="were arrays in memory"):
-        read_pictures(["images/test/0"], {"kind": "array"}, shape)
+        read_examples(["examples/test/0"], {"kind": "array"}, modality)
     with pytest.raises(ImageFileError, match="does not exist"):
-        read_pictures([str(folder / "gone.png")], {"kind": "folder"}, shape)
+        read_examples([str(folder / "gone.png")], {"kind": "folder"}, modality)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -213,7 +217,7 @@ def test_encode_lists_conversions_and_what_it_skips(
         *("encode", NAME, folder, "-o", output, "--on-error", "skip")
     )
     assert result.exit_code == 0, result.output
-    assert "1 image: 56x56 L -> 28x28 L: resized (Lanczos)" in result.stdout
+    assert "1 file: 56x56 L -> 28x28 L: resized (Lanczos)" in result.stdout
     assert "bad.png is not an image that can be read" in result.stderr
     assert "1 file skipped" in result.stderr
     assert "(13 rows of 32 numbers" in result.stdout
@@ -287,7 +291,7 @@ def test_cluster_writes_a_table_and_a_picture(folder: Path, tmp_path: Path) -> N
     with Image.open(picture) as image:
         assert image.width * 92 == image.height * 62, "two columns, three rows"
     found = json.loads(succeed("cluster", NAME, folder, "-k", 3, "--json"))
-    assert [each["images"] for each in found["clusters"]] == sizes.tolist()
+    assert [each["examples"] for each in found["clusters"]] == sizes.tolist()
     assert -1.0 <= found["ari"] <= 1.0
 
 
@@ -302,7 +306,7 @@ def test_outliers_ranks_images_by_their_scores(
     )
     if method == "reconstruction":
         model = aezoo.load(NAME)
-        found = reconstruction_errors(model, open_stream(folder, model.input_shape))
+        found = reconstruction_errors(model, open_stream(folder, model.modality))
         scores = dict(zip(found.paths, found.errors, strict=True))
     else:
         encoded = read_features(parquet)
@@ -340,7 +344,7 @@ def test_commands_refuse_what_cannot_work(
     # All of it is told before a model is loaded.
     monkeypatch.setattr("aezoo.engines.load.load", None)
     assert f"Did you mean '{NAME}'" in fail("cluster", "conv_ae_mnist_32", folder)
-    assert "13 neighbours need at least as many images. Received: 12" in fail(
+    assert "13 neighbours need at least as many examples. Received: 12" in fail(
         "nearest", NAME, query, folder, "-k", 13
     )
     assert "13 clusters need" in fail("cluster", NAME, parquet, "-k", 13)
@@ -362,7 +366,7 @@ def test_commands_refuse_what_cannot_work(
         *("--reference", folder),
         code=2,
     )
-    assert "needs the images: name their folder" in fail(
+    assert "needs the examples: name their folder" in fail(
         "outliers", NAME, parquet, "--method", "reconstruction", code=2
     )
     monkeypatch.setitem(sys.modules, "sklearn", None)

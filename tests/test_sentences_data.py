@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from aezoo.data.datasets import DatasetError, load_dataset, open_dataset
-from training.data import ShuffledImages
+from training.data import ShuffledExamples
 from training.data.tatoeba import build, main, split_of
 
 SENTENCES = [f"This is sentence number {i}." for i in range(200)]
@@ -31,7 +31,7 @@ def test_the_same_sentences_give_the_same_splits_whatever_their_source(
         assert {split_of(s) for s in text.splitlines()} == {split}
     train = load_dataset("tatoeba", "train", tmp_path)
     assert train.version == "txt"
-    assert len(train.images) == counts["train"]
+    assert len(train.examples) == counts["train"]
 
 
 def test_case_and_marks_do_not_move_a_sentence() -> None:
@@ -60,12 +60,12 @@ def test_a_damaged_file_of_lines_says_why(tmp_path, content, message) -> None:
 def test_batches_hold_examples_of_similar_size_each_once() -> None:
     sizes = np.random.default_rng(0).integers(1, 20, 1003)
     rows = np.arange(1003)[:, None]
-    batches = ShuffledImages(rows, 10, seed=0, sizes=sizes)
+    batches = ShuffledExamples(rows, 10, seed=0, sizes=sizes)
     order = np.concatenate([batches[i][0][:, 0] for i in range(len(batches))])
     assert sorted(order.tolist()) == list(range(1003))
     assert len(batches[100][0]) == 3
     spread = np.mean([np.ptp(sizes[batches[i][0][:, 0]]) for i in range(100)])
-    plain = ShuffledImages(rows, 10, seed=0)
+    plain = ShuffledExamples(rows, 10, seed=0)
     assert spread < 0.2 * np.mean(
         [np.ptp(sizes[plain[i][0][:, 0]]) for i in range(100)]
     )

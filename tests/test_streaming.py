@@ -20,9 +20,10 @@ import pytest
 from PIL import Image
 
 import aezoo
+from aezoo import modalities
 from aezoo.data.streams import open_stream
 from aezoo.errors import (
-    ImageFileError,
+    ExampleFileError,
     MissingDependencyError,
     UnknownLayerError,
     UnknownModelError,
@@ -208,7 +209,7 @@ def test_the_encoder_refuses_other_images() -> None:
 
 def test_features_in_memory_are_those_in_the_file(folder: Path, output: Path) -> None:
     encode_to_parquet(NAME, folder, output, **SMALL)
-    stream = open_stream(folder, (28, 28, 1))
+    stream = open_stream(folder, modalities.Image(28, 28, 1))
     found = encode_to_memory(FeatureEncoder(NAME), stream, batch_size=4)
     expected = read_features(output)
     np.testing.assert_array_equal(found.features, expected.features)
@@ -368,7 +369,7 @@ def test_unreadable_files_are_fatal_or_listed(
     broken = sorted(folder.rglob("*.png"))[13]
     content = broken.read_bytes()
     broken.write_bytes(content[:60])
-    with pytest.raises(ImageFileError, match=r"truncated.*is kept: repair or remove"):
+    with pytest.raises(ExampleFileError, match=r"truncated.*is kept: repair or remove"):
         encode_to_parquet(NAME, folder, output, **SMALL)
     encoded.clear()
     done = encode_to_parquet(NAME, folder, output, **SMALL, on_error="skip")
@@ -382,7 +383,7 @@ def test_unreadable_files_are_fatal_or_listed(
 
     output.unlink()
     interrupt(folder, output, after=5, on_error="skip")
-    with pytest.raises(ImageFileError, match="is kept"):
+    with pytest.raises(ExampleFileError, match="is kept"):
         encode_to_parquet(NAME, folder, output, **SMALL)
     broken.write_bytes(content)
     assert encode_to_parquet(NAME, folder, output, **SMALL).num_rows == 22

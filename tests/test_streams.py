@@ -9,11 +9,12 @@ import pytest
 
 from aezoo.data.datasets import Dataset, DatasetError, load_dataset
 from aezoo.data.streams import Batch, Stream, as_text, open_stream, read_ahead
+from aezoo.modalities import Image
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.files import write_image
 from tests.conftest import needs_dataset
 
-SHAPE = (28, 28, 1)
+IMAGE = Image(28, 28, 1)
 
 
 @pytest.fixture(scope="module")
@@ -36,34 +37,34 @@ def everything(stream: Stream, batch_size: int = 4) -> Batch:
     return Batch(
         [path for batch in batches for path in batch.paths],
         labels or None,
-        np.concatenate([batch.images for batch in batches]),
+        np.concatenate([batch.examples for batch in batches]),
         [pair for batch in batches for pair in batch.unreadable],
         [note for batch in batches for note in batch.notes],
     )
 
 
 def test_folders_are_read_in_the_order_of_open_dataset(folder: Path) -> None:
-    found = everything(open_stream(folder, SHAPE))
+    found = everything(open_stream(folder, IMAGE))
     files = sorted(folder.rglob("*.png"))
     assert found.paths == [str(file) for file in files]
     assert found.labels == [file.parts[-3] for file in files]
     from aezoo.data.datasets import open_dataset
 
     np.testing.assert_array_equal(
-        found.images, open_dataset(folder, input_shape=SHAPE).images
+        found.examples, open_dataset(folder, modality=IMAGE).examples
     )
 
 
 def test_labels_are_class_folders_and_nothing_else(folder: Path, digits) -> None:
-    assert open_stream(folder / "class0" / "deep0", SHAPE).label_type is None
+    assert open_stream(folder / "class0" / "deep0", IMAGE).label_type is None
     write_image(folder / "bare.png", digits[0][0])
-    assert everything(open_stream(folder, SHAPE)).labels is None
+    assert everything(open_stream(folder, IMAGE)).labels is None
 
 
 def test_links_to_folders_are_left_out_and_broken_links_told(folder: Path) -> None:
     (folder / "class0" / "loop").symlink_to(folder)
     (folder / "class0" / "gone.png").symlink_to(folder / "nothing.png")
-    found = everything(open_stream(folder, SHAPE))
+    found = everything(open_stream(folder, IMAGE))
     assert len(found.paths) == 22
     assert [Path(path).name for path, _ in found.unreadable] == ["gone.png"]
 
@@ -75,7 +76,7 @@ def test_names_that_are_no_text_are_written_as_text() -> None:
 def test_parts_are_told_apart_by_what_is_in_them(folder: Path, digits) -> None:
     def fingerprints(**options) -> list[str]:
         return [
-            p.fingerprint for p in open_stream(folder, SHAPE, **options).parts(8, 4)
+            p.fingerprint for p in open_stream(folder, IMAGE, **options).parts(8, 4)
         ]
 
     before = fingerprints()
@@ -94,16 +95,16 @@ def test_archives_are_read_piece_by_piece(tmp_path, digits, save, dtype) -> None
     images, labels = digits
     images = images if dtype == "uint8" else (images / 255.0).astype(dtype)
     save(tmp_path / "mine.npz", images=images, labels=labels)
-    stream = open_stream(tmp_path / "mine.npz", SHAPE)
+    stream = open_stream(tmp_path / "mine.npz", IMAGE)
     found = everything(stream)
-    np.testing.assert_array_equal(found.images, images)
+    np.testing.assert_array_equal(found.examples, images)
     assert found.labels == labels.tolist()
     assert found.paths[21] == f"{tmp_path}/mine.npz/21"
     # A part may be left out, and the next one still begins where it should.
     part = list(stream.parts(8, 4))[1]
     batches = [read() for read in part.read()]
     np.testing.assert_array_equal(
-        np.concatenate([batch.images for batch in batches]), images[8:16]
+        np.concatenate([batch.examples for batch in batches]), images[8:16]
     )
 
 
@@ -112,20 +113,20 @@ def test_archives_by_name_and_in_another_order(tmp_path: Path, digits) -> None:
     images = np.asfortranarray(digits[0])
     np.savez(tmp_path / "drawn" / "test.npz", images=images)
     for name in ("drawn", "drawn/test"):
-        found = everything(open_stream(name, SHAPE, data_dir=tmp_path))
-        np.testing.assert_array_equal(found.images, images)
+        found = everything(open_stream(name, IMAGE, data_dir=tmp_path))
+        np.testing.assert_array_equal(found.examples, images)
         assert found.labels is None
 
 
 def test_arrays_pairs_and_datasets(digits) -> None:
     images, labels = digits
-    assert everything(open_stream(images, SHAPE)).labels is None
-    assert everything(open_stream(digits, SHAPE)).labels == labels.tolist()
-    stream = open_stream(Dataset("mine", "1", "train", images), SHAPE)
+    assert everything(open_stream(images, IMAGE)).labels is None
+    assert everything(open_stream(digits, IMAGE)).labels == labels.tolist()
+    stream = open_stream(Dataset("mine", "1", "train", images), IMAGE)
     assert everything(stream).paths[3] == "mine/train/3"
-    assert open_stream(stream, SHAPE) is stream
+    assert open_stream(stream, IMAGE) is stream
     one, other = (
-        next(open_stream(x, SHAPE).parts(8, 4)).fingerprint
+        next(open_stream(x, IMAGE).parts(8, 4)).fingerprint
         for x in (images, 255 - images)
     )
     assert one != other
@@ -133,17 +134,17 @@ def test_arrays_pairs_and_datasets(digits) -> None:
 
 def test_named_datasets_are_those_of_load_dataset() -> None:
     needs_dataset("mnist")
-    stream = open_stream("mnist/test[:300]", SHAPE)
+    stream = open_stream("mnist/test[:300]", IMAGE)
     expected = load_dataset("mnist", "test[:300]")
     found = everything(stream, 64)
-    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.examples, expected.examples)
     assert found.labels == expected.labels.tolist()
     part = list(stream.parts(128, 64))[1]
     batches = [read() for read in part.read()]
     assert batches[0].paths[0] == "mnist/test[:300]/128"
-    np.testing.assert_array_equal(batches[1].images, expected.images[192:256])
+    np.testing.assert_array_equal(batches[1].examples, expected.examples[192:256])
     with pytest.raises(DatasetError, match="'tset', is not prepared"):
-        open_stream("mnist/tset", SHAPE)
+        open_stream("mnist/tset", IMAGE)
 
 
 def cut_short(path: Path, images: np.ndarray) -> None:
@@ -161,32 +162,32 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, digits) -> None:
     images, labels = digits
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"empty holds no images \(\.png"):
-        open_stream(tmp_path / "empty", SHAPE)
+        open_stream(tmp_path / "empty", IMAGE)
     with pytest.raises(DatasetError, match="There is no folder"):
-        open_stream(tmp_path / "absent", SHAPE)
+        open_stream(tmp_path / "absent", IMAGE)
     with pytest.raises(DatasetError, match=r"no folder my/digits. Dataset 'my'"):
-        open_stream("my/digits", SHAPE, data_dir=tmp_path)
+        open_stream("my/digits", IMAGE, data_dir=tmp_path)
     with pytest.raises(DatasetError, match=r"^Dataset 'absent', split 'test'"):
-        open_stream("absent", SHAPE, data_dir=tmp_path)
+        open_stream("absent", IMAGE, data_dir=tmp_path)
     with pytest.raises(DatasetError, match=r"takes images of shape \(32, 32, 3\)"):
-        open_stream(images, (32, 32, 3))
+        open_stream(images, Image(32, 32, 3))
     with pytest.raises(DatasetError, match="images/test holds no images"):
-        open_stream(images[:0], SHAPE)
+        open_stream(images[:0], IMAGE)
     path = tmp_path / "bad.npz"
     with pytest.raises(DatasetError, match=r"bad.npz does not exist"):
-        open_stream(path, SHAPE)
+        open_stream(path, IMAGE)
     path.write_bytes(b"PK nothing")
     with pytest.raises(DatasetError, match=r"not a readable .npz archive"):
-        open_stream(path, SHAPE)
+        open_stream(path, IMAGE)
     np.savez(path, labels=labels)
-    with pytest.raises(DatasetError, match="holds no array `images`"):
-        open_stream(path, SHAPE)
+    with pytest.raises(DatasetError, match="holds no examples, which may be called"):
+        open_stream(path, IMAGE)
     np.savez(path, images=images, labels=labels[:3])
     with pytest.raises(DatasetError, match="3 labels, 22 images"):
-        open_stream(path, SHAPE)
+        open_stream(path, IMAGE)
     cut_short(path, images)
     with pytest.raises(DatasetError, match="another size than its header says"):
-        everything(open_stream(path, SHAPE))
+        everything(open_stream(path, IMAGE))
 
 
 def test_reading_ahead_keeps_the_order_and_a_bound() -> None:

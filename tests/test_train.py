@@ -19,7 +19,7 @@ from aezoo.errors import ManifestError
 from aezoo.manifest import Manifest
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.store.load import load_entry
-from training.data import ShuffledImages
+from training.data import ShuffledExamples
 from training.export import export, read_entry
 from training.files import edited_manifest, write_manifest
 from training.recipe import Recipe, RecipeError
@@ -68,13 +68,13 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, int], Batch]:
     """The batches that a training is given, by epoch and place."""
     batches = {}
 
-    class Recorded(ShuffledImages):
+    class Recorded(ShuffledExamples):
         def __getitem__(self, index: int) -> Batch:
             batch = super().__getitem__(index)
             batches[self.epoch, index] = batch
             return batch
 
-    monkeypatch.setattr("training.train.ShuffledImages", Recorded)
+    monkeypatch.setattr("training.train.ShuffledExamples", Recorded)
     return batches
 
 
@@ -131,7 +131,7 @@ def test_a_run_exports_a_loadable_model_and_a_valid_manifest(
     parsed = manifest.read_manifest(folder / "weights_manifest.json")
     assert parsed.models == {"dense_vae_small": entry}
     model = load_entry(entry, folder / entry.weights.file)
-    images = load_dataset("mnist", "test", data_dir).images
+    images = load_dataset("mnist", "test", data_dir).examples
     # The weights file alone reproduces the metric that the manifest states.
     error = np.mean((model.reconstruct(images / np.float32(255)) - images / 255.0) ** 2)
     stated = entry.metric("mse")
@@ -173,7 +173,7 @@ def test_a_run_starts_from_weights_and_has_short_epochs(
             np.testing.assert_allclose(weight, start, rtol=HALF, atol=1e-6)
     fresh = aezoo.create("vamp_vae", **config)
     fresh.build()
-    images = load_dataset("mnist", "train", data_dir).images
+    images = load_dataset("mnist", "train", data_dir).examples
     fresh.adapt(images, fine_tuned.seed)
     made = [m.pseudo_inputs for m in (model, fresh)]
     np.testing.assert_allclose(*made, rtol=HALF, atol=1e-6)
@@ -310,7 +310,7 @@ def test_a_choice_is_made_on_training_images_that_were_held_out(
     assert key == "mnist/train[-300:]"
     assert "all 300 images" in entry.metrics[key]["mse"].protocol
     assert entry.data.split == "train[:-300]"
-    whole = load_dataset("mnist", "train", data_dir).images
+    whole = load_dataset("mnist", "train", data_dir).examples
     learnt = np.concatenate([batch[0] for batch in served.values()])
     counts = {image.tobytes(): 0 for image in whole}
     for image in np.asarray(learnt):
@@ -385,7 +385,7 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     images = np.arange(10, dtype="uint8").reshape(10, 1, 1, 1)
 
     def order(seed: int, epoch: int) -> list[int]:
-        batches = ShuffledImages(images, 4, seed)
+        batches = ShuffledExamples(images, 4, seed)
         batches.epoch = epoch
         parts = [batches[i][0].ravel() for i in range(len(batches))]
         assert [len(p) for p in parts] == [4, 4, 2]
@@ -398,7 +398,7 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
 
 def test_labels_keep_to_their_images() -> None:
     images = np.arange(10, dtype="uint8").reshape(10, 1, 1, 1)
-    batches = ShuffledImages(images, 4, 0, labels=10 * np.arange(10))
+    batches = ShuffledExamples(images, 4, 0, labels=10 * np.arange(10))
     for i in range(len(batches)):
         batch, labels = batches[i]
         np.testing.assert_array_equal(labels, 10 * batch.ravel().astype(int))
@@ -478,13 +478,13 @@ def test_a_size_of_the_dataset_must_be_that_of_what_is_learnt_from(
 
 def test_an_epoch_may_have_fewer_steps_than_a_pass() -> None:
     images = np.arange(100, dtype="uint8").reshape(-1, 1, 1, 1)
-    batches = ShuffledImages(images, 10, 0, steps=3)
+    batches = ShuffledExamples(images, 10, 0, steps=3)
     first = np.concatenate([batches[i][0] for i in range(len(batches))])
     batches.epoch = 1
     second = np.concatenate([batches[i][0] for i in range(len(batches))])
     assert len(np.unique(first)) == 30
     assert np.any(first != second)
-    assert len(ShuffledImages(images, 10, 0, steps=99)) == 10
+    assert len(ShuffledExamples(images, 10, 0, steps=99)) == 10
 
 
 def test_a_model_starts_from_the_weights_it_shares_with_another() -> None:
@@ -575,7 +575,7 @@ def test_npz_data_is_read_without_tensorflow(data_dir: Path) -> None:
         "sys.modules['tensorflow_datasets'] = None\n"
         "from aezoo.data.datasets import load_dataset, DatasetError\n"
         f"data = load_dataset('mnist', 'test', {str(data_dir)!r})\n"
-        "sys.exit(data.images.shape != (100, 28, 28, 1))\n"
+        "sys.exit(data.examples.shape != (100, 28, 28, 1))\n"
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment)

@@ -26,7 +26,7 @@ from aezoo.nn.backend import any_worker, is_chief
 from aezoo.nn.optimizers import averaged_weights
 from aezoo.nn.weights import unproven_weights
 from aezoo.utils.files import atomic_path, sweep, write_file
-from training.data import ShuffledImages
+from training.data import ShuffledExamples
 from training.recipe import RecipeError
 
 # What a killed training loses at most.
@@ -141,7 +141,7 @@ class Recorder(keras.callbacks.Callback):
     def __init__(
         self,
         out: Path,
-        batches: ShuffledImages,
+        batches: ShuffledExamples,
         held_out: tuple[np.ndarray, ...],
         deadline: float | None = None,
     ) -> None:

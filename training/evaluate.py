@@ -30,9 +30,10 @@ import aezoo
 from aezoo import manifest
 from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
-from aezoo.evaluation import baselines, evaluate
+from aezoo.evaluation import evaluate
 from aezoo.evaluation.context import Settings
 from aezoo.evaluation.definition import METRICS, find_metric, is_possible
+from aezoo.evaluation.image import baselines
 from aezoo.evaluation.variants import default_variant
 from aezoo.manifest import Metric, WeightsEntry
 from aezoo.metrics import MetricDefinition
@@ -171,7 +172,7 @@ def _pca_maker(
     dataset: str, shape: Sequence[int], units: int, data_dir: Path | None
 ) -> Callable[[], baselines.Baseline]:
     def make() -> baselines.Baseline:
-        images = load_dataset(dataset, "train", data_dir).images
+        images = load_dataset(dataset, "train", data_dir).examples
         return baselines.pca(shape, units, images)
 
     return make
@@ -182,7 +183,7 @@ def _real_maker(
 ) -> Callable[[], baselines.Baseline]:
     def make() -> baselines.Baseline:
         return baselines.training_images(
-            load_dataset(dataset, "train", data_dir).images
+            load_dataset(dataset, "train", data_dir).examples
         )
 
     return make

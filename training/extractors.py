@@ -38,7 +38,7 @@ from aezoo.modalities.image.classifier import Classifier, load_classifier
 from aezoo.modalities.image.extractors import Extractor, golden_features
 from aezoo.nn.backend import BACKEND
 from aezoo.nn.weights import weights_bytes
-from training.data import ShuffledImages
+from training.data import ShuffledExamples
 from training.export import (
     GOLDEN_SUFFIX,
     ROOT,
@@ -80,7 +80,7 @@ RECIPES = {
 }
 
 
-class LabelledImages(ShuffledImages):
+class LabelledImages(ShuffledExamples):
     """Shuffled batches of shifted images with their labels.
 
     Args:
@@ -90,7 +90,7 @@ class LabelledImages(ShuffledImages):
 
     def __init__(self, data: Dataset, recipe: ExtractorRecipe) -> None:
         labels = labels_of(data)
-        super().__init__(data.images, recipe.batch_size, recipe.seed, labels)
+        super().__init__(data.examples, recipe.batch_size, recipe.seed, labels)
         self.max_shift = recipe.max_shift
 
     def on_epoch_end(self) -> None:
@@ -163,7 +163,7 @@ def train(
     labels, _ = labels_of(train_data), labels_of(test_data)
     keras.utils.set_random_seed(recipe.seed)
     model = Classifier(
-        train_data.images.shape[1:],
+        train_data.examples.shape[1:],
         int(labels.max()) + 1,
         name=name,
         dtype="float32",
@@ -207,7 +207,7 @@ def fit(model: Classifier, recipe: ExtractorRecipe, data: Dataset) -> None:
 
 def measure_accuracy(model: Classifier, data: Dataset) -> Share:
     """Share of images whose largest logit is that of their label."""
-    logits = model.predict(data.images, batch_size=1000, verbose=0)
+    logits = model.predict(data.examples, batch_size=1000, verbose=0)
     is_right = np.argmax(logits, axis=1) == labels_of(data)
     return Share(
         value=float(np.mean(is_right)),

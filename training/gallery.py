@@ -119,7 +119,7 @@ def write_drawing(path: Path) -> None:
 def code_figures(data_dir: Path | None) -> Iterator[tuple[str, Any]]:
     """Names and figures of the codes of MNIST's test split."""
     data = load_dataset("mnist", "test", data_dir)
-    z = aezoo.load(PLANE).encode(data.images)
+    z = aezoo.load(PLANE).encode(data.examples)
     yield "scatter", plots.latent_scatter(z, data.labels, title=TITLES["scatter"])
     kl = evaluate(WIDE, data, metrics=["kl_per_dim"])["kl_per_dim"].values
     yield "kl", plots.kl_per_dimension(kl, title=TITLES["kl"])

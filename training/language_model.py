@@ -28,7 +28,7 @@ from aezoo.models.families import new_model
 from aezoo.networks import Latent, Network
 from aezoo.utils.batches import batched
 from training import judged
-from training.data import ShuffledImages
+from training.data import ShuffledExamples
 from training.recipe import Recipe, load_recipe
 from training.train import adapted, make_optimizer
 
@@ -114,10 +114,10 @@ def train(recipe: Recipe, out: Path, data_dir: Path | None) -> LanguageModel:
         )
     keras.utils.set_random_seed(recipe.seed + 1)
     model = LanguageModel(modality, network)
-    examples = modality.check(data.images)
+    examples = modality.check(data.examples)
     rows = symbols_of(modality, examples)
     count = len(rows) - recipe.validation_examples
-    batches = ShuffledImages(
+    batches = ShuffledExamples(
         rows[:count],
         recipe.batch_size,
         recipe.seed + 1,
@@ -168,7 +168,7 @@ def main(
         recipe = load_recipe(name).with_overrides(epochs=epochs)
         out = out or Path("runs") / f"language_model_{recipe.dataset}"
         model = train(recipe, out, data_dir)
-        test = datasets.load_dataset(recipe.dataset, "test", data_dir).images
+        test = datasets.load_dataset(recipe.dataset, "test", data_dir).examples
         nll, counts = model.judge(test)
         figure = perplexity_of(nll, counts)
         click.echo(

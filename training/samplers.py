@@ -65,7 +65,7 @@ def fit(
     model = load_entry(entry, weights, remedy)
     data = datasets.load_dataset(entry.data.name, entry.data.split, data_dir)
     sampler = fit_sampler(
-        model, data.images, kind, seed, data.labels, **(options or {})
+        model, data.examples, kind, seed, data.labels, **(options or {})
     )
     contents = {f"{kind}.npz": sampler_bytes(sampler)}
     with edited_manifest(manifest_file) as document:

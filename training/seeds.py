@@ -276,7 +276,7 @@ def measure(
 
 def elbo_given_labels(model: Any, data: Dataset) -> Metric:
     """The ELBO of log p(x|y): encoder and decoder are given each image's label."""
-    evaluation = Evaluation(model, data, Settings(), total=len(data.images))
+    evaluation = Evaluation(model, data, Settings(), total=len(data.examples))
     values = []
     for chunk in evaluation.chunks("given labels"):
         x = chunk.view("binarised").x
@@ -293,7 +293,7 @@ def elbo_given_labels(model: Any, data: Dataset) -> Metric:
     return Metric(
         value=result.value,
         unit=definition.unit.format(**fields),
-        protocol=f"{data.key}, all {len(data.images):,} images; {protocol}; encoder "
+        protocol=f"{data.key}, all {len(data.examples):,} images; {protocol}; encoder "
         "and decoder given each image's label",
         standard_error=result.standard_error,
     )
@@ -313,7 +313,7 @@ def _trained(
     entry = manifest.read_manifest(exported).models[training.name]
     model = load_entry(entry, exported.parent / entry.weights.file)
     for kind in set(manifest.entries()[training.name].samplers) & set(SAMPLERS):
-        images = load_dataset(entry.data.name, entry.data.split, data_dir).images
+        images = load_dataset(entry.data.name, entry.data.split, data_dir).examples
         fit_sampler(model, images, kind)
     return entry, model
 

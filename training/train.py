@@ -54,7 +54,7 @@ from aezoo.utils.extras import installed_versions
 from aezoo.utils.files import atomic_path
 from training import STARTED
 from training.checkpoints import Duration, Recorder, StoppedError
-from training.data import ShuffledImages
+from training.data import ShuffledExamples
 from training.export import (
     ROOT,
     check_bundle_size,
@@ -135,7 +135,7 @@ def train(
             test_data = datasets.load_dataset(recipe.dataset, "test", data_dir)
         else:
             train_data, test_data = held_out_split(train_data, hold_out)
-            recipe = for_fewer_images(recipe, len(train_data.images))
+            recipe = for_fewer_images(recipe, len(train_data.examples))
         run_file = out / "run.json"
         options = {
             "recipe": recipe.fingerprint(),
@@ -203,10 +203,10 @@ def held_out_split(data: Dataset, count: int) -> tuple[Dataset, Dataset]:
     Raises:
         RecipeError: If there are not so many, or none would be left.
     """
-    if not 0 < count < len(data.images):
+    if not 0 < count < len(data.examples):
         raise RecipeError(
-            f"`hold_out` must be from 1 to {len(data.images) - 1}, so that images are "
-            f"left to train on. Received: hold_out={count}."
+            f"`hold_out` must be from 1 to {len(data.examples) - 1}, so that examples "
+            f"are left to train on. Received: hold_out={count}."
         )
 
     def part(rows: slice, split: str) -> Dataset:
@@ -243,7 +243,7 @@ def adapted(recipe: Recipe, data: Dataset) -> dict[str, Any]:
     config = dict(recipe.config)
     if "modality" in config:
         modality = from_config(dict(config["modality"]))
-        config["modality"] = modality.adapt(data.images).to_config()
+        config["modality"] = modality.adapt(data.examples).to_config()
     return config
 
 
@@ -301,7 +301,7 @@ def fit(
         StoppedError: If the deadline or SIGTERM ends it before its last epoch.
     """
     images, *labels = learnt
-    batches = ShuffledImages(
+    batches = ShuffledExamples(
         images,
         recipe.batch_size,
         recipe.seed,
@@ -363,7 +363,7 @@ def training_examples(
             cannot be met.
         ValueError: If a label is out of the model's range.
     """
-    examples = model.modality.check(data.images)
+    examples = model.modality.check(data.examples)
     count = len(examples) - recipe.validation_examples
     images, held_out = examples[:count], examples[count:]
     kept = recipe.labelled_examples

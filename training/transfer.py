@@ -534,7 +534,7 @@ def load_labelled(
     data = datasets.load_dataset(name, split, data_dir)
     if data.labels is None:
         raise DatasetError(f"The dataset {data.key!r} has no labels to learn.")
-    return data.images, data.labels
+    return data.examples, data.labels
 
 
 def measure(pair: Pair, seeds: int, results: Path, data_dir: Path | None) -> None:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from click.shell_completion import CompletionItem
 
-    from aezoo.manifest import WeightsEntry
     from aezoo.modalities import Modality
     from aezoo.models.autoencoder import Autoencoder
     from aezoo.store.entry import OwnEntry
@@ -165,12 +164,6 @@ def seed_option(help: str) -> Callable[[Command], Command]:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def images_argument(name: str, nargs: int = 1) -> Callable[[Command], Command]:
-    return click.argument(
-        name, type=click.Path(path_type=Path), nargs=nargs, required=True
-    )
-
-
 def examples_argument(name: str, nargs: int = 1) -> Callable[[Command], Command]:
     """What `read_examples` takes: files, or of text sentences."""
     return click.argument(name, type=click.Path(), nargs=nargs, required=True)
@@ -239,6 +232,8 @@ def find_model(name: str, engine: str = "keras") -> Model:
             tuple(exported.samplers),
             lambda: exported,
         )
+    from aezoo.store.entry import modality_of
+
     if not is_own(name):
         entry = aezoo.describe(name)
         return Model(
@@ -266,16 +261,6 @@ def find_model(name: str, engine: str = "keras") -> Model:
         tuple(own.samplers),
         lambda: load_folder(path, root),
     )
-
-
-def modality_of(entry: "WeightsEntry | OwnEntry") -> "Modality":
-    """What an example of a model is, by its entry."""
-    from aezoo import modalities
-
-    described = entry.config.get("modality")
-    if described is None:
-        return modalities.Image(*entry.input_shape)
-    return modalities.from_config(dict(described))
 
 
 def is_own(name: str) -> bool:
@@ -362,15 +347,30 @@ def check_shown(model: Model, output: Path | None) -> None:
     """
     if model.modality.is_text:
         return
-    from aezoo.modalities.image.files import OUTPUT_SUFFIXES, check_output
+    from aezoo.modalities.image.files import OUTPUT_SUFFIXES
+    from aezoo.utils.files import check_output
 
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
     check_output(output, (*OUTPUT_SUFFIXES, *model.modality.outputs))
 
 
-def show(model: Model, x: Any, output: Path | None, columns: int | None = None) -> None:
-    """Write examples as a picture, or in a form of their own; or print them."""
+def show(
+    model: Model,
+    x: Any,
+    output: Path | None,
+    columns: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Write examples as a picture, or in a form of their own; or print them.
+
+    Args:
+        model: The model that they are of.
+        x: Examples, `(n, *shape)`.
+        output: The file; None prints them.
+        columns: Examples per row of a picture; None chooses.
+        quiet: Do not say what was written.
+    """
     from aezoo.modalities.image.files import write_image
     from aezoo.utils.files import atomic_path
 
@@ -378,19 +378,22 @@ def show(model: Model, x: Any, output: Path | None, columns: int | None = None) 
     if output is not None and output.suffix.lower() in modality.outputs:
         with atomic_path(output) as temporary:
             modality.write_many(x, temporary)
-        report_file(output, count_of(len(x), modality.noun))
+        if not quiet:
+            report_file(output, count_of(len(x), modality.noun))
         return
     preview = modality.preview(x, columns)
     if preview.picture is not None and output is not None:
         write_image(output, preview.picture)
         height, width = preview.picture.shape[:2]
-        report_file(output, f"{width} x {height} pixels")
+        if not quiet:
+            report_file(output, f"{width} x {height} pixels")
         return
     for line in preview.lines:
         echo(line)
     if output is not None:
         with atomic_path(output) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in preview.lines))
+    if output is not None and not quiet:
         report_file(output, count_of(len(preview.lines), "line"))
 
 
@@ -399,10 +402,10 @@ def print_notes(notes: Mapping[str, int]) -> None:
     named = Counter({note: times for note, times in notes.items() if note})
     common = named.most_common(MAX_NOTES)
     for note, times in common:
-        echo(f"{count_of(times, 'image')}: {note}")
+        echo(f"{count_of(times, 'file')}: {note}")
     rest = sum(notes.values()) - sum(times for _, times in common)
     if rest:
-        echo(f"{count_of(rest, 'more image')} converted by the same rule.")
+        echo(f"{count_of(rest, 'more file')} converted by the same rule.")
 
 
 def load_model(model: Model) -> "Autoencoder":
@@ -435,17 +438,6 @@ def quiet_loading(what: str) -> Iterator[None]:
         os.dup2(sink.fileno(), 2)
         stack.callback(os.dup2, terminal.fileno(), 2)
         yield
-
-
-def write_grid(
-    path: Path, images: Any, columns: int | None = None, quiet: bool = False
-) -> None:
-    from aezoo.modalities.image.files import grid_image, write_image
-
-    picture = grid_image(images, columns)
-    write_image(path, picture)
-    if not quiet:
-        report_file(path, f"{picture.shape[1]} x {picture.shape[0]} pixels")
 
 
 def report_file(path: Path, detail: str) -> None:

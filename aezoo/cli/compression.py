@@ -29,7 +29,7 @@ from aezoo.cli._common import (
 from aezoo.cli._terminal import echo, print_json
 
 if TYPE_CHECKING:
-    from aezoo.evaluation.rates import Rates
+    from aezoo.evaluation.image.rates import Rates
 
 _MAX_BLOB_BYTES = 1 << 30
 _lossless = click.option(
@@ -64,8 +64,7 @@ def compress(
     Codes of vq_vae, vq_vae_2 and fsq are coded under the model's prior. `aezoo
     decompress` reads the file and needs nothing else.
     """
-    from aezoo.modalities.image.files import check_output
-    from aezoo.utils.files import write_file
+    from aezoo.utils.files import check_output, write_file
 
     known = find_model(name)
     check_output(output, (".aez",))
@@ -138,7 +137,7 @@ def rate(
     PNG, WebP, JPEG and AVIF (as far as Pillow has them) get all images as one picture;
     with loss, at the model's rate and at its error.
     """
-    from aezoo.modalities.image.files import check_output
+    from aezoo.utils.files import check_output
 
     if output is not None:
         check_output(output, (".png", ".svg", ".pdf"))
@@ -148,12 +147,12 @@ def rate(
     model = load_model(known)
     from aezoo.data.datasets import open_dataset
     from aezoo.evaluation.context import Evaluation, Settings
-    from aezoo.evaluation.rates import measure_rates
+    from aezoo.evaluation.image.rates import measure_rates
 
-    data = open_dataset(dataset, split, data_dir, model.input_shape)
+    data = open_dataset(dataset, split, data_dir, model.modality)
     settings = Settings(seed=seed, limit=limit, data_dir=data_dir)
     evaluation = Evaluation(
-        model, data.take(limit), settings, len(data.images), dataset
+        model, data.take(limit), settings, len(data.examples), dataset
     )
     rates = measure_rates(evaluation, known.name, lossless)
     if output is not None:

@@ -16,12 +16,12 @@ from aezoo.cli._common import (
     READING,
     Command,
     Model,
+    check_shown,
     count_of,
     data_dir_option,
     engine_option,
     examples_argument,
     find_model,
-    images_argument,
     invert_option,
     json_option,
     load_model,
@@ -35,8 +35,8 @@ from aezoo.cli._common import (
     read_examples,
     report_file,
     seed_option,
+    show,
     strict_option,
-    write_grid,
 )
 from aezoo.cli._terminal import echo, print_json
 
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from aezoo.features.streaming import FeatureEncoder, Features
 
 _SOURCE = (
-    "A folder of images (its subfolders are classes), a dataset and its split, e.g. "
-    "mnist/test, or an .npz file with `images` and, if any, `labels`."
+    "A folder of files (its subfolders are classes), a dataset and its split, e.g. "
+    "mnist/test, an .npz file with `examples` and, if any, `labels`, or a .txt file "
+    "with an example on each line."
 )
 _layer = click.option(
     "--layer",
@@ -65,19 +66,24 @@ _batch_size = click.option(
     type=click.IntRange(1),
     default=256,
     show_default=True,
-    help="Images per step.",
+    help="Examples per step.",
 )
 _on_error = click.option(
     "--on-error",
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="What to do with files that are no readable images.",
+    help="What to do with files that hold no example.",
+)
+
+
+_source_argument = click.argument(
+    "source", type=click.Path(path_type=Path), required=True
 )
 
 
 def _encoding_options(command: Command) -> Command:
-    """Options of all commands that encode many images."""
+    """Options of all commands that encode many examples."""
     options = (_layer, _pooling, _batch_size, _on_error, data_dir_option, invert_option)
     for option in reversed(options):
         command = option(command)
@@ -86,9 +92,9 @@ def _encoding_options(command: Command) -> Command:
 
 @main.command(epilog=f"{NAMES} {READING}")
 @name_argument
-@examples_argument("images", nargs=-1)
+@examples_argument("examples", nargs=-1)
 @output_option(
-    "NumPy archive (.npz), or Parquet file (.parquet) for any number of images",
+    "NumPy archive (.npz), or Parquet file (.parquet) for any number of examples",
     required=True,
 )
 @_encoding_options
@@ -103,37 +109,37 @@ def _encoding_options(command: Command) -> Command:
 @strict_option
 def encode(
     name: str,
-    images: tuple[str, ...],
+    examples: tuple[str, ...],
     output: Path,
     invert: bool,
     engine: str,
     strict: bool,
     **options: Any,
 ) -> None:
-    """Write the codes of IMAGES from model NAME.
+    """Write the codes of EXAMPLES from model NAME.
 
-    An .npz archive holds `z` (one row per image: the posterior's mode), the parameters
-    of the posterior where the family has them (`z_mean`, `z_log_var`), and `paths`.
-    Models of text take sentences, or .txt files with one on each line.
+    An .npz archive holds `z` (one row per example: the posterior's mode), the
+    parameters of the posterior where the family has them (`z_mean`, `z_log_var`), and
+    `paths`. Models of text take sentences, or .txt files with one on each line.
 
-    A .parquet file holds `path`, `label` and `feature` of all images of one source,
-    which may have any size: a folder, a dataset and its split, e.g. mnist/test, or an
-    .npz file. A run that was interrupted goes on where it stopped when it is started
-    again. The other options belong to .parquet.
+    A .parquet file holds `path`, `label` and `feature` of all examples of one source,
+    which may have any size: a folder, a dataset and its split, e.g. mnist/test, an .npz
+    or a .txt file. A run that was interrupted goes on where it stopped when it is
+    started again. The other options belong to .parquet.
     """
-    from aezoo.modalities.image.files import check_output
+    from aezoo.utils.files import check_output
 
     if engine != "keras" and output.suffix.lower() == ".parquet":
         raise click.UsageError("--engine belongs to .npz files.")
     known = find_model(name, engine)
     if check_output(output, (".npz", ".parquet")).suffix.lower() == ".parquet":
-        if len(images) != 1:
+        if len(examples) != 1:
             raise click.UsageError(
-                "A .parquet file takes one folder or dataset in place of IMAGES."
+                "A .parquet file takes one folder or dataset in place of EXAMPLES."
             )
         if strict:
             raise click.UsageError("--strict belongs to .npz files.")
-        _encode_source(name, images[0], output, invert=invert, **options)
+        _encode_source(known, examples[0], output, invert=invert, **options)
         return
     context = click.get_current_context()
     for option in options:
@@ -141,7 +147,7 @@ def encode(
         if source is not None and source.name != "DEFAULT":
             flag = option.replace("_", "-")
             raise click.UsageError(f"--{flag} belongs to .parquet files.")
-    _encode_examples(known, images, output, invert=invert, strict=strict)
+    _encode_examples(known, examples, output, invert=invert, strict=strict)
 
 
 def _encode_examples(
@@ -168,21 +174,23 @@ def _encode_examples(
     report_file(output, shapes)
 
 
-def _encode_source(name: str, source: str, output: Path, **options: Any) -> None:
+def _encode_source(known: Model, source: str, output: Path, **options: Any) -> None:
     from aezoo.features.streaming import EncodingRun
 
+    _check_invert(known, options["invert"])
     with _quiet_datasets(source):
-        run = EncodingRun(name, source, output, **options)
+        run = EncodingRun(known.name, source, output, **options)
 
     def load() -> "FeatureEncoder":
-        with quiet_loading(name):
+        with quiet_loading(known.name):
             return run.load()
 
     done = run.write(load)
     print_notes(done.notes)
     _print_skipped(done.skipped)
     if done.num_resumed:
-        echo(f"{count_of(done.num_resumed, 'image')} had been encoded before.")
+        before = count_of(done.num_resumed, known.modality.noun)
+        echo(f"{before} had been encoded before.")
     width = math.prod(done.metadata["feature_shape"])
     report_file(output, f"{count_of(done.num_rows, 'row')} of {width} numbers")
 
@@ -199,7 +207,7 @@ def _print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
         echo(f"Skipped: {one_line(reason)}", err=True)
     if skipped:
         total = count_of(len(skipped), "file")
-        echo(f"{total} skipped: no readable images.", err=True)
+        echo(f"{total} skipped: nothing in them could be read.", err=True)
 
 
 def _open_stream(
@@ -207,9 +215,17 @@ def _open_stream(
 ) -> "Stream":
     from aezoo.data.streams import open_stream
 
+    _check_invert(known, invert)
     with _quiet_datasets(str(source)):
         return open_stream(
-            str(source), known.input_shape, invert=invert, data_dir=data_dir
+            str(source), known.modality, invert=invert, data_dir=data_dir
+        )
+
+
+def _check_invert(known: "Model", invert: bool) -> None:
+    if invert and "invert" not in known.modality.read_options:
+        raise click.UsageError(
+            f"--invert is not for {known.modality.noun}s, which {known.name} takes."
         )
 
 
@@ -257,7 +273,7 @@ class _Encoder:
                     f"{source} holds features of model {found.metadata['model']}, "
                     f"layer {found.metadata['layer']}, pooling "
                     f"{found.metadata['pooling']}; {key} is not that of "
-                    f"{self.known.name} here. Encode the images again, or pass the "
+                    f"{self.known.name} here. Encode the source again, or pass the "
                     "model and options that it was made with."
                 )
         return found
@@ -274,15 +290,19 @@ class _Encoder:
         return found
 
     def draw(self, features: "Features", rows: Sequence[int]) -> "np.ndarray":
-        """The images of rows of features."""
-        from aezoo.features.search import read_pictures
+        """The examples of rows of features."""
+        return self.read([str(features.paths[row]) for row in rows], features.metadata)
 
-        return read_pictures(
-            [str(features.paths[row]) for row in rows],
-            features.metadata,
-            self.known.input_shape,
-            invert=self.invert,
+    def read(self, paths: Sequence[str], metadata: Mapping[str, Any]) -> "np.ndarray":
+        """The examples of paths that features name."""
+        from aezoo.features import search
+
+        return search.read_examples(
+            paths,
+            metadata,
+            self.known.modality,
             data_dir=self.data_dir,
+            **({"invert": True} if self.invert else {}),
         )
 
 
@@ -295,15 +315,15 @@ def _require_sklearn(purpose: str) -> None:
 def _check_enough(wanted: int, available: int, what: str) -> None:
     if wanted > available:
         raise click.ClickException(
-            f"{count_of(wanted, what)} need at least as many images. Received: "
+            f"{count_of(wanted, what)} need at least as many examples. Received: "
             f"{available}."
         )
 
 
-@main.command(epilog=f"FOLDER: {_SOURCE} {NAMES} {READING}")
+@main.command(epilog=f"SOURCE: {_SOURCE} {NAMES} {READING}")
 @name_argument
-@images_argument("query")
-@images_argument("folder")
+@examples_argument("query")
+@_source_argument
 @click.option(
     "-k", type=click.IntRange(1), default=8, show_default=True, help="How many."
 )
@@ -319,31 +339,28 @@ def _check_enough(wanted: int, available: int, what: str) -> None:
 @json_option
 def nearest(
     name: str,
-    query: Path,
-    folder: Path,
+    query: str,
+    source: Path,
     k: int,
     metric: str,
     output: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Find the images of FOLDER that are most like the image QUERY to model NAME.
+    """Find the examples of SOURCE that are most like QUERY to model NAME.
 
-    FOLDER may be a .parquet file that `aezoo encode` wrote; then nothing but QUERY is
+    SOURCE may be a .parquet file that `aezoo encode` wrote; then nothing but QUERY is
     encoded.
     """
-    from aezoo.modalities.image.files import check_output, read_image
-
     known = find_model(name)
-    if output is not None:
-        check_output(output)
+    _check_outputs(known, None, output)
     _require_sklearn("`aezoo nearest`")
     encoder = _Encoder(known, **options)
-    x, _ = read_image(query, known.input_shape, encoder.invert)
-    opened = encoder.open(folder)
+    x = read_examples((query,), known, invert=encoder.invert)[:1]
+    opened = encoder.open(source)
     _check_enough(k, len(opened), "neighbour")
     features = encoder.features(opened)
-    queries = encoder.encoder()(x[None])
+    queries = encoder.encoder()(x)
 
     from aezoo.features import search
 
@@ -360,12 +377,22 @@ def nearest(
             zip(indices, found.distances[0], strict=True), 1
         )
     ]
+    if known.modality.is_text:
+        _add_texts(rows, known, encoder.draw(features, indices))
     _print_records(rows, as_json, {"rank", "distance"})
     if output is not None:
         import numpy as np
 
-        images = np.concatenate([x[None], _as_uint8(encoder.draw(features, indices))])
-        write_grid(output, images, columns=None if k > 12 else k + 1, quiet=as_json)
+        modality = known.modality
+        neighbours = modality.unrounded(encoder.draw(features, indices))
+        shown = np.concatenate([x, modality.to_dtype(neighbours, x.dtype.name)])
+        columns = None if k > 12 else k + 1
+        show(known, shown, output, columns, quiet=as_json)
+
+
+def _add_texts(rows: Sequence[dict[str, Any]], known: Model, x: "np.ndarray") -> None:
+    for row, text in zip(rows, known.modality.preview(x).lines, strict=True):
+        row["text"] = text
 
 
 def _label(features: "Features", row: int) -> Any:
@@ -373,12 +400,6 @@ def _label(features: "Features", row: int) -> Any:
         return None
     label = features.labels[row]
     return label.item() if hasattr(label, "item") else label
-
-
-def _as_uint8(images: "np.ndarray") -> "np.ndarray":
-    from aezoo.modalities.image.tiling import to_uint8
-
-    return to_uint8(images)
 
 
 def _print_records(
@@ -400,24 +421,24 @@ def _print_records(
 _picture_option = click.option(
     "--picture",
     type=click.Path(path_type=Path),
-    help="Picture (.png, .jpg, .webp, .bmp or .tif) to write.",
+    help="Picture (.png, .jpg, .webp, .bmp or .tif) to write; of text, lines.",
 )
 _table = output_option("Table (.csv or .parquet)")
 
 
-def _check_outputs(output: Path | None, picture: Path | None) -> None:
+def _check_outputs(known: "Model", output: Path | None, picture: Path | None) -> None:
     from aezoo.features.search import TABLE_SUFFIXES
-    from aezoo.modalities.image.files import check_output
+    from aezoo.utils.files import check_output
 
     if output is not None:
         check_output(output, TABLE_SUFFIXES)
     if picture is not None:
-        check_output(picture)
+        check_shown(known, picture)
 
 
-@main.command(epilog=f"FOLDER: {_SOURCE} {NAMES} {READING}")
+@main.command(epilog=f"SOURCE: {_SOURCE} {NAMES} {READING}")
 @name_argument
-@images_argument("folder")
+@_source_argument
 @click.option(
     "-k", type=click.IntRange(2), default=10, show_default=True, help="Clusters."
 )
@@ -428,14 +449,14 @@ def _check_outputs(output: Path | None, picture: Path | None) -> None:
     type=click.IntRange(1),
     default=10,
     show_default=True,
-    help="Images of each cluster in the picture, the most typical first.",
+    help="Examples of each cluster in the picture, the most typical first.",
 )
 @seed_option("Of the starts; same seed, same clusters.")
 @_encoding_options
 @json_option
 def cluster(
     name: str,
-    folder: Path,
+    source: Path,
     k: int,
     output: Path | None,
     picture: Path | None,
@@ -444,18 +465,18 @@ def cluster(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Partition the images of FOLDER by k-means on the features of model NAME.
+    """Partition the examples of SOURCE by k-means on the features of model NAME.
 
     The table has path, cluster and distance to its centre; cluster 0 is the largest.
-    Where images have labels, their agreement with the clusters is printed: the adjusted
-    Rand index (1: the same, 0: chance) and the normalised mutual information. FOLDER
-    may be a .parquet file that `aezoo encode` wrote.
+    Where examples have labels, their agreement with the clusters is printed: the
+    adjusted Rand index (1: the same, 0: chance) and the normalised mutual information.
+    SOURCE may be a .parquet file that `aezoo encode` wrote.
     """
     known = find_model(name)
-    _check_outputs(output, picture)
+    _check_outputs(known, output, picture)
     _require_sklearn("`aezoo cluster`")
     encoder = _Encoder(known, **options)
-    opened = encoder.open(folder)
+    opened = encoder.open(source)
     _check_enough(k, len(opened), "cluster")
     features = encoder.features(opened)
 
@@ -474,18 +495,18 @@ def cluster(
     rows = [
         {
             "cluster": c,
-            "images": len(rows),
+            "examples": len(rows),
             "mean_distance": float(found.distances[rows].mean()),
             "common_label": _common_label(features, rows),
             "most_typical": str(features.paths[rows[0]]),
         }
         for c, rows in enumerate(typical)
-        if rows  # k-means can leave a cluster empty where images are the same
+        if rows  # k-means can leave a cluster empty where examples are the same
     ]
     if as_json:
         print_json({"clusters": rows, "ari": found.ari, "nmi": found.nmi})
     else:
-        _print_records(rows, False, {"cluster", "images", "mean_distance"})
+        _print_records(rows, False, {"cluster", "examples", "mean_distance"})
     if found.ari is not None and not as_json:
         echo(f"Agreement with labels: ARI {found.ari:.3f}, NMI {found.nmi:.3f}.")
     if output is not None:
@@ -498,13 +519,13 @@ def cluster(
     if picture is not None:
         shown = [rows[:members] for rows in typical if rows]
         width = max(map(len, shown))
-        images = _as_uint8(encoder.draw(features, [i for rows in shown for i in rows]))
-        sheet = np.zeros((len(shown), width, *images.shape[1:]), "uint8")
+        x = encoder.draw(features, [i for rows in shown for i in rows])
+        sheet = np.zeros((len(shown), width, *x.shape[1:]), x.dtype)
         places = [(r, c) for r, rows in enumerate(shown) for c in range(len(rows))]
-        for image, place in zip(images, places, strict=True):
-            sheet[place] = image
-        grid = sheet.reshape(-1, *images.shape[1:])
-        write_grid(picture, grid, columns=width, quiet=as_json)
+        for example, place in zip(x, places, strict=True):
+            sheet[place] = example
+        grid = sheet.reshape(-1, *x.shape[1:])
+        show(known, grid, picture, columns=width, quiet=as_json)
 
 
 def _common_label(features: "Features", rows: Sequence[int]) -> str | None:
@@ -523,13 +544,13 @@ def _write_table(path: Path, columns: Mapping[str, Any], quiet: bool) -> None:
         report_file(path, count_of(rows, "row"))
 
 
-@main.command(epilog=f"FOLDER: {_SOURCE} {NAMES} {READING}")
+@main.command(epilog=f"SOURCE: {_SOURCE} {NAMES} {READING}")
 @name_argument
-@images_argument("folder")
+@_source_argument
 @click.option(
     "--reference",
     type=click.Path(path_type=Path),
-    help="Images that are usual, given as FOLDER is. [default: FOLDER itself]",
+    help="Examples that are usual, given as SOURCE is. [default: SOURCE itself]",
 )
 @click.option(
     "--method",
@@ -548,7 +569,7 @@ def _write_table(path: Path, columns: Mapping[str, Any], quiet: bool) -> None:
     type=click.IntRange(1),
     default=10,
     show_default=True,
-    help="Images to print and draw, the strangest first.",
+    help="Examples to print and draw, the strangest first.",
 )
 @_table
 @_picture_option
@@ -556,7 +577,7 @@ def _write_table(path: Path, columns: Mapping[str, Any], quiet: bool) -> None:
 @json_option
 def outliers(
     name: str,
-    folder: Path,
+    source: Path,
     reference: Path | None,
     method: str,
     k: int,
@@ -566,27 +587,27 @@ def outliers(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Rank the images of FOLDER by how strange they are to model NAME.
+    """Rank the examples of SOURCE by how strange they are to model NAME.
 
-    The table has path and score of all images, the strangest first. FOLDER and the
+    The table has path and score of all examples, the strangest first. SOURCE and the
     reference may be .parquet files that `aezoo encode` wrote.
     """
     known = find_model(name)
-    _check_outputs(output, picture)
+    _check_outputs(known, output, picture)
     encoder = _Encoder(known, **options)
     if method == "reconstruction":
         if reference is not None:
             raise click.UsageError(
                 "--reference belongs to mahalanobis and knn: the reconstruction needs "
-                "no other images."
+                "no other examples."
             )
-        if _is_features(folder):
+        if _is_features(source):
             raise click.UsageError(
-                "--method reconstruction needs the images: name their folder."
+                "--method reconstruction needs the examples: name their folder."
             )
-        paths, scores, metadata = _reconstruction_scores(encoder, folder)
+        paths, scores, metadata = _reconstruction_scores(encoder, source)
     else:
-        paths, scores, metadata = _feature_scores(encoder, folder, reference, method, k)
+        paths, scores, metadata = _feature_scores(encoder, source, reference, method, k)
 
     import numpy as np
 
@@ -595,27 +616,22 @@ def outliers(
         {"rank": rank, "path": str(paths[i]), "score": float(scores[i])}
         for rank, i in enumerate(order[:number], 1)
     ]
+    if known.modality.is_text:
+        paths_ = [str(row["path"]) for row in rows]
+        _add_texts(rows, known, encoder.read(paths_, metadata))
     _print_records(rows, as_json, {"rank", "score"})
     if output is not None:
         _write_table(output, {"path": paths[order], "score": scores[order]}, as_json)
     if picture is not None:
-        from aezoo.features.search import read_pictures
-
-        images = read_pictures(
-            [str(row["path"]) for row in rows],
-            metadata,
-            known.input_shape,
-            invert=encoder.invert,
-            data_dir=encoder.data_dir,
-        )
-        write_grid(picture, images, quiet=as_json)
+        x = encoder.read([str(row["path"]) for row in rows], metadata)
+        show(known, x, picture, quiet=as_json)
 
 
 def _feature_scores(
-    encoder: _Encoder, folder: Path, reference: Path | None, method: str, k: int
+    encoder: _Encoder, source: Path, reference: Path | None, method: str, k: int
 ) -> tuple["np.ndarray", "np.ndarray", Mapping[str, Any]]:
     _require_sklearn("`aezoo outliers`")
-    opened = encoder.open(folder)
+    opened = encoder.open(source)
     usual = opened if reference is None else encoder.open(reference)
     if method == "knn":
         _check_enough(k + (reference is None), len(usual), "neighbour")
@@ -629,11 +645,11 @@ def _feature_scores(
 
 
 def _reconstruction_scores(
-    encoder: _Encoder, folder: Path
+    encoder: _Encoder, source: Path
 ) -> tuple["np.ndarray", "np.ndarray", Mapping[str, Any]]:
     from aezoo.features.search import reconstruction_errors
 
-    stream = _open_stream(encoder.known, folder, encoder.invert, encoder.data_dir)
+    stream = _open_stream(encoder.known, source, encoder.invert, encoder.data_dir)
     model = load_model(encoder.known)
     found = reconstruction_errors(
         model, stream, encoder.batch_size, on_error=encoder.on_error

@@ -81,7 +81,7 @@ def evaluate(
 ) -> None:
     """Measure model NAME on a dataset, and say how each figure was made."""
     from aezoo.data.datasets import open_dataset
-    from aezoo.modalities.image.files import check_output
+    from aezoo.utils.files import check_output
 
     known = find_model(name)
     if output is not None:

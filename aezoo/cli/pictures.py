@@ -16,7 +16,6 @@ from aezoo.cli._common import (
     examples_argument,
     files_of,
     find_model,
-    images_argument,
     invert_option,
     load_model,
     main,
@@ -28,7 +27,6 @@ from aezoo.cli._common import (
     seed_option,
     show,
     strict_option,
-    write_grid,
 )
 from aezoo.cli._terminal import echo
 from aezoo.errors import UnsupportedOperationError
@@ -84,7 +82,7 @@ def reconstruct(
 
 @main.command(epilog=f"{NAMES} {READING}")
 @name_argument
-@images_argument("image")
+@click.argument("image", type=click.Path(path_type=Path), required=True)
 @click.option(
     "--mask",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -239,10 +237,11 @@ def draw_steps(
     import numpy as np
 
     from aezoo.modalities.image import files as images
+    from aezoo.utils.files import check_output
 
     is_animation = output.suffix.lower() in images.ANIMATION_SUFFIXES
     suffixes = (*images.OUTPUT_SUFFIXES, *images.ANIMATION_SUFFIXES)
-    images.check_output(output, suffixes)
+    check_output(output, suffixes)
     model = load_model(known)
     if sampler != "prior" or not hasattr(model, "generate_steps"):
         raise UnsupportedOperationError(
@@ -257,7 +256,7 @@ def draw_steps(
         images.write_animation(output, np.stack(frames))
         report_file(output, count_of(count, "frame"))
     else:
-        write_grid(output, canvases.reshape(-1, *canvases.shape[2:]), columns=count)
+        show(known, canvases.reshape(-1, *canvases.shape[2:]), output, columns=count)
     drawn = count_of(number, "sample")
     echo(f"{drawn} in {count_of(count, 'step')} from the prior, seed {seed}.")
 
@@ -456,7 +455,7 @@ def edit(
 def demo(output: Path, seed: int) -> None:
     """Draw a tour of the zoo. Needs no download and no dataset."""
     from aezoo.evaluation.plots import require_matplotlib
-    from aezoo.modalities.image.files import check_output
+    from aezoo.utils.files import check_output
 
     check_output(output, (".png", ".pdf", ".svg"))
     require_matplotlib()

@@ -128,19 +128,21 @@ def train(
 ) -> None:
     """Train a new model on DATA, and save it as a folder for `aezoo.load`.
 
-    DATA is a folder of images (subfolders are classes), an .npz file with `images` and,
-    if any, `labels`, or the name of a TFDS dataset. The same command goes on where a
-    run was stopped. OUTPUT/model is the model of the epoch with the lowest loss on the
-    examples held out, history.csv has all epochs.
+    DATA is a folder of images (subfolders are classes), an .npz file with `examples`
+    and, if any, `labels`, or the name of a TFDS dataset. The same command goes on where
+    a run was stopped. OUTPUT/model is the model of the epoch with the lowest loss on
+    the examples held out, history.csv has all epochs.
     """
     settings |= {"data": data, "data_dir": None if data_dir is None else str(data_dir)}
     settings = json.loads(json.dumps(settings))
     is_new = _is_new(output, settings)
+    from aezoo import modalities
     from aezoo.data.datasets import open_dataset
 
-    dataset = open_dataset(
-        data, settings["split"], data_dir, input_shape=tuple(settings["size"])
-    ).take(settings["limit"])
+    modality = modalities.Image(*settings["size"])
+    dataset = open_dataset(data, settings["split"], data_dir, modality).take(
+        settings["limit"]
+    )
     with quiet_loading("TensorFlow"):
         import keras  # noqa: F401
     _run(output, dataset, settings, is_new, as_json)
@@ -215,8 +217,8 @@ def _run(
 
 def _new_model(dataset: "Dataset", settings: dict[str, Any]) -> Any:
     arguments = dict(settings["arguments"])
-    if dataset.images.ndim > 2:
-        arguments.setdefault("input_shape", tuple(dataset.images.shape[1:]))
+    if dataset.examples.ndim > 2:
+        arguments.setdefault("input_shape", tuple(dataset.examples.shape[1:]))
     else:
         raise click.ClickException(
             "`aezoo train` takes images. Train on other data in Python: see the "
@@ -246,14 +248,14 @@ def _divided(
     """Examples to learn from, and examples held out; with labels where there are."""
     import numpy as np
 
-    n = len(dataset.images)
+    n = len(dataset.examples)
     count = max(1, round(n * share))
     if count >= n:
         raise click.ClickException(
             f"{dataset.name} has {count_of(n, 'example')}: too few to hold some out."
         )
     order = np.random.default_rng(seed).permutation(n)
-    parts = [dataset.images]
+    parts = [dataset.examples]
     if dataset.labels is not None:
         parts.append(dataset.labels)
     first, last = (

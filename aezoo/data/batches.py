@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from aezoo.modalities.image.check import as_array, is_array, shape_hint
+from aezoo.modalities import Modality
+from aezoo.modalities.arrays import EXAMPLE_KEYS, as_array, is_array
+from aezoo.modalities.image.check import shape_hint
 
-# What a dictionary may call its images and labels.
-EXAMPLE_KEYS, LABEL_KEYS = ("image", "images"), ("label", "labels")
+# What a dictionary may call its labels.
+LABEL_KEYS = ("label", "labels")
 
 
 def split_batch(batch: Any) -> tuple[Any, Any]:
@@ -91,18 +93,18 @@ def is_dataset(source: Any) -> bool:
 
 
 def collect(
-    dataset: Any, input_shape: Sequence[int] | None = None
+    dataset: Any, modality: Modality | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """All images and labels of a dataset, in memory.
+    """All examples and labels of a dataset, in memory.
 
     Args:
         dataset: A `tf.data.Dataset`, a `keras.utils.PyDataset` or anything else that
             yields batches or single examples, in the structures of `split_batch`.
-        input_shape: Shape of one example, by which a batch is told from it; None takes
-            three axes for one image.
+        modality: What an example is, by which a batch is told from it; None takes three
+            axes for one image.
 
     Returns:
-        Images `(n, ...)`, and integer labels `(n,)` if every batch holds them.
+        Examples `(n, ...)`, and integer labels `(n,)` if every batch holds them.
 
     Raises:
         ValueError: If it never ends, is empty, or an element is none of these.
@@ -112,29 +114,30 @@ def collect(
             "`dataset` never ends. Take a part of it with `dataset.take(100)`, or "
             "leave out `repeat()`."
         )
-    images, labels = [], []
+    examples, labels = [], []
     for element in _elements(dataset):
         x, y = split_batch(element)
-        x = as_array(x, "images of the dataset")
-        is_single = _is_single(x.shape, input_shape)
-        images.append(x[None] if is_single else x)
+        x = as_array(x, "examples of the dataset")
+        is_single = _is_single(x, modality)
+        examples.append(x[None] if is_single else x)
         if y is None or isinstance(y, Mapping):
             continue
         y = np.asarray(y)
         if y.dtype.kind in "iu" and y.ndim == (0 if is_single else 1):
             labels.append(y[None] if is_single else y)
-    if not images:
+    if not examples:
         raise ValueError(
             "`dataset` yields nothing. Iterators yield only once: pass what makes them."
         )
-    shapes = {x.shape[1:] for x in images}
+    shapes = {x.shape[1:] for x in examples}
     if len(shapes) > 1:
         first, second = sorted(shapes)[:2]
         raise ValueError(
-            f"`dataset` must yield images of one shape. Received: {first} and {second}."
+            "`dataset` must yield examples of one shape. Received: "
+            f"{first} and {second}."
         )
-    has_labels = len(labels) == len(images)
-    return np.concatenate(images), np.concatenate(labels) if has_labels else None
+    has_labels = len(labels) == len(examples)
+    return np.concatenate(examples), np.concatenate(labels) if has_labels else None
 
 
 def _never_ends(dataset: Any) -> bool:
@@ -150,8 +153,9 @@ def _elements(dataset: Any) -> Iterator[Any]:
             yield dataset[i]
 
 
-def _is_single(shape: tuple[int, ...], input_shape: Sequence[int] | None) -> bool:
-    if input_shape is None:
-        return len(shape) == 3
-    expected = tuple(input_shape)
-    return shape == expected or (expected[-1] == 1 and shape == expected[:-1])
+def _is_single(x: np.ndarray, modality: Modality | None) -> bool:
+    if modality is None:
+        return x.ndim == 3
+    expected = modality.shape
+    is_channelless = expected[-1] == 1 and x.shape == expected[:-1]
+    return modality.is_single(x) or is_channelless

@@ -1,4 +1,4 @@
-"""Images and labels to measure and train on: by name, from files, or from arrays.
+"""Examples and labels to measure and train on: by name, from files, or from arrays.
 
 Named datasets come from TensorFlow Datasets, or, where TensorFlow is not installed,
 from `<data_dir>/<name>/<split>.npz` files. Needs NumPy and Pillow only; TensorFlow
@@ -9,16 +9,18 @@ import contextlib
 import dataclasses
 import importlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aezoo.data.batches import collect, is_dataset, split_batch
+from aezoo.data.files import example_files
 from aezoo.errors import AezooError
-from aezoo.modalities.image.check import as_array
-from aezoo.modalities.image.files import INPUT_SUFFIXES, image_files, read_image
+from aezoo.modalities import Modality
+from aezoo.modalities.arrays import EXAMPLE_KEYS, as_array
+from aezoo.modalities.base import known_suffixes
 from aezoo.modalities.text import read_lines
 from aezoo.utils.archives import NUMBERS, TEXT, Archive
 from aezoo.utils.progress import with_progress
@@ -36,14 +38,14 @@ class DatasetError(AezooError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Images and labels of one split, in the dataset's own order.
+    """Examples and labels of one split, in the dataset's own order.
 
     Attributes:
         name: TFDS name, or the name of the file or folder.
-        version: TFDS version, `"npz"` for plain arrays, `"folder"` for image files.
+        version: TFDS version, `"npz"` for plain arrays, `"folder"` for files.
         split: Split, e.g. `"train"`.
-        images: The examples. Images have shape `(n, height, width, channels)`, uint8,
-            or floats in [0, 1]; sentences are strings, `(n,)`.
+        examples: What models take. Images have shape `(n, height, width, channels)`,
+            uint8, or floats in [0, 1]; sentences are strings, `(n,)`.
         labels: int64, shape `(n,)`; None where there are none.
         factors: Classes of the generative factors, int64, shape `(n, num_factors)`;
             None where they are not known.
@@ -53,19 +55,19 @@ class Dataset:
     name: str
     version: str
     split: str
-    images: np.ndarray
+    examples: np.ndarray
     labels: np.ndarray | None = None
     factors: np.ndarray | None = None
     factor_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse labels that do not belong to the images."""
+        """Refuse labels that do not belong to the examples."""
         for field in ("labels", "factors"):
             values = getattr(self, field)
-            if values is not None and len(values) != len(self.images):
+            if values is not None and len(values) != len(self.examples):
                 raise DatasetError(
-                    f"`{field}` must have one row per image. Received: "
-                    f"{len(values)} {field}, {len(self.images)} images."
+                    f"`{field}` must have one row per example. Received: "
+                    f"{len(values)} {field}, {len(self.examples)} examples."
                 )
 
     @property
@@ -79,11 +81,11 @@ class Dataset:
         Raises:
             ValueError: If `limit` is no integer of at least 1.
         """
-        if limit is None or check_positive_int("limit", limit) >= len(self.images):
+        if limit is None or check_positive_int("limit", limit) >= len(self.examples):
             return self
         cut = {
             field: value[:limit]
-            for field in ("images", "labels", "factors")
+            for field in ("examples", "labels", "factors")
             if (value := getattr(self, field)) is not None
         }
         return dataclasses.replace(self, **cut)
@@ -110,87 +112,92 @@ def open_dataset(
     source: Any,
     split: str = "test",
     data_dir: str | Path | None = None,
-    input_shape: Sequence[int] | None = None,
+    modality: Modality | None = None,
 ) -> Dataset:
     """A dataset from whatever a user has.
 
     Args:
-        source: One of: a `Dataset`; an array of images; a list of strings; a pair
-            `(images, labels)`; a dictionary with `image` and, if any, `label`; a
-            `tf.data.Dataset` or another dataset of these, as a whole, batched or not;
-            what `tfds.load` returns; the path of an `.npz` file with `images` and, if
-            any, `labels`, `factors` and `factor_names`, of an image file, or of a
-            folder of them; of a `.txt` file with an example on each line; a TFDS name.
-            A folder's immediate subfolders are its classes, in alphabetical order, and
-            hidden files are left out; where it has a subfolder named like `split`, that
-            one is read.
+        source: One of: a `Dataset`; an array of examples; a list of strings; a pair
+            `(examples, labels)`; a dictionary with `image`, `images` or `examples` and,
+            if any, `label`; a `tf.data.Dataset` or another dataset of these, as a
+            whole, batched or not; what `tfds.load` returns; the path of an `.npz` file
+            with `examples` or `images` and, if any, `labels`, `factors` and
+            `factor_names`; of a file that the modality reads, or of a folder of them;
+            of a `.txt` file with an example on each line; a TFDS name. A folder's
+            immediate subfolders are its classes, in alphabetical order, and hidden
+            files are left out; where it has a subfolder named like `split`, that one is
+            read.
         split: Split of a named dataset or of a folder that has one.
         data_dir: As in `load_dataset`.
-        input_shape: `(height, width, channels)` that image files are converted to,
-            by the rule in `aezoo.modalities.image.files`; needed for folders.
+        modality: What an example is, e.g. `model.modality`: it reads files, and tells
+            one example from several. Needed for files and folders.
 
     Returns:
-        The dataset; an array's name is `"images"`.
+        The dataset; an array's name is `"images"`, or what the modality calls its
+        examples, or else `"examples"`.
 
     Raises:
         DatasetError: If there is nothing to read; says what is accepted.
-        ImageFileError: If a file of a folder is no readable image.
+        ExampleFileError: If a file of a folder holds no example.
     """
     if isinstance(source, Dataset):
         return source
     if not isinstance(source, str | Path):
-        return _from_memory(source, split, input_shape)
+        return _from_memory(source, split, modality)
     path = Path(source)
     if path.suffix == ".npz":
         return _read_npz(path, path.stem, split)
     if path.suffix.lower() in LINES:
         return _read_text(path, path.stem, split)
     if path.is_dir():
-        return _read_folder(path, split, input_shape)
-    if path.suffix.lower() in INPUT_SUFFIXES:
-        image = read_image(path, _needed(path, input_shape))[0]
-        return Dataset(path.stem, "file", split, image[None])
+        return _read_folder(path, split, _needed(path, modality))
+    suffixes = known_suffixes() if modality is None else modality.suffixes
+    if path.suffix.lower() in suffixes:
+        examples, _ = _needed(path, modality).read_many(str(path))
+        return Dataset(path.stem, "file", split, examples)
     if isinstance(source, Path) or "/" in str(source):
         raise DatasetError(
-            f"There is no folder or .npz file {path}. Pass a folder of images, an "
-            "image file, an .npz file with `images`, or the name of a TFDS dataset, "
+            f"There is no folder or .npz file {path}. Pass a folder of files, one of "
+            "its files, an .npz file with `examples`, or the name of a TFDS dataset, "
             "e.g. 'mnist'."
         )
     return load_dataset(source, split, data_dir)
 
 
-def _from_memory(source: Any, split: str, input_shape: Sequence[int] | None) -> Dataset:
+def _from_memory(source: Any, split: str, modality: Modality | None) -> Dataset:
     """Arrays, pairs, dictionaries, and what yields them."""
     if isinstance(source, Mapping) and split in source:  # of `tfds.load(name)`
         source = source[split]
     labels: Any = None
+    noun = "example" if modality is None else modality.noun
+    name = f"{noun}s"
     try:
         if is_dataset(source):
-            images, labels = collect(source, input_shape)
+            examples, labels = collect(source, modality)
         elif isinstance(source, Mapping):
-            images, labels = split_batch(source)
-            images = as_array(images, "images")
+            examples, labels = split_batch(source)
+            examples = as_array(examples, name, noun)
         elif isinstance(source, tuple) and len(source) == 2:
-            images, labels = as_array(source[0], "images"), source[1]
+            examples, labels = as_array(source[0], name, noun), source[1]
         elif is_list_of_str(source):
-            images = np.array(source, dtype=object)
+            examples = np.array(source, dtype=object)
         else:
-            images = as_array(source, "images")
+            examples = as_array(source, name, noun)
     except DatasetError:
         raise
     except ValueError as error:
         raise DatasetError(f"The dataset cannot be read: {error}") from error
     known = None if labels is None else as_labels(np.asarray(labels))
-    return Dataset("images", "array", split, images, known)
+    return Dataset(name, "array", split, examples, known)
 
 
 def is_list_of_str(source: Any) -> bool:
-    """Whether it is a list of strings, not an empty one, and not of image files."""
+    """Whether it is a list of strings, not an empty one, and not of files' names."""
     if not isinstance(source, list) or not source:
         return False
     if not all(isinstance(item, str) for item in source):
         return False
-    return not all(Path(item).suffix.lower() in INPUT_SUFFIXES for item in source)
+    return not all(Path(item).suffix.lower() in known_suffixes() for item in source)
 
 
 def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> Dataset:
@@ -218,19 +225,18 @@ def load_dataset(name: str, split: str, data_dir: str | Path | None = None) -> D
 
     dataset = builder.as_dataset(split=split, batch_size=1000)
     batches = list(tfds.as_numpy(dataset))
+    key = examples_key(batches[0], f"Dataset {name!r}")
     columns = {
-        key: np.concatenate([batch[key] for batch in batches])
-        for key in batches[0]
-        if key in ("image", "label") or key.startswith("label_")
+        column: np.concatenate([batch[column] for batch in batches])
+        for column in batches[0]
+        if column in (key, "label") or column.startswith("label_")
     }
-    if "image" not in columns:
-        raise DatasetError(f"Dataset {name!r} holds no images.")
     names = [key for key in columns if key.startswith("label_")]
     return Dataset(
         name,
         str(builder.version),
         split,
-        columns["image"],
+        columns[key],
         columns.get("label"),
         np.stack([columns[key] for key in names], axis=1) if names else None,
         tuple(key.removeprefix("label_") for key in names),
@@ -255,7 +261,7 @@ def open_builder(name: str, split: str, data_dir: str | Path | None = None) -> A
             f"Dataset {name!r} cannot be read: TensorFlow Datasets is not installed "
             f"and there is no {Path(data_dir or '.') / name / f'{split}.npz'}. Install "
             "`aezoo[evaluation]`, or pass `--data-dir` with .npz files that hold "
-            "`images` and `labels`."
+            "`examples` and `labels`."
         ) from error
     try:
         if name in _OWN_BUILDERS:
@@ -271,24 +277,44 @@ def open_builder(name: str, split: str, data_dir: str | Path | None = None) -> A
             f"{data_dir or 'the TFDS data directory'}. Prepare it once with "
             f"`python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"`, "
             f"or pass `--data-dir` with a folder that holds {name}/{split}.npz: "
-            "`images` and, if there are any, `labels`."
+            "`examples` and, if there are any, `labels`."
         ) from error
     return builder
 
 
-def open_npz(path: Path) -> Archive:
-    """An `.npz` file that holds `images` and, if any, as many `labels` and `factors`.
+def examples_key(columns: Collection[str], what: str) -> str:
+    """What a dataset or a file calls its examples.
+
+    Raises:
+        DatasetError: If it has none of `EXAMPLE_KEYS`.
+    """
+    found = next((key for key in EXAMPLE_KEYS if key in columns), None)
+    if found is None:
+        names = f"{', '.join(EXAMPLE_KEYS[:-1])} or {EXAMPLE_KEYS[-1]}"
+        raise DatasetError(
+            f"{what} holds no examples, which may be called {names}. Received: "
+            f"{', '.join(columns)[:80] or 'nothing'}."
+        )
+    return found
+
+
+def open_npz(path: Path) -> tuple[Archive, str]:
+    """An `.npz` file that holds examples and, if any, as many `labels` and `factors`.
+
+    Returns:
+        The file, open, and what it calls its examples.
+
 
     Raises:
         DatasetError: If it does not exist, is no such archive, or would take far more
             memory than the file.
     """
-    write = "Write it with `np.savez(path, images=..., labels=...)`."
+    write = "Write it with `np.savez(path, examples=..., labels=...)`."
     try:
         archive = Archive(
             path,
             f"file {path}",
-            names=("images", "labels", "factors", "factor_names"),
+            names=(*EXAMPLE_KEYS, "labels", "factors", "factor_names"),
             kinds=NUMBERS + TEXT,
             error=DatasetError,
             remedy=write,
@@ -297,24 +323,24 @@ def open_npz(path: Path) -> Archive:
         raise DatasetError(f"The file {path} does not exist.") from error
     with contextlib.ExitStack() as stack:
         stack.enter_context(archive)
-        images, labels = (archive.headers.get(key) for key in ("images", "labels"))
-        if images is None:
-            raise DatasetError(f"The file {path} holds no array `images`. {write}")
-        if images.dtype.kind not in NUMBERS:
+        key = examples_key(archive.headers, f"The file {path}")
+        examples, labels = archive.headers[key], archive.headers.get("labels")
+        if examples.dtype.kind not in NUMBERS:
             raise DatasetError(
-                f"`images` must hold numbers. Received: dtype {images.dtype}, in {path}"
+                f"`{key}` must hold numbers. Received: dtype={examples.dtype}, in "
+                f"{path}."
             )
-        if not images.shape or 0 in images.shape:
+        if not examples.shape or 0 in examples.shape:
             raise DatasetError(
-                f"The file {path} holds no images. Received: images.shape="
-                f"{images.shape}."
+                f"The file {path} holds no examples. Received: {key}.shape="
+                f"{examples.shape}."
             )
         if labels is not None:
             _check_labels(labels.shape, labels.dtype)
-            if labels.shape != images.shape[:1]:
+            if labels.shape != examples.shape[:1]:
                 raise DatasetError(
-                    f"`labels` must have one row per image. Received: {labels.shape[0]}"
-                    f" labels, {images.shape[0]} images, in {path}."
+                    "`labels` must have one row per example. Received: "
+                    f"{labels.shape[0]} labels, {examples.shape[0]} {key}, in {path}."
                 )
             if 8 * labels.shape[0] > archive.max_bytes:
                 raise DatasetError(
@@ -330,7 +356,7 @@ def open_npz(path: Path) -> Archive:
                     f"more than a file of its size should. {write}"
                 )
         stack.pop_all()
-    return archive
+    return archive, key
 
 
 def labels_of(archive: Archive) -> np.ndarray | None:
@@ -339,10 +365,11 @@ def labels_of(archive: Archive) -> np.ndarray | None:
 
 
 def _read_npz(path: Path, name: str, split: str) -> Dataset:
-    with open_npz(path) as archive:
-        images, labels = archive.read("images"), labels_of(archive)
+    archive, key = open_npz(path)
+    with archive:
+        examples, labels = archive.read(key), labels_of(archive)
         factors, names = _factors_of(archive, path)
-    return Dataset(name, "npz", split, images, labels, factors, names)
+    return Dataset(name, "npz", split, examples, labels, factors, names)
 
 
 def _factors_of(
@@ -406,27 +433,31 @@ def _check_labels(shape: tuple[int, ...], dtype: np.dtype) -> None:
         )
 
 
-def _needed(path: Path, input_shape: Sequence[int] | None) -> Sequence[int]:
-    if input_shape is None:
+def _needed(path: Path, modality: Modality | None) -> Modality:
+    if modality is None:
         raise DatasetError(
-            f"Reading images from {path} needs `input_shape`, e.g. that of a model."
+            f"Reading {path} needs `modality`, e.g. that of a model, "
+            "`model.modality`, or `aezoo.modalities.Image(28, 28, 1)`."
         )
-    return input_shape
+    return modality
 
 
-def _read_folder(path: Path, split: str, input_shape: Sequence[int] | None) -> Dataset:
-    shape = _needed(path, input_shape)
+def folder_is_empty(folder: Path, modality: Modality) -> DatasetError:
+    """The error of a folder in which a modality finds nothing to read."""
+    kinds = ", ".join(modality.suffixes) or "none, they are read from .npz files"
+    return DatasetError(f"The folder {folder} holds no {modality.noun}s ({kinds}).")
+
+
+def _read_folder(path: Path, split: str, modality: Modality) -> Dataset:
     root = path / split if (path / split).is_dir() else path
-    names = list(image_files(root))
+    names = list(example_files(root, modality.suffixes))
     if not names:
-        raise DatasetError(
-            f"The folder {root} holds no images ({', '.join(INPUT_SUFFIXES)})."
-        )
-    images = np.stack(
-        [read_image(root / n, shape)[0] for n in with_progress(names, "Reading")]
+        raise folder_is_empty(root, modality)
+    examples = np.stack(
+        [modality.read(root / n)[0] for n in with_progress(names, "Reading")]
     )
     classes = [name.partition("/")[0] for name in names if "/" in name]
     labels = None
     if len(classes) == len(names) and len(set(classes)) > 1:
         labels = np.unique(classes, return_inverse=True)[1].astype("int64")
-    return Dataset(path.name or "images", "folder", split, images, labels)
+    return Dataset(path.name or f"{modality.noun}s", "folder", split, examples, labels)

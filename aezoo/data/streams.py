@@ -1,8 +1,8 @@
-"""Images and labels in order, a batch at a time, in constant memory.
+"""Examples and labels in order, a batch at a time, in constant memory.
 
 What `aezoo.datasets` reads as a whole is read here in consecutive parts: folders of
-image files, named datasets, `.npz` files, arrays. A part has a fingerprint of what goes
-into it, so that work on it need not be done twice. Imports no Keras.
+files, named datasets, `.npz` and `.txt` files, arrays. A part has a fingerprint of what
+goes into it, so that work on it need not be done twice. Imports no Keras.
 """
 
 import abc
@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -22,40 +22,42 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from aezoo.data.datasets import (
+    LINES,
     Dataset,
     DatasetError,
+    examples_key,
+    folder_is_empty,
     labels_of,
     open_builder,
     open_dataset,
     open_npz,
 )
-from aezoo.errors import ImageFileError
-from aezoo.modalities.image.files import INPUT_SUFFIXES, image_files, read_image
+from aezoo.data.files import example_files
+from aezoo.modalities import Modality
 from aezoo.utils.archives import Header
-from aezoo.utils.validation import check_input_shape
 
 _Item = TypeVar("_Item")
 # mnist, mnist/test, mnist/train[:1000]
 _DATASET = re.compile(r"(?P<name>\w+)(/(?P<split>[\w\[\]:%+]+))?")
-# Threads that decode image files: Pillow holds the interpreter half of the time.
+# Threads that decode files: Pillow holds the interpreter half of the time.
 DECODERS = min(8, max(2, os.cpu_count() or 2))
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Consecutive images that could be read, and those that could not.
+    """Consecutive examples that could be read, and those that could not.
 
     Attributes:
-        paths: One per image: its file, or `name/split/index` in a dataset.
-        labels: One per image; None where there are none.
-        images: `(n, height, width, channels)`; n may be 0.
-        unreadable: Files that are no readable images, with the reason.
-        notes: What was converted, or looks odd, one line per such image.
+        paths: One per example: its file, or `name/split/index` in a dataset.
+        labels: One per example; None where there are none.
+        examples: `(n, *shape)`; n may be 0.
+        unreadable: Files that hold no example, with the reason.
+        notes: What was converted, or looks odd, one line per such example.
     """
 
     paths: list[str]
     labels: list[Any] | None
-    images: np.ndarray
+    examples: np.ndarray
     unreadable: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -83,7 +85,7 @@ class Part:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hash of what its rows depend on: names, sizes and times of files, or pixels.
+        """Hash of what its rows depend on: names, sizes and times of files, or values.
 
         Files are those of the moment when the part was made.
         """
@@ -91,11 +93,11 @@ class Part:
 
 
 class Stream(abc.ABC):
-    """Images and labels of one source, in a fixed order.
+    """Examples and labels of one source, in a fixed order.
 
     Attributes:
         name: The source, as a reader names it.
-        kind: `"folder"`, `"dataset"`, `"npz"` or `"array"`.
+        kind: `"folder"`, `"dataset"`, `"npz"`, `"text"` or `"array"`.
         label_type: `"string"` for names of class folders, `"int64"` for a dataset's
             labels, None where there are none.
         readers: Threads that read ahead; 0 where reading takes no time.
@@ -154,51 +156,62 @@ def read_ahead(
 
 def open_stream(
     source: Any,
-    input_shape: Sequence[int],
+    modality: Modality,
     *,
     split: str = "test",
     data_dir: str | Path | None = None,
-    invert: bool = False,
+    **options: Any,
 ) -> Stream:
     """A stream of whatever a user has.
 
     Args:
-        source: A folder of image files, read with its subfolders, the immediate ones
-            of which are classes; a dataset `name` or `name/split`, e.g.
-            `"mnist/test"`; an `.npz` file with `images` and, if any, `labels`; an
-            array of images, a pair `(images, labels)` or a `Dataset`.
-        input_shape: `(height, width, channels)`. Image files are converted to it by
-            the rule in `aezoo.modalities.image.files`; other images must have it.
+        source: A folder of files, read with its subfolders, the immediate ones of which
+            are classes; a dataset `name` or `name/split`, e.g. `"mnist/test"`; an
+            `.npz` file with `examples` or `images` and, if any, `labels`; a `.txt` file
+            with an example on each line; an array, a list of strings, a pair
+            `(examples, labels)` or a `Dataset`.
+        modality: What an example is. It reads files; arrays must have its shape.
         split: Split of a dataset whose name does not say it.
         data_dir: As in `aezoo.datasets.load_dataset`.
-        invert: Swap dark and bright in image files.
+        **options: Of reading files, those in `modality.read_options`; such as
+            `invert`, which swaps dark and bright in image files.
 
     Raises:
-        DatasetError: If there is nothing to read, or images have another shape.
+        DatasetError: If there is nothing to read, or examples have another shape.
+        ValueError: If the modality has no such option.
     """
-    shape = check_input_shape(input_shape)
+    for option, value in options.items():
+        if value and option not in modality.read_options:
+            raise ValueError(f"`{option}` is not for {modality.noun}s.")
     if isinstance(source, Stream):
         return source
     if not isinstance(source, str | Path):
-        return _ArrayStream(open_dataset(source, split, data_dir, shape), shape)
+        dataset = open_dataset(source, split, data_dir, modality)
+        return _ArrayStream(dataset, modality)
     path = Path(source)
     if path.suffix == ".npz":
-        return _open_npz(path, str(path), shape)
+        return _open_npz(path, str(path), modality)
+    if path.suffix.lower() in LINES:
+        return _ArrayStream(open_dataset(path), modality, str(path), "text")
     if path.is_dir():
-        return _FolderStream(path, shape, invert)
+        return _FolderStream(path, modality, options)
     match = _DATASET.fullmatch(str(source))
     if isinstance(source, Path) or match is None:
         raise DatasetError(
-            f"There is no folder {path}. Pass a folder of images, an .npz file with "
-            "`images`, or a dataset and its split, e.g. 'mnist/test'."
+            f"There is no folder {path}. Pass a folder of files, an .npz file with "
+            "`examples`, or a dataset and its split, e.g. 'mnist/test'."
         )
     name, split = match["name"], match["split"] or split
     if data_dir is not None:
         file = Path(data_dir) / name / f"{split}.npz"
         if file.is_file():
-            return _open_npz(file, f"{name}/{split}", shape)
+            return _open_npz(file, f"{name}/{split}", modality)
+        for text in (file.with_suffix(suffix) for suffix in LINES):
+            if text.is_file():
+                dataset = open_dataset(text)
+                return _ArrayStream(dataset, modality, f"{name}/{split}", "text")
     try:
-        return _NamedStream(name, split, data_dir, shape)
+        return _NamedStream(name, split, data_dir, modality)
     except DatasetError as error:
         if "/" not in str(source):
             raise
@@ -209,17 +222,18 @@ def open_stream(
 
 
 class _FolderStream(Stream):
-    """Image files in the order of `image_files`, in constant memory."""
+    """Files in the order of `example_files`, in constant memory."""
 
     kind = "folder"
 
     def __init__(
-        self, folder: Path, input_shape: tuple[int, int, int], invert: bool
+        self, folder: Path, modality: Modality, options: Mapping[str, Any]
     ) -> None:
         self.name = str(folder)
-        self._folder, self._shape, self._invert = folder, input_shape, invert
+        self._folder, self._modality = folder, modality
+        self._options = {key: value for key, value in options.items() if value}
         self._length, classes, bare = 0, set(), False
-        for path in image_files(folder):
+        for path in example_files(folder, modality.suffixes):
             self._length += 1
             first, _, rest = path.partition("/")
             if rest:
@@ -227,17 +241,15 @@ class _FolderStream(Stream):
             else:
                 bare = True
         if not self._length:
-            raise DatasetError(
-                f"The folder {folder} holds no images ({', '.join(INPUT_SUFFIXES)})."
-            )
+            raise folder_is_empty(folder, modality)
         self.label_type = None if bare or len(classes) < 2 else "string"
 
     def __len__(self) -> int:
         return self._length
 
     def parts(self, size: int, batch_size: int) -> Iterator[Part]:
-        files = image_files(self._folder)
-        settings = [self._shape, self._invert, self.label_type]
+        files = example_files(self._folder, self._modality.suffixes)
+        settings = [self._modality.to_config(), self._options, self.label_type]
         start = 0
         while names := list(itertools.islice(files, size)):
             facts = [(name, *_size_and_time(self._folder / name)) for name in names]
@@ -256,23 +268,23 @@ class _FolderStream(Stream):
             yield functools.partial(self._read, names[i : i + batch_size])
 
     def _read(self, names: list[str]) -> Batch:
-        paths, labels, images, unreadable, notes = [], [], [], [], []
+        paths, labels, examples, unreadable, notes = [], [], [], [], []
         for name in names:
             path = self._folder / name
             try:
-                image, note = read_image(path, self._shape, self._invert)
-            except ImageFileError as error:
+                example, note = self._modality.read(path, **self._options)
+            except (ValueError, OSError) as error:
                 unreadable.append((as_text(path), str(error)))
                 continue
             paths.append(as_text(path))
             labels.append(as_text(name.partition("/")[0]))
-            images.append(image)
+            examples.append(example)
             if note:
                 notes.append(note)
         return Batch(
             paths,
             labels if self.label_type else None,
-            np.stack(images) if images else np.empty((0, *self._shape), "uint8"),
+            np.stack(examples) if examples else self._modality.examples(1)[:0],
             unreadable,
             notes,
         )
@@ -299,27 +311,27 @@ def _hash_of(facts: Any) -> str:
 
 
 class _IndexedStream(Stream):
-    """Images that are read in order and named by their number."""
+    """Examples that are read in order and named by their number."""
 
     def __init__(
         self,
         name: str,
         length: int,
-        image_shape: Sequence[int | None],
-        input_shape: tuple[int, int, int],
+        shape: Sequence[int | None],
+        modality: Modality,
         labels: np.ndarray | None = None,
     ) -> None:
         self.name = name
         self._length, self._labels = length, labels
         self.label_type = None if labels is None else "int64"
-        if tuple(image_shape) != input_shape:
+        if tuple(shape) != modality.shape:
             raise DatasetError(
-                f"The model takes images of shape {input_shape}; those of {name} have "
-                f"shape {tuple(image_shape)}. `aezoo list` shows other models; image "
+                f"The model takes {modality.noun}s of shape {modality.shape}; those of "
+                f"{name} have shape {tuple(shape)}. `aezoo list` shows other models; "
                 "files are converted, arrays are not."
             )
         if not length:
-            raise DatasetError(f"{name} holds no images.")
+            raise DatasetError(f"{name} holds no {modality.noun}s.")
 
     def __len__(self) -> int:
         return self._length
@@ -346,49 +358,62 @@ class _IndexedStream(Stream):
     @abc.abstractmethod
     def _read_later(self, start: int, stop: int) -> Callable[[], Batch]: ...
 
-    def _batch(self, start: int, images: np.ndarray, labels: Any = None) -> Batch:
-        stop = start + len(images)
+    def _batch(self, start: int, examples: np.ndarray, labels: Any = None) -> Batch:
+        stop = start + len(examples)
         if self._labels is not None:
             labels = self._labels[start:stop]
         return Batch(
             [f"{self.name}/{i}" for i in range(start, stop)],
             None if labels is None else [int(label) for label in labels],
-            images,
+            examples,
         )
 
 
 class _ArrayStream(_IndexedStream):
-    kind = "array"
     readers = 0
 
     def __init__(
-        self, dataset: Dataset, input_shape: tuple[int, int, int], name: str = ""
+        self,
+        dataset: Dataset,
+        modality: Modality,
+        name: str = "",
+        kind: str = "array",
     ) -> None:
-        images = self._images = dataset.images
+        self._examples, self._modality, self.kind = dataset.examples, modality, kind
         name = name or dataset.key
-        super().__init__(
-            name, len(images), images.shape[1:], input_shape, dataset.labels
-        )
+        # Strings have no shape of their own: the modality gives them one.
+        is_text = self._examples.dtype.kind in "OSU"
+        shape = modality.shape if is_text else self._examples.shape[1:]
+        super().__init__(name, len(self._examples), shape, modality, dataset.labels)
 
     def _fingerprint(self, start: int, stop: int) -> str:
-        images = np.ascontiguousarray(self._images[start:stop])
+        rows = self._rows(start, stop)
         labels = None if self._labels is None else self._labels[start:stop].tolist()
-        pixels = hashlib.sha256(images.view("uint8").data).hexdigest()
-        return _hash_of([self.name, images.dtype.str, images.shape, pixels, labels])
+        values = hashlib.sha256(rows.view("uint8").data).hexdigest()
+        return _hash_of([self.name, rows.dtype.str, rows.shape, values, labels])
+
+    def _rows(self, start: int, stop: int) -> np.ndarray:
+        rows = self._examples[start:stop]
+        if rows.dtype.kind not in "OSU":
+            return np.ascontiguousarray(rows)
+        try:
+            return self._modality.check(rows, f"{self.name}/{start}")
+        except ValueError as error:
+            raise DatasetError(str(error)) from error
 
     def _read_later(self, start: int, stop: int) -> Callable[[], Batch]:
-        return lambda: self._batch(start, self._images[start:stop])
+        return lambda: self._batch(start, self._rows(start, stop))
 
 
 class _SequentialStream(_IndexedStream):
-    """Images that can only be read one after the other; parts may be left out."""
+    """Examples that can only be read one after the other; parts may be left out."""
 
     _position: int | None = None
-    _images_from: Iterator[tuple[np.ndarray, Any]]
+    _examples_from: Iterator[tuple[np.ndarray, Any]]
 
     @abc.abstractmethod
     def _open(self, start: int, batch_size: int) -> Iterator[tuple[np.ndarray, Any]]:
-        """Pairs (images, labels or None) from `start` on."""
+        """Pairs (examples, labels or None) from `start` on."""
 
     def parts(self, size: int, batch_size: int) -> Iterator[Part]:
         self._batch_size, self._position = batch_size, None
@@ -397,10 +422,10 @@ class _SequentialStream(_IndexedStream):
     def _read_later(self, start: int, stop: int) -> Callable[[], Batch]:
         # At once: in the threads of the readers the order would be lost.
         if self._position != start:
-            self._images_from = self._open(start, self._batch_size)
-        images, labels = next(self._images_from)
+            self._examples_from = self._open(start, self._batch_size)
+        examples, labels = next(self._examples_from)
         self._position = stop
-        batch = self._batch(start, images, labels)
+        batch = self._batch(start, examples, labels)
         return lambda: batch
 
 
@@ -414,19 +439,18 @@ class _NamedStream(_SequentialStream):
         name: str,
         split: str,
         data_dir: str | Path | None,
-        input_shape: tuple[int, int, int],
+        modality: Modality,
     ) -> None:
         self._builder, self._split = open_builder(name, split, data_dir), split
         features = self._builder.info.features
-        if "image" not in features:
-            raise DatasetError(f"Dataset {name!r} holds no images.")
+        key = examples_key(features, f"Dataset {name!r}")
         super().__init__(
             f"{name}/{split}",
             self._builder.info.splits[split].num_examples,
-            features["image"].shape,
-            input_shape,
+            features[key].shape,
+            modality,
         )
-        self._keys = ["image"]
+        self._keys = [key]
         if "label" in features and np.issubdtype(
             features["label"].np_dtype, np.integer
         ):
@@ -447,13 +471,14 @@ class _NamedStream(_SequentialStream):
             yield row[0], row[1] if len(row) > 1 else None
 
 
-def _open_npz(path: Path, name: str, input_shape: tuple[int, int, int]) -> Stream:
-    """A stream of an `.npz` file; as a whole where its images are not in C order."""
-    with open_npz(path) as archive:
-        header, labels = archive.headers["images"], labels_of(archive)
+def _open_npz(path: Path, name: str, modality: Modality) -> Stream:
+    """A stream of an `.npz` file; as a whole where its examples are not in C order."""
+    archive, key = open_npz(path)
+    with archive:
+        header, labels = archive.headers[key], labels_of(archive)
     if header.is_fortran:
-        return _ArrayStream(open_dataset(path), input_shape, name)
-    return _NpzStream(path, name, header, labels, input_shape)
+        return _ArrayStream(open_dataset(path), modality, name)
+    return _NpzStream(path, name, header, labels, modality)
 
 
 class _NpzStream(_SequentialStream):
@@ -465,20 +490,21 @@ class _NpzStream(_SequentialStream):
         name: str,
         header: Header,
         labels: np.ndarray | None,
-        input_shape: tuple[int, int, int],
+        modality: Modality,
     ) -> None:
         self._path, self._header = path, header
         shape = header.shape
-        super().__init__(name, shape[0], shape[1:], input_shape, labels)
+        super().__init__(name, shape[0], shape[1:], modality, labels)
 
     def _fingerprint(self, start: int, stop: int) -> str:
         return _hash_of([self.name, _size_and_time(self._path), start, stop])
 
     def _open(self, start: int, batch_size: int) -> Iterator[tuple[np.ndarray, Any]]:
-        with open_npz(self._path) as archive:
-            if archive.headers["images"] != self._header:
+        archive, key = open_npz(self._path)
+        with archive:
+            if archive.headers[key] != self._header:
                 raise DatasetError(
                     f"The file {self._path} has been replaced meanwhile."
                 )
-            for images in archive.rows("images", start, batch_size):
-                yield images, None
+            for examples in archive.rows(key, start, batch_size):
+                yield examples, None

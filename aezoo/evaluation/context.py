@@ -96,7 +96,7 @@ class Evaluation:
     @property
     def examples(self) -> np.ndarray:
         """What is measured on, as users have it: `(n, *shape)`."""
-        return self.data.images
+        return self.data.examples
 
     @property
     def num_samples(self) -> int:
@@ -202,14 +202,14 @@ class Evaluation:
                 "folder may have the subfolders `train` and `test`."
             )
         data = open_dataset(
-            source, "train", self.settings.data_dir, self.model.input_shape
+            source, "train", self.settings.data_dir, self.modality
         ).take(self.settings.limit)
         return checked(data, self.modality, f"train.{self._nouns}")
 
     @cached_property
     def train_codes(self) -> np.ndarray:
         """Modes of the posteriors of the training data: float32, `(n, units)`."""
-        examples = self.train.images
+        examples = self.train.examples
         return self.model.encode(examples).reshape(len(examples), -1)
 
     @property
@@ -224,9 +224,9 @@ class Evaluation:
     def other(self, name: str) -> "Evaluation":
         """The same model on the same split of another dataset."""
         data = open_dataset(
-            name, self.data.split, self.settings.data_dir, self.model.input_shape
+            name, self.data.split, self.settings.data_dir, self.modality
         )
-        total = len(data.images)
+        total = len(data.examples)
         data = data.take(self.settings.limit)
         data = checked(data, self.modality, f"{self._nouns} of {name!r}")
         return Evaluation(self.model, data, self.settings, total, name)
@@ -256,7 +256,7 @@ def checked(data: Dataset, modality: Modality, name: str) -> Dataset:
     Raises:
         ValueError: If they are none; calls them `name`.
     """
-    return dataclasses.replace(data, images=modality.check(data.images, name))
+    return dataclasses.replace(data, examples=modality.check(data.examples, name))
 
 
 def posterior_parameters(model: Autoencoder, x: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,7 +11,6 @@ import numpy as np
 import aezoo
 from aezoo.data.datasets import Dataset, DatasetError, open_dataset
 from aezoo.errors import AezooError, UnsupportedOperationError
-from aezoo.evaluation import baselines as baseline_models
 from aezoo.evaluation.context import Evaluation, Settings, checked
 from aezoo.evaluation.definition import (
     METRICS,
@@ -24,6 +23,7 @@ from aezoo.evaluation.definition import (
     is_possible,
     mean_with_error,
 )
+from aezoo.evaluation.image import baselines as baseline_models
 from aezoo.evaluation.report import Report
 from aezoo.evaluation.variants import default_variant
 from aezoo.manifest import Metric
@@ -116,9 +116,9 @@ def evaluate(
     elif metrics is None:
         metrics = [m for m in list_metrics(model) if METRICS[m].is_quick]
     wanted = [_possible(model, name) for name in _unique(metrics)]
-    data = open_dataset(dataset, split, data_dir, model.input_shape)
+    data = open_dataset(dataset, split, data_dir, model.modality)
     source = data.name if isinstance(dataset, Dataset) else dataset
-    total = len(data.images)
+    total = len(data.examples)
     nouns = plural(model.modality.noun)
     data = checked(data.take(settings.limit), model.modality, nouns)
     evaluation = Evaluation(model, data, settings, total, source)

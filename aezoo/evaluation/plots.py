@@ -20,7 +20,7 @@ from aezoo.utils.files import atomic_path
 from aezoo.utils.validation import check_choice, check_number, check_positive_int
 
 if TYPE_CHECKING:
-    from aezoo.evaluation.rates import Rates
+    from aezoo.evaluation.image.rates import Rates
     from aezoo.models.autoencoder import Autoencoder
 
 Axes = Any
@@ -637,7 +637,7 @@ def rate_curves(rates: "Rates", *, ax: Axes | None = None) -> Figure:
     """Error over bits: a model's point beside the curves of codecs.
 
     Args:
-        rates: What `aezoo.evaluation.rates.measure_rates` returned, with loss.
+        rates: What `aezoo.evaluation.image.rates.measure_rates` returned, with loss.
         ax: Axes to draw into; None makes a figure.
 
     Returns:

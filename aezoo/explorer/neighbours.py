@@ -68,5 +68,5 @@ def _read(opened: Opened) -> _Known:
             "training codes to search."
         )
     modality = opened.model.modality
-    x = modality.check(load_dataset(opened.dataset, "train").take(SEARCHED).images)
+    x = modality.check(load_dataset(opened.dataset, "train").take(SEARCHED).examples)
     return _Known(opened.name, x, opened.model.encode(x).reshape(len(x), -1))

@@ -1,5 +1,6 @@
 """Pretrained encoders as plain Keras models, for transfer learning."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from aezoo.features.info import (
     resized_config,
 )
 from aezoo.inference.finite import check_finite
-from aezoo.modalities.image.check import check_images
+from aezoo.modalities import Image, Modality
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import new_model
 from aezoo.networks.stages import LATENT, POOL
@@ -26,8 +27,6 @@ from aezoo.utils.validation import check_choice, check_input_shape, check_positi
 
 Tensor = Any
 POOLINGS = (None, "avg", "max", "flatten")
-# Weights of red, green and blue in a grey value: ITU-R BT.601, as in Pillow's "L".
-LUMA = (0.299, 0.587, 0.114)
 
 
 def feature_extractor(
@@ -42,7 +41,7 @@ def feature_extractor(
     dtype: Any = None,
     **options: Any,
 ) -> "FeatureExtractor":
-    """The encoder of a pretrained model: images in, features of named layers out.
+    """The encoder of a pretrained model: examples in, features of named layers out.
 
     Args:
         name: A name, folder or address, as in `aezoo.load`; or a model, whose weights
@@ -53,8 +52,9 @@ def feature_extractor(
             the highest of them is left out.
         pooling: What becomes of positions: `"avg"` or `"max"` over them, `"flatten"`
             to one vector, or None to keep them.
-        input_shape: Image shape `(height, width, channels)`; None for the model's own.
-            Other sizes are for layers that take them: convolutions, and transformers.
+        input_shape: Of models of images, `(height, width, channels)`; None for the
+            model's own. Other sizes are for layers that take them: convolutions, and
+            transformers.
         convert_channels: Whether images may have another number of channels than the
             model. If so, a grey value stands for red, green and blue alike, or becomes
             `0.299 red + 0.587 green + 0.114 blue` (ITU-R BT.601), inside the
@@ -67,7 +67,7 @@ def feature_extractor(
             of `aezoo.load`.
 
     Returns:
-        A `keras.Model` from images `(batch, *input_shape)` to features `(batch, ...)`,
+        A `keras.Model` from examples `(batch, *shape)` to features `(batch, ...)`,
         for use alone, in `keras.Sequential` or in a functional model; to a dictionary
         by layer, where `layer` is a sequence.
 
@@ -94,6 +94,12 @@ def feature_extractor(
     model.ensure_built()
     config, channels = model.config, None
     if input_shape is not None:
+        if not isinstance(model.modality, Image):
+            raise ValueError(
+                f"`input_shape` is of images, and {model.name!r} takes "
+                f"{model.modality.noun}s of shape {model.modality.shape}. Received: "
+                f"{input_shape=}. Leave it out."
+            )
         height, width, channels = check_input_shape(input_shape)
         _check_channels(model, channels, convert_channels)
         if (height, width) != model.input_shape[:2]:
@@ -104,12 +110,12 @@ def feature_extractor(
         config,
         layer,
         pooling=pooling,
-        image_channels=channels,
+        channels=channels,
         freeze_batch_norm=freeze_batch_norm,
         name=f"{model.name}_features",
         dtype=model.dtype_policy if dtype is None else dtype,
     )
-    extractor.build((None, *extractor.image_shape))
+    extractor.build((None, *extractor.modality.shape))
     extractor.copy_weights(model.encoder)
     extractor.trainable = trainable
     return extractor
@@ -182,8 +188,8 @@ class FeatureExtractor(keras.Model):
         config: The family's arguments.
         layer: A layer, or several.
         pooling: As in `feature_extractor`.
-        image_channels: Channels of the images, if they are to be converted; None for
-            the model's own.
+        channels: Channels of images, if they are to be converted; None for the
+            model's own.
         freeze_batch_norm: As in `feature_extractor`.
         frozen_until: Layer up to which training changes nothing; None for none.
         lora_rank: Rank of the LoRA weights that training changes instead of the
@@ -198,7 +204,7 @@ class FeatureExtractor(keras.Model):
         layer: str | Sequence[str] = LATENT,
         *,
         pooling: str | None = None,
-        image_channels: int | None = None,
+        channels: int | None = None,
         freeze_batch_norm: bool = False,
         frozen_until: str | None = None,
         lora_rank: int | None = None,
@@ -223,7 +229,7 @@ class FeatureExtractor(keras.Model):
         for name in self.layer_names:
             self._check_pooling(infos[name], infos)
         self._shapes = {name: infos[name].shape for name in self.layer_names}
-        self.image_channels = image_channels
+        self.channels = channels
         self.freeze_batch_norm = bool(freeze_batch_norm)
         self.encoder = autoencoder.encoder
         self.frozen_until = frozen_until
@@ -244,10 +250,12 @@ class FeatureExtractor(keras.Model):
             )
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Shape `(height, width, channels)` of one image."""
-        height, width, channels = self._autoencoder().input_shape
-        return height, width, self.image_channels or channels
+    def modality(self) -> Modality:
+        """What it takes: the model's modality, of images with the stated channels."""
+        modality = self._autoencoder().modality
+        if self.channels is None or not isinstance(modality, Image):
+            return modality
+        return dataclasses.replace(modality, channels=self.channels)
 
     # --- What training changes --------------------------------------------------
 
@@ -269,7 +277,7 @@ class FeatureExtractor(keras.Model):
         self._restrict_training()
 
     def layer_groups(self) -> dict[str, tuple[keras.layers.Layer, ...]]:
-        """The layers that the features depend on, by name, from the image upwards."""
+        """The layers that the features depend on, by name, from the input upwards."""
         encoder: Any = self.encoder
         stages = encoder.stages_of(self.layer_names)
         groups = {stage.name: stage.layers for stage in stages}
@@ -368,59 +376,70 @@ class FeatureExtractor(keras.Model):
                 layer.set_weights(source.get_weights())
 
     def _check_shape(self, input_shape: Any) -> None:
-        if tuple(input_shape[1:]) != self.image_shape:
+        modality = self.modality
+        if tuple(input_shape[1:]) != modality.shape:
+            hint = ""
+            if isinstance(modality, Image):
+                hint = (
+                    " Other shapes are stated by `aezoo.feature_extractor(..., "
+                    "input_shape=...)`."
+                )
             raise ValueError(
-                f"{self.name!r} takes images of shape (batch, "
-                f"{', '.join(map(str, self.image_shape))}). "
-                f"Received: input_shape={tuple(input_shape)}. Other shapes are stated "
-                "by `aezoo.feature_extractor(..., input_shape=...)`."
+                f"{self.name!r} takes {modality.noun}s of shape (batch, "
+                f"{', '.join(map(str, modality.shape))}). Received: input_shape="
+                f"{tuple(input_shape)}.{hint}"
             )
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Check images, or only their shape where they are symbolic; then extract."""
+        """Check examples, or only their shape where they are symbolic; then extract."""
         if is_concrete(inputs):
-            check_images(inputs, self.image_shape, "inputs")
+            self.modality.check(inputs, "inputs")
         elif isinstance(inputs, keras.KerasTensor):
             self._check_shape(inputs.shape)
         return super().__call__(inputs, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.predict`, for images that `aezoo.load(...).encode` would take.
+        """`keras.Model.predict`, for what `aezoo.load(...).encode` would take.
 
         Raises:
             ValueError: If shape, dtype or range is wrong, or features not finite.
         """
         if is_concrete(x) or isinstance(x, list):
-            x = check_images(x, self.image_shape)
+            x = self.modality.check(x)
         return check_finite(super().predict(x, *args, **kwargs), self.name)
 
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.export` of the map from floats in [0, 1] to features.
+        """`keras.Model.export` of the map from examples to features.
 
-        What is exported cannot refuse images of another range: it answers NaN.
+        Images are floats in [0, 1]. What is exported cannot refuse another range: it
+        answers NaN.
 
         Args:
             filepath: As in Keras.
             *args: As in Keras.
             **kwargs: As in Keras; `input_signature` states another dtype.
         """
-        signature = [keras.InputSpec("float32", (None, *self.image_shape))]
+        modality = self.modality
+        dtype = modality.unrounded(modality.examples(1)).dtype.name
+        signature = [keras.InputSpec(dtype, (None, *modality.shape))]
         kwargs.setdefault("input_signature", signature)
         return super().export(filepath, *args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool = False) -> Any:  # noqa: ARG002
-        """Features of images, float32, `(batch, ...)`; by name if there are several.
+        """Features of examples, float32, `(batch, ...)`; by name if there are several.
 
-        Of `latent`, the mode of the posterior; NaN for images with floats outside
-        [0, 1]. What behaves differently in training
-        takes `training` from Keras.
+        Of `latent`, the mode of the posterior; NaN where examples are not valid. What
+        behaves differently in training takes `training` from Keras.
         """
         autoencoder = self._autoencoder()
-        x = self._convert_channels(autoencoder.modality.to_model(inputs))
+        modality = autoencoder.modality
+        x = self.modality.to_model(inputs)
+        if isinstance(modality, Image):
+            x = modality.convert_channels(x)
+        if modality.is_continuous:
+            x = ops.cast(x, self.compute_dtype)
         encoder: Any = self.encoder
-        features = encoder.features(
-            ops.cast(x, self.compute_dtype), frozenset(self.layer_names)
-        )
+        features = encoder.features(x, frozenset(self.layer_names))
         if LATENT in features:
             parameters = autoencoder.to_parameters(features[LATENT])
             features[LATENT] = autoencoder.make_posterior(parameters).mode()
@@ -429,17 +448,6 @@ class FeatureExtractor(keras.Model):
             for name in self.layer_names
         }
         return found[self.layer_names[0]] if self.is_single else found
-
-    def _convert_channels(self, x: Tensor) -> Tensor:
-        """Float32 images with the model's number of channels."""
-        channels = self._autoencoder().input_shape[-1]
-        if self.image_channels in (None, channels):
-            return x
-        if channels == 3:
-            return ops.repeat(x, 3, axis=-1)
-        return ops.sum(
-            x * ops.convert_to_tensor(LUMA, "float32"), axis=-1, keepdims=True
-        )
 
     def _pool(self, x: Tensor) -> Tensor:
         positions = tuple(range(1, x.ndim - 1))
@@ -480,7 +488,7 @@ class FeatureExtractor(keras.Model):
             "config": self.autoencoder_config,
             "layer": layer,
             "pooling": self.pooling,
-            "image_channels": self.image_channels,
+            "channels": self.channels,
             "freeze_batch_norm": self.freeze_batch_norm,
             "frozen_until": self.frozen_until,
             "lora_rank": self.lora_rank,

@@ -4,10 +4,11 @@ import numpy as np
 
 from aezoo.errors import UnsupportedOperationError
 from aezoo.features.streaming import FeatureEncoder
+from aezoo.modalities import Image
 
 
 class Encoder:
-    """Adds a column of features to batches of images, for `Dataset.map_batches`.
+    """Adds a column of features to batches of examples, for `Dataset.map_batches`.
 
     Ray makes one in each worker process (`concurrency`), where it loads its model. Ray
     runs the batches of a worker that dies again, in a new one; rows are neither lost
@@ -17,10 +18,10 @@ class Encoder:
         name: As in `aezoo.load`; a folder must be there on every machine.
         layer: As in `aezoo.feature_extractor`; None for the code.
         pooling: As in `aezoo.feature_extractor`.
-        image_column: Column of images, `(height, width)` or `(height, width,
-            channels)`, all in the model's size: uint8, or floats in [0, 1].
-        feature_column: Column to add: float32, one row of fixed length per image.
-        keep_images: Whether the column of images stays.
+        column: Column of examples, as in `model.encode`. Images are `(height, width)`
+            or `(height, width, channels)`, all in the model's size.
+        feature_column: Column to add: float32, one row of fixed length per example.
+        keep_column: Whether the column of examples stays.
 
     Example:
         >>> images = ray.data.read_images(
@@ -41,45 +42,49 @@ class Encoder:
         layer: str | None = None,
         pooling: str | None = None,
         *,
-        image_column: str = "image",
+        column: str = "image",
         feature_column: str = "feature",
-        keep_images: bool = False,
+        keep_column: bool = False,
     ) -> None:
         self._encode = FeatureEncoder(name, layer, pooling)
-        self._image_column, self._feature_column = image_column, feature_column
-        self._keep_images = keep_images
+        self._column, self._feature_column = column, feature_column
+        self._keep_column = keep_column
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The batch with its features.
 
         Raises:
-            KeyError: If there is no column of images.
-            ValueError: If images differ in shape, or have not the model's.
+            KeyError: If there is no such column.
+            ValueError: If its rows are not what the model takes.
         """
-        if self._image_column not in batch:
+        modality = self._encode.modality
+        if self._column not in batch:
             raise KeyError(
-                f"There is no column {self._image_column!r} of images. Received: "
-                f"{', '.join(batch)}. Name it with `image_column`."
+                f"There is no column {self._column!r} of {modality.noun}s. Received: "
+                f"{', '.join(batch)}. Name it with `column`."
             )
-        images = batch[self._image_column]
-        height, width, channels = self._encode.input_shape
-        shapes = {np.shape(image) for image in images}
-        if not shapes <= {(height, width, channels), (height, width) * (channels == 1)}:
-            raise ValueError(
-                f"Images must have the model's shape, ({height}, {width}, {channels}). "
-                f"Received: {', '.join(map(str, sorted(shapes)[:3]))}. Read them with "
-                f"`read_images(..., size=({height}, {width}), "
-                f"mode={'L' if channels == 1 else 'RGB'!r})`."
-            )
-        pixels = np.array(list(images)).reshape(-1, height, width, channels)
         kept = {
             column: values
             for column, values in batch.items()
-            if self._keep_images or column != self._image_column
+            if self._keep_column or column != self._column
         }
         if self._feature_column in kept:
             raise UnsupportedOperationError(
                 f"The column {self._feature_column!r} is there already. Name another "
                 "with `feature_column`."
             )
-        return {**kept, self._feature_column: self._encode(pixels)}
+        *positions, channels = modality.shape
+        rows = [
+            row[..., None] if (*np.shape(row), 1) == modality.shape else row
+            for row in batch[self._column]
+        ]
+        try:
+            features = self._encode(rows)
+        except ValueError as error:
+            if not isinstance(modality, Image):
+                raise
+            raise ValueError(
+                f"{error} Read files with `read_images(..., size={tuple(positions)}, "
+                f"mode={'L' if channels == 1 else 'RGB'!r})`."
+            ) from error
+        return {**kept, self._feature_column: features}

@@ -1,6 +1,6 @@
 """What features are good for without training: neighbours, clusters, outliers.
 
-Pure functions of arrays; images and files are the command's affair. Needs
+Pure functions of arrays; examples and files are the command's affair. Needs
 scikit-learn: `pip install "aezoo[features]"`.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo.data.datasets import open_dataset
+from aezoo.data.datasets import LINES, open_dataset
 from aezoo.data.streams import Stream
 from aezoo.errors import UnsupportedOperationError
 from aezoo.features.streaming import (
@@ -23,9 +23,9 @@ from aezoo.features.streaming import (
     Features,
     Skipped,
 )
-from aezoo.modalities.image.files import check_output, read_image
+from aezoo.modalities import Modality
 from aezoo.utils.extras import require
-from aezoo.utils.files import atomic_path
+from aezoo.utils.files import atomic_path, check_output
 from aezoo.utils.progress import progress_bar
 from aezoo.utils.validation import check_choice, check_positive_int
 
@@ -188,7 +188,7 @@ def outlier_scores(
             f"Received: reference.shape={usual.shape}."
         )
     if method == "mahalanobis":
-        _check_enough(2, len(usual), "images as reference")
+        _check_enough(2, len(usual), "rows of the reference")
         covariance = require("sklearn.covariance", EXTRA, "A search for outliers")
         fitted = covariance.LedoitWolf().fit(usual.astype("float64"))
         return np.sqrt(fitted.mahalanobis(x.astype("float64")))
@@ -202,12 +202,12 @@ def outlier_scores(
 
 @dataclasses.dataclass(frozen=True)
 class ReconstructionErrors:
-    """How badly a model reconstructs each image of a stream.
+    """How badly a model reconstructs each example of a stream.
 
     Attributes:
-        paths: Of all readable images.
-        errors: Mean squared error per pixel, levels from 0 to 1.
-        skipped: Files that are no readable images, with the reason.
+        paths: Of all examples that could be read.
+        errors: Mean squared error per element, in [0, 1] of images.
+        skipped: Files that hold no example, with the reason.
     """
 
     paths: np.ndarray
@@ -222,29 +222,35 @@ def reconstruction_errors(
     *,
     on_error: str = "fail",
 ) -> ReconstructionErrors:
-    """Reconstruction errors of all images of a stream.
+    """Reconstruction errors of all examples of a stream.
 
     Args:
         model: A pretrained model.
         stream: What `aezoo.data.streams.open_stream` returned.
-        batch_size: Images per step.
+        batch_size: Examples per step.
         on_error: As in `aezoo.encode_to_parquet`.
 
     Raises:
-        ImageFileError: If a file is no readable image and `on_error` is `"fail"`.
+        ExampleFileError: If a file holds no example and `on_error` is `"fail"`.
+        UnsupportedOperationError: If examples are no numbers that can be subtracted.
     """
+    modality = model.modality
+    if not modality.is_continuous:
+        raise UnsupportedOperationError(
+            f"{modality.noun.capitalize()}s are symbols, which have no squared error. "
+            "Score their features: by the Mahalanobis distance, or by neighbours."
+        )
     skipped = Skipped(check_choice("on_error", on_error, ON_ERROR))
     paths: list[str] = []
     errors = [np.empty(0, "float32")]
-    with progress_bar("Reconstructing", "image", len(stream)) as bar:
+    with progress_bar("Reconstructing", modality.noun, len(stream)) as bar:
         for batch in stream.batches(check_positive_int("batch_size", batch_size)):
             skipped.add(batch.unreadable)
             paths += batch.paths
-            if len(batch.images):
-                scale = 255.0 if batch.images.dtype == np.uint8 else 1.0
-                x = batch.images.astype("float32") / scale
-                difference = x - model.reconstruct(x)
-                errors.append(np.mean(np.square(difference), axis=(1, 2, 3)))
+            if len(batch.examples):
+                x = modality.unrounded(modality.check(batch.examples))
+                difference = (x - model.reconstruct(x)).reshape(len(x), -1)
+                errors.append(np.mean(np.square(difference), axis=1))
             bar.update(len(batch))
     return ReconstructionErrors(
         np.array(paths, str), np.concatenate(errors), skipped.files
@@ -279,49 +285,49 @@ def write_table(path: str | Path, columns: Mapping[str, Any]) -> None:
                 writer.writerows(zip(*values.values(), strict=True))
 
 
-# --- Pictures ----------------------------------------------------------------------
+# --- Examples ----------------------------------------------------------------------
 
 
-def read_pictures(
+def read_examples(
     paths: Sequence[str],
     metadata: Any,
-    input_shape: Sequence[int],
+    modality: Modality,
     *,
-    invert: bool = False,
     data_dir: str | Path | None = None,
+    **options: Any,
 ) -> np.ndarray:
-    """The images that rows of features come from.
+    """The examples that rows of features come from.
 
     Args:
         paths: Of the rows.
         metadata: Of the features, which says where they come from.
-        input_shape: `(height, width, channels)`.
-        invert: Swap dark and bright in image files.
+        modality: What an example is.
         data_dir: As in `aezoo.datasets.load_dataset`.
+        **options: Of reading files, as in `aezoo.data.streams.open_stream`.
 
     Returns:
-        `(n, height, width, channels)`.
+        `(n, *shape)`.
 
     Raises:
-        ImageFileError: If a file is not there any more.
+        ExampleFileError: If a file is not there any more.
         DatasetError: If the dataset is not.
-        UnsupportedOperationError: If the images were arrays in memory.
+        UnsupportedOperationError: If the examples were arrays in memory.
     """
     if metadata["kind"] == "folder":
-        return np.stack([read_image(path, input_shape, invert)[0] for path in paths])
+        return np.stack([modality.read(Path(path), **options)[0] for path in paths])
     if metadata["kind"] == "array":
         raise UnsupportedOperationError(
-            "The images of these features were arrays in memory, which no file names."
+            "The examples of these features were arrays in memory, which no file names."
         )
     matches = [_INDEX.fullmatch(path) for path in paths]
     indices = [int(match["index"]) for match in matches if match]
     source = metadata["source"]
-    if metadata["kind"] == "npz" and source.endswith(".npz"):
-        images = open_dataset(source).images
+    if Path(source).suffix.lower() in (".npz", *LINES):
+        examples = open_dataset(source).examples
     else:
         name, _, split = source.partition("/")
-        images = open_dataset(name, split, data_dir).images
-    return images[indices]
+        examples = open_dataset(name, split, data_dir).examples
+    return modality.check(examples[indices])
 
 
 def _check_features(values: Any, name: str = "features") -> np.ndarray:
@@ -339,5 +345,5 @@ def _check_features(values: Any, name: str = "features") -> np.ndarray:
 def _check_enough(k: Any, available: int, what: str) -> None:
     if check_positive_int("k", k) > available:
         raise ValueError(
-            f"{k} {what} need at least as many images. Received: {available}."
+            f"{k} {what} need at least as many examples. Received: {available}."
         )

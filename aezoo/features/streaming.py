@@ -1,10 +1,10 @@
-"""Features of any number of images, in a Parquet file, in constant memory.
+"""Features of any number of examples, in a Parquet file, in constant memory.
 
 While a run goes on, `<output>.parts/` holds its state (`state.json`) and one small
-Parquet file for every few thousand images, each whole or absent. An interrupted run
-takes over those parts whose images are the same and encodes the others; in the end the
-parts are merged and take the output's place in one step. The Parquet schema says under
-the key `aezoo` which model, weights and layer the features come from.
+Parquet file for every few thousand examples, each whole or absent. An interrupted run
+takes over those parts whose examples are the same and encodes the others; in the end
+the parts are merged and take the output's place in one step. The Parquet schema says
+under the key `aezoo` which model, weights and layer the features come from.
 """
 
 import contextlib
@@ -25,12 +25,11 @@ import numpy as np
 
 import aezoo
 from aezoo.data.streams import Batch, Part, Stream, open_stream, read_ahead
-from aezoo.errors import DiskError, ImageFileError
-from aezoo.modalities.image.check import check_images
-from aezoo.modalities.image.files import check_output
+from aezoo.errors import DiskError, ExampleFileError
+from aezoo.store.entry import modality_of
 from aezoo.store.reference import find_entry
 from aezoo.utils.extras import require
-from aezoo.utils.files import atomic_path
+from aezoo.utils.files import atomic_path, check_output
 from aezoo.utils.progress import progress_bar
 from aezoo.utils.validation import check_choice, check_positive_int
 
@@ -42,7 +41,7 @@ EXTRA = "features"
 LATENT = "latent"
 ON_ERROR = ("fail", "skip")
 BATCH_SIZE = 256
-# Images after which an interrupted run goes on, about: a multiple of the batch size.
+# Examples after which an interrupted run goes on, about: a multiple of the batch size.
 PART_SIZE = 4096
 # Different notes of conversions that are counted apart.
 _MAX_NOTES = 100
@@ -54,7 +53,7 @@ _METADATA, _PART = b"aezoo", b"aezoo.part"
 
 
 class FeatureEncoder:
-    """A pretrained encoder, compiled: images in, rows of numbers out.
+    """A pretrained encoder, compiled: examples in, rows of numbers out.
 
     Args:
         name: As in `aezoo.load`.
@@ -63,8 +62,8 @@ class FeatureEncoder:
 
     Attributes:
         name: As given.
-        input_shape: `(height, width, channels)` of an image.
-        feature_shape: Shape of one image's features before they are made a row.
+        modality: What an example is.
+        feature_shape: Shape of one example's features before they are made a row.
 
     Raises:
         UnknownModelError: If there is no such model; names the closest.
@@ -76,27 +75,26 @@ class FeatureEncoder:
         from aezoo.features.extractor import feature_extractor
 
         self.name = str(name)
-        height, width, channels = named_entry(name).input_shape
-        self.input_shape = (height, width, channels)
+        self.modality = modality_of(named_entry(name))
         options = {"layer": layer, "pooling": pooling}
         given: dict[str, Any] = {
             key: value for key, value in options.items() if value is not None
         }
         self._extractor = feature_extractor(name, **given)
         self._compiled: dict[str, Callable[..., Any]] = {}
-        first = self._run(np.zeros((1, *self.input_shape), "uint8"))
+        first = self._run(self.modality.check(self.modality.examples(1)))
         self.feature_shape = tuple(first.shape[1:])
 
     @property
     def dim(self) -> int:
-        """Numbers per image."""
+        """Numbers per example."""
         return int(np.prod(self.feature_shape))
 
-    def __call__(self, images: Any) -> np.ndarray:
-        """Features of one batch of images.
+    def __call__(self, examples: Any) -> np.ndarray:
+        """Features of one batch of examples.
 
         Args:
-            images: `(n, height, width, channels)`: uint8, or floats in [0, 1].
+            examples: As in `model.encode`; none at all give no rows.
 
         Returns:
             Float32, shape `(n, dim)`.
@@ -104,22 +102,22 @@ class FeatureEncoder:
         Raises:
             ValueError: If the shape, the type or the range is another.
         """
-        if np.shape(images) == (0, *self.input_shape):
+        if np.shape(examples) == (0, *self.modality.shape):
             return np.empty((0, self.dim), "float32")
-        images = check_images(images, self.input_shape, "images")
-        return self._run(images).reshape(len(images), -1)
+        x = self.modality.check(examples, f"{self.modality.noun}s")
+        return self._run(x).reshape(len(x), -1)
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
+    def _run(self, x: np.ndarray) -> np.ndarray:
         from aezoo.nn.backend import compile_inference
 
-        def extract(x: Any) -> Any:
-            return self._extractor(x, training=False)
+        def extract(inputs: Any) -> Any:
+            return self._extractor(inputs, training=False)
 
-        dtype = images.dtype.name
+        dtype = x.dtype.name
         if dtype not in self._compiled:
-            inputs = (self.input_shape, dtype)
+            inputs = (x.shape[1:], dtype)
             self._compiled[dtype] = compile_inference(extract, self._extractor, inputs)
-        return np.asarray(self._compiled[dtype](images), "float32")
+        return np.asarray(self._compiled[dtype](x), "float32")
 
 
 def named_entry(name: str | os.PathLike[str]) -> "WeightsEntry | OwnEntry":
@@ -152,8 +150,8 @@ class Encoding:
     Attributes:
         path: The Parquet file.
         num_rows: Its rows.
-        num_resumed: Images that an earlier, interrupted run had done.
-        skipped: Files that are no readable images, with the reason.
+        num_resumed: Examples that an earlier, interrupted run had done.
+        skipped: Files that hold no example, with the reason.
         notes: How often which conversion happened in this run; some under `""`.
         metadata: What the Parquet schema says under `aezoo`.
     """
@@ -182,7 +180,7 @@ def encode_to_parquet(
     data_dir: str | Path | None = None,
     part_size: int = PART_SIZE,
 ) -> Encoding:
-    """Write the features of all images of a source to a Parquet file.
+    """Write the features of all examples of a source to a Parquet file.
 
     Columns: `path`; `label`, the name of the class folder or a dataset's integer, else
     null; `feature`, float32 of fixed length. Rows are in the order of the source.
@@ -193,30 +191,30 @@ def encode_to_parquet(
 
     Args:
         name: As in `aezoo.load`.
-        source: A folder of images (immediate subfolders are classes), a dataset and
-            its split, e.g. `"mnist/test"`, an `.npz` file, or arrays; see
+        source: A folder of files (immediate subfolders are classes), a dataset and its
+            split, e.g. `"mnist/test"`, an `.npz` or `.txt` file, or arrays; see
             `aezoo.data.streams.open_stream`.
         output: The file to write; ends in `.parquet`.
         layer: As in `aezoo.feature_extractor`; None for the code. Features of several
             axes are written as rows.
         pooling: As in `aezoo.feature_extractor`.
-        batch_size: Images per step.
-        on_error: What to do with a file that is no readable image: `"fail"`, keeping
+        batch_size: Examples per step.
+        on_error: What to do with a file that holds no example: `"fail"`, keeping
             what has been encoded, or `"skip"` and list it.
         resume: Take over the parts of an interrupted run; else they are discarded.
         overwrite: Replace an existing output.
         invert: Swap dark and bright in image files.
         split: Split of a dataset whose name does not say it.
         data_dir: As in `aezoo.datasets.load_dataset`.
-        part_size: Images after which an interrupted run goes on.
+        part_size: Examples after which an interrupted run goes on.
 
     Returns:
         What was done.
 
     Raises:
         UnknownModelError: If there is no such model; names the closest.
-        DatasetError: If there is nothing to read, or images have another shape.
-        ImageFileError: If a file is no readable image and `on_error` is `"fail"`.
+        DatasetError: If there is nothing to read, or examples have another shape.
+        ExampleFileError: If a file holds no example and `on_error` is `"fail"`.
         FileExistsError: If the output exists and is not what this call would write,
             or another process is writing it.
         ValueError: If an argument is wrong, or the interrupted run used another model,
@@ -280,8 +278,9 @@ class EncodingRun:
         self._resume, self._overwrite = resume, overwrite
         self.output = check_output(output, (".parquet",))
         entry = named_entry(name)
+        self._modality = modality_of(entry)
         self.stream = open_stream(
-            source, entry.input_shape, split=split, data_dir=data_dir, invert=invert
+            source, self._modality, split=split, data_dir=data_dir, invert=invert
         )
         self.identity = {
             "aezoo_version": aezoo.__version__,
@@ -358,7 +357,7 @@ class EncodingRun:
 
         with (
             _Writer(self._parts) as writer,
-            progress_bar("Encoding", "image", len(self.stream)) as bar,
+            progress_bar("Encoding", self._modality.noun, len(self.stream)) as bar,
             contextlib.closing(
                 _read_parts(missing(bar), self.stream.readers)
             ) as batches,
@@ -370,7 +369,7 @@ class EncodingRun:
                     if encoder is None:
                         encoder = load()
                         self._check_space(encoder.dim, len(self.stream) - part.start)
-                    rows.add(batch, encoder(batch.images))
+                    rows.add(batch, encoder(batch.examples))
                     _count_notes(notes, batch)
                     bar.update(len(batch))
                 writer.write(part, rows, encoder)
@@ -423,7 +422,7 @@ class Skipped:
     def add(self, unreadable: Sequence[tuple[str, str]]) -> None:
         """List files, or raise the error of the first."""
         if unreadable and self._on_error == "fail":
-            raise ImageFileError(
+            raise ExampleFileError(
                 f"{unreadable[0][1]} What has been encoded is kept: repair or remove "
                 "the file and run the same again, or leave such files out with "
                 "`on_error='skip'` (`--on-error skip`)."
@@ -687,10 +686,10 @@ def _full_disk_is_told(folder: Path) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """Features of images, in memory.
+    """Features of examples, in memory.
 
     Attributes:
-        paths: One per image.
+        paths: One per example.
         labels: int64 or text, shape `(n,)`; None where there are none.
         features: Float32, shape `(n, dim)`.
         metadata: Where they come from: `model`, `layer`, `source` and so on.
@@ -702,7 +701,7 @@ class Features:
     metadata: Mapping[str, Any]
 
     def __len__(self) -> int:
-        """How many images."""
+        """How many examples."""
         return len(self.features)
 
 
@@ -760,27 +759,27 @@ def encode_to_memory(
     batch_size: int = BATCH_SIZE,
     on_error: str = "fail",
 ) -> Features:
-    """Features of all images of a stream, in memory.
+    """Features of all examples of a stream, in memory.
 
     Args:
         encoder: The encoder.
         stream: What `aezoo.data.streams.open_stream` returned.
-        batch_size: Images per step.
+        batch_size: Examples per step.
         on_error: As in `encode_to_parquet`.
 
     Raises:
-        ImageFileError: If a file is no readable image and `on_error` is `"fail"`.
+        ExampleFileError: If a file holds no example and `on_error` is `"fail"`.
     """
     skipped = Skipped(check_choice("on_error", on_error, ON_ERROR))
     paths: list[str] = []
     labels: list[Any] = []
     features = []
-    with progress_bar("Encoding", "image", len(stream)) as bar:
+    with progress_bar("Encoding", encoder.modality.noun, len(stream)) as bar:
         for batch in stream.batches(check_positive_int("batch_size", batch_size)):
             skipped.add(batch.unreadable)
             paths += batch.paths
             labels += batch.labels or []
-            features.append(encoder(batch.images))
+            features.append(encoder(batch.examples))
             bar.update(len(batch))
     return Features(
         np.array(paths),

@@ -312,6 +312,11 @@ class Modality(abc.ABC):
         return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields}}
 
 
+def known_suffixes() -> tuple[str, ...]:
+    """Endings of the files that one modality or another reads."""
+    return tuple(suffix for kind in _KINDS.values() for suffix in kind.suffixes)
+
+
 def all_within(x: Tensor, low: float, high: float) -> Tensor:
     """Whether all values of an example are within bounds, in a graph; `(batch,)`.
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.errors import AezooError
+from aezoo.errors import ExampleFileError
 from aezoo.modalities.base import Modality, Preview
 from aezoo.utils.arrays import to_numpy
 from aezoo.utils.extras import require
@@ -35,7 +35,7 @@ STEP_PIXELS, PITCH_PIXELS = 6, 2
 Note = tuple[int, int, int]
 
 
-class MusicFileError(AezooError, ValueError):
+class MusicFileError(ExampleFileError):
     """A MIDI file is damaged, or holds what a model cannot take; says what."""
 
 

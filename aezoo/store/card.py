@@ -17,7 +17,7 @@ from aezoo import modalities
 from aezoo.manifest import Metrics
 from aezoo.metrics import higher_is_better
 from aezoo.modalities import Modality
-from aezoo.store.entry import FolderEntry
+from aezoo.store.entry import FolderEntry, modality_of
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -71,18 +71,6 @@ def pictures(entry: FolderEntry, golden: Mapping[str, np.ndarray]) -> dict[str, 
             rows.append(golden["reconstruction"])
         images[name] = _png(modality_of(entry), rows)
     return images
-
-
-def modality_of(entry: FolderEntry) -> Modality:
-    """What an example of a model is.
-
-    Args:
-        entry: The model's entry.
-    """
-    described = entry.arguments.get("modality")
-    if described is None:
-        return modalities.Image(*entry.input_shape)
-    return modalities.from_config(described)
 
 
 def model_card(entry: FolderEntry, address: str = ADDRESS) -> "ModelCard":

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from aezoo import modalities
 from aezoo.errors import ManifestError
 from aezoo.manifest import (
     NO_FILES,
@@ -23,6 +24,7 @@ from aezoo.manifest import (
     TrainingInfo,
     WeightsEntry,
 )
+from aezoo.modalities import Modality
 from aezoo.utils.files import is_folder, path_inside, read_file
 from aezoo.utils.folders import restore
 from aezoo.utils.records import Natural, Text, decode, recast
@@ -38,6 +40,21 @@ DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
 # Arguments that are descriptions: `aezoo.modalities.from_config` builds the first from
 # known kinds, and Keras the others in its safe mode.
 _DESCRIBED = ("modality", "encoder", "decoder")
+
+
+def modality_of(entry: ModelRecord) -> Modality:
+    """What an example of a model is.
+
+    Args:
+        entry: The model's entry.
+
+    Raises:
+        ValueError: If it names no modality that there is.
+    """
+    described = entry.arguments.get("modality")
+    if described is None:
+        return modalities.Image(*entry.input_shape)
+    return modalities.from_config(described)
 
 
 class FolderEntry(ModelRecord, frozen=True, kw_only=True, forbid_unknown_fields=False):

@@ -7,11 +7,12 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from aezoo.errors import ChecksumError, DiskError, UnsafeFileError
+from aezoo.utils.text import did_you_mean
 
 try:
     import fcntl
@@ -339,3 +340,37 @@ def open_regular(path: str | Path) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise UnsafeFileError(f"{path} is a pipe or a device, not a file.")
+
+
+def check_output(path: str | Path, suffixes: Sequence[str]) -> Path:
+    """Check, before any work is done, that an output file could be written.
+
+    Args:
+        path: The file; may exist, and is then replaced.
+        suffixes: What it may end in; with the dot, lower case.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If it ends in something else.
+        FileNotFoundError: If its folder does not exist.
+        IsADirectoryError: If it is a folder itself.
+        PermissionError: If its folder may not be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(
+            f"The output file must end in {', '.join(suffixes)}. Received: {path}."
+            f"{did_you_mean(path.suffix.lower(), suffixes)}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"The output folder {path.parent} does not exist. Create it with "
+            f"`mkdir -p {path.parent}`."
+        )
+    if path.is_dir():
+        raise IsADirectoryError(f"The output {path} is a folder. Name a file in it.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"The output folder {path.parent} may not be written.")
+    return path

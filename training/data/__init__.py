@@ -4,17 +4,17 @@ import keras
 import numpy as np
 
 
-class ShuffledImages(keras.utils.PyDataset):
-    """Batches of images in an order that depends on the seed and the epoch alone.
+class ShuffledExamples(keras.utils.PyDataset):
+    """Batches of examples in an order that depends on the seed and the epoch alone.
 
     A training that was killed and resumed in epoch 7 so sees what an uninterrupted
     one sees. Set `epoch` before each epoch, and `first` to go on in its middle.
 
     Args:
-        images: Array `(n, height, width, channels)`.
-        batch_size: Images per batch; the last batch may be shorter.
+        examples: Array `(n, *shape)`.
+        batch_size: Examples per batch; the last batch may be shorter.
         seed: Seed of the order.
-        labels: Integers `(n,)` to serve beside the images, or None.
+        labels: Integers `(n,)` to serve beside the examples, or None.
         steps: Batches in an epoch, the first of its order; None for all.
         sizes: Elements of each example `(n,)`, to have those of similar size together,
             so that little is computed of what fills the shorter ones; or None.
@@ -26,7 +26,7 @@ class ShuffledImages(keras.utils.PyDataset):
 
     def __init__(
         self,
-        images: np.ndarray,
+        examples: np.ndarray,
         batch_size: int,
         seed: int,
         labels: np.ndarray | None = None,
@@ -34,12 +34,12 @@ class ShuffledImages(keras.utils.PyDataset):
         sizes: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.images = images
+        self.examples = examples
         self.labels = labels
         self.batch_size = batch_size
         self.seed = seed
         self.sizes = sizes
-        passes = -(-len(images) // batch_size)
+        passes = -(-len(examples) // batch_size)
         self.steps = passes if steps is None else min(steps, passes)
         self.epoch = 0
         self.first = 0
@@ -53,7 +53,7 @@ class ShuffledImages(keras.utils.PyDataset):
     def epoch(self, epoch: int) -> None:
         self._epoch = epoch
         generator = np.random.default_rng((self.seed, epoch))
-        order = generator.permutation(len(self.images))
+        order = generator.permutation(len(self.examples))
         if self.sizes is not None:
             order = by_size(order, self.sizes, self.batch_size, generator)
         self._order = order
@@ -65,8 +65,8 @@ class ShuffledImages(keras.utils.PyDataset):
         start = (self.first + index) * self.batch_size
         rows = self._order[start : start + self.batch_size]
         if self.labels is None:
-            return (self.images[rows],)
-        return self.images[rows], self.labels[rows]
+            return (self.examples[rows],)
+        return self.examples[rows], self.labels[rows]
 
 
 # Batches among whose examples those of similar size are brought together.

@@ -4,19 +4,17 @@ Needs NumPy only, so that it runs before any framework is imported.
 """
 
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from aezoo.utils.arrays import to_numpy
+from aezoo.modalities.arrays import as_array
 
 # How far floats may leave [0, 1] by rounding, and are then clipped. Of half precision
 # one unit in the last place of 1, which is more.
 TOLERANCE = 1e-6
 _HALF_TOLERANCE = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
-_ARRAY_PROTOCOLS = ("__array__", "__array_interface__", "__dlpack__")
 
 
 def check_images(x: Any, shape: Sequence[int], name: str = "x") -> np.ndarray:
@@ -40,7 +38,7 @@ def check_images(x: Any, shape: Sequence[int], name: str = "x") -> np.ndarray:
         >>> check_images([[[0.0], [1.0]]], (1, 2, 1))[0, 0, :, 0]
         array([0., 1.], dtype=float32)
     """
-    images = as_array(x, name)
+    images = as_array(x, name, "image")
     expected = tuple(shape)
     if images.shape[1:] != expected or not images.ndim:
         raise ValueError(
@@ -51,89 +49,6 @@ def check_images(x: Any, shape: Sequence[int], name: str = "x") -> np.ndarray:
     if len(images) == 0:
         raise ValueError(f"`{name}` is empty. Received: shape={images.shape}.")
     return check_levels(images, name)
-
-
-def as_array(x: Any, name: str = "x") -> np.ndarray:
-    """An array of what users have instead of one.
-
-    Args:
-        x: An array, a tensor, an image of Pillow, or a list of them, all of one shape
-            and dtype; or numbers in nested lists.
-        name: What to call it in a message.
-
-    Raises:
-        ValueError: If it is a path, a dictionary, a dataset, a pair, a symbol of a
-            graph or nothing of the kind; says what to pass instead.
-    """
-    if isinstance(x, str | bytes | os.PathLike):
-        raise ValueError(
-            f"`{name}` must be an array of images, not a path. Received: {name}={x!r}. "
-            "Read files with `aezoo.datasets.open_dataset(path, "
-            "input_shape=model.input_shape).images`."
-        )
-    if isinstance(x, Mapping):
-        keys = list(x)
-        key = "image" if "image" in x else "images" if "images" in x else None
-        raise ValueError(
-            f"`{name}` must be an array of images, not a dictionary. Received: keys "
-            f"{', '.join(map(repr, keys))[:80]}. Pass "
-            + (f"`{name}[{key!r}]`." if key else "the array that holds the images.")
-        )
-    if isinstance(x, list | tuple):
-        x = _stack(x, name)
-    elif not is_array(x):
-        kind = type(x).__name__
-        if isinstance(x, Iterable) or hasattr(x, "__getitem__"):
-            raise ValueError(
-                f"`{name}` must be an array of images, not a dataset or an iterator. "
-                f"Received: {kind}. Pass one batch after another, or all images of a "
-                f"dataset as `aezoo.datasets.open_dataset({name}).images`."
-            )
-        raise ValueError(f"`{name}` must be an array of images. Received: {kind}.")
-    try:
-        array = to_numpy(x)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
-        if "symbolic" in str(error).lower() or "Tracer" in type(error).__name__:
-            raise ValueError(
-                f"`{name}` is symbolic. Inside `dataset.map`, `tf.function` or "
-                "`jax.jit` call the model itself, `model(x)`; in a functional model "
-                "use `aezoo.feature_extractor`."
-            ) from error
-        raise ValueError(
-            f"`{name}` must be an array of images. Received: {type(x).__name__}, which "
-            f"NumPy cannot take: {str(error)[:200]}"
-        ) from error
-    if array.dtype.kind == "O":
-        raise ValueError(
-            f"`{name}` must be an array of numbers. Received: {type(x).__name__} of "
-            "Python objects. Put images of one shape together with `np.stack`."
-        )
-    return array
-
-
-def is_array(x: Any) -> bool:
-    """Whether NumPy takes something as an array, or a number, by itself."""
-    return isinstance(x, int | float | complex | memoryview | bytearray) or any(
-        hasattr(x, protocol) for protocol in _ARRAY_PROTOCOLS
-    )
-
-
-def _stack(items: Sequence[Any], name: str) -> Any:
-    """A list of arrays as one array; nested lists of numbers as they are."""
-    if all(isinstance(item, list | tuple | int | float) for item in items):
-        return items
-    arrays = [as_array(item, f"{name}[{i}]") for i, item in enumerate(items)]
-    first = arrays[0]
-    for i, array in enumerate(arrays):
-        if array.shape == first.shape and array.dtype == first.dtype:
-            continue
-        is_pair = len(arrays) == 2 and array.ndim <= 1
-        raise ValueError(
-            f"`{name}` must hold images of one shape and dtype. Received: {name}[0]: "
-            f"{first.dtype}, {first.shape}; {name}[{i}]: {array.dtype}, {array.shape}."
-            + (f" Of images and labels pass `{name}[0]`." if is_pair else "")
-        )
-    return np.stack(arrays)
 
 
 def check_levels(images: np.ndarray, name: str = "x") -> np.ndarray:

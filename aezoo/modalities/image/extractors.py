@@ -22,7 +22,8 @@ from aezoo.errors import (
     UnsupportedOperationError,
 )
 from aezoo.manifest import MAX_GOLDEN_BYTES, REINSTALL, ExtractorEntry, bundled_file
-from aezoo.modalities.image.check import as_array, check_levels, shape_hint
+from aezoo.modalities.arrays import as_array
+from aezoo.modalities.image.check import check_levels, shape_hint
 from aezoo.modalities.image.classifier import Classifier, bundled_classifier
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.modalities.image.modality import to_unit_range
@@ -119,7 +120,7 @@ class Extractor:
         return features
 
     def _check_images(self, images: Any) -> np.ndarray:
-        images = as_array(images, "images")
+        images = as_array(images, "images", "image")
         if not self._fits(images.shape):
             sides = self.input_shape or ("height", "width", "1 or 3")
             hint = ""

@@ -29,16 +29,11 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from aezoo.errors import ImageFileError, UnsafeFileError
 from aezoo.modalities.image.tiling import tile, to_uint8
-from aezoo.utils.files import atomic_path, open_regular
-from aezoo.utils.text import did_you_mean
+from aezoo.utils.files import atomic_path, check_output, open_regular
 from aezoo.utils.validation import check_input_shape, check_positive_int
 
 # Formats that Pillow decodes itself; others may start foreign programs.
 INPUT_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-INPUT_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".pbm", ".pgm", ".ppm", ".pnm"),
-)
 OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 ANIMATION_SUFFIXES = (".gif",)
 # Of a file, and of the pixels that are decoded of it, where a model does not take more.
@@ -261,44 +256,6 @@ def _to_8_bits(levels: np.ndarray) -> np.ndarray:
     return result.reshape(levels.shape)
 
 
-def image_files(folder: Path) -> Iterator[str]:
-    """Names of the image files in a folder and its subfolders.
-
-    Hidden files and folders are left out, such as the `._name` that macOS writes beside
-    a file, and links to folders. What only looks like a file, such as a pipe or a
-    broken link, is named: reading it says what is wrong.
-
-    Args:
-        folder: The folder.
-
-    Yields:
-        Relative paths with `/`, sorted part by part. The names of one folder at a time
-        are in memory, and of those above it.
-
-    Raises:
-        OSError: If a folder cannot be read.
-    """
-    waiting = [("", True)]
-    while waiting:
-        name, is_folder = waiting.pop()
-        if not is_folder:
-            yield name
-            continue
-        prefix = f"{name}/" if name else ""
-        with os.scandir(folder / name) as entries:
-            found = sorted(
-                (entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink())
-                for entry in entries
-                if not entry.name.startswith(".")
-            )
-        for name, is_folder, is_link in reversed(found):
-            is_image = name.lower().endswith(INPUT_SUFFIXES)
-            if is_folder or (
-                is_image and not (is_link and (folder / prefix / name).is_dir())
-            ):
-                waiting.append((prefix + name, is_folder))
-
-
 def _fit(image: Image.Image, width: int, height: int) -> tuple[Image.Image, list[str]]:
     """Resize to fit into the size, keep the aspect ratio, centre on black."""
     scale = min(width / image.width, height / image.height)
@@ -359,7 +316,7 @@ def write_image(path: str | Path, image: Any) -> None:
         FileNotFoundError: If the folder does not exist.
         OSError: If the folder cannot be written, or the disk is full.
     """
-    path = check_output(path)
+    path = check_output(path, OUTPUT_SUFFIXES)
     pixels = to_uint8(image, "image")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
@@ -403,37 +360,3 @@ def write_animation(path: str | Path, frames: Any) -> None:
         first.save(
             temporary, save_all=True, append_images=others, duration=times, loop=0
         )
-
-
-def check_output(path: str | Path, suffixes: Sequence[str] = OUTPUT_SUFFIXES) -> Path:
-    """Check, before any work is done, that an output file could be written.
-
-    Args:
-        path: The file; may exist, and is then replaced.
-        suffixes: What it may end in; with the dot, lower case.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If it ends in something else.
-        FileNotFoundError: If its folder does not exist.
-        IsADirectoryError: If it is a folder itself.
-        PermissionError: If its folder may not be written.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(
-            f"The output file must end in {', '.join(suffixes)}. Received: {path}."
-            f"{did_you_mean(path.suffix.lower(), suffixes)}"
-        )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"The output folder {path.parent} does not exist. Create it with "
-            f"`mkdir -p {path.parent}`."
-        )
-    if path.is_dir():
-        raise IsADirectoryError(f"The output {path} is a folder. Name a file in it.")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"The output folder {path.parent} may not be written.")
-    return path

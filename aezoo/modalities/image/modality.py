@@ -13,6 +13,8 @@ from aezoo.modalities.image.check import TOLERANCE, check_images
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
+# Weights of red, green and blue in a grey value: ITU-R BT.601, as in Pillow's "L".
+LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,10 @@ class Image(Modality):
     noun: ClassVar[str] = "image"
     element: ClassVar[str] = "pixel"
     read_options: ClassVar[tuple[str, ...]] = ("invert",)
-    suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+        *(".pbm", ".pgm", ".ppm", ".pnm"),
+    )
     likelihoods: ClassVar[tuple[str, ...]] = (
         "bernoulli",
         "gaussian",
@@ -101,6 +106,24 @@ class Image(Modality):
         from aezoo.modalities.image.corruption import apply_corruption
 
         return apply_corruption(x, kind, level, seed)
+
+    def convert_channels(self, x: Tensor) -> Tensor:
+        """Tensors of images with as many channels as these have, in a graph.
+
+        Grey becomes red, green and blue alike; those become the luma of ITU-R BT.601.
+
+        Args:
+            x: `(batch, height, width, channels)`, of 1 or 3 channels, if of others than
+                these.
+        """
+        from keras import ops
+
+        if x.shape[-1] == self.channels:
+            return x
+        if self.channels == 3:
+            return ops.repeat(x, 3, axis=-1)
+        luma = ops.convert_to_tensor(LUMA, x.dtype)
+        return ops.sum(x * luma, axis=-1, keepdims=True)
 
     def read(self, path: Path, **options: Any) -> tuple[np.ndarray, str | None]:
         """As in `aezoo.modalities.image.files.read_image`."""

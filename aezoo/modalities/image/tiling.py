@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from aezoo.modalities.image.check import as_array, check_levels
+from aezoo.modalities.arrays import as_array
+from aezoo.modalities.image.check import check_levels
 from aezoo.utils.validation import check_positive_int
 
 
@@ -17,7 +18,7 @@ def to_uint8(images: Any, name: str = "images") -> np.ndarray:
     Raises:
         ValueError: If the dtype is another, or a float is outside [0, 1] or NaN.
     """
-    array = check_levels(as_array(images, name), name)
+    array = check_levels(as_array(images, name, "image"), name)
     if array.dtype == np.uint8:
         return array
     return np.round(255.0 * array).astype("uint8")

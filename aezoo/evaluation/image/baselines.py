@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation.context import Evaluation
 from aezoo.evaluation.definition import is_possible
 from aezoo.metrics import MetricDefinition
@@ -41,11 +42,21 @@ class Baseline:
 
 
 def fit(evaluation: Evaluation) -> Iterator[Baseline]:
-    """The baselines of an evaluation's model, fitted to its training images."""
+    """The baselines of an evaluation's model, fitted to its training images.
+
+    Raises:
+        UnsupportedOperationError: If its examples are no images.
+    """
+    modality = evaluation.modality
+    if not isinstance(modality, Image):
+        raise UnsupportedOperationError(
+            f"The baselines are of images, and {evaluation.model.name!r} takes "
+            f"{modality.noun}s. Leave out `baselines`."
+        )
     shape, units = evaluation.model.input_shape, evaluation.codes.shape[1]
-    yield pca(shape, units, evaluation.train.images)
+    yield pca(shape, units, evaluation.train.examples)
     yield pixels(shape)
-    yield training_images(evaluation.train.images)
+    yield training_images(evaluation.train.examples)
 
 
 def pca(input_shape: Sequence[int], units: int, images: Any) -> Baseline:
