@@ -146,7 +146,7 @@ def test_archives_may_hold_factors_with_names(tmp_path: Path, digits) -> None:
     for wrong, words in (
         ({"factors": labels}, r"`factors` must be integers of shape \(n, number"),
         ({"factors": factors / 2}, r"`factors` must be integers of shape.*float64"),
-        ({"factors": factors[:3]}, r"`factors` must have one row per image"),
+        ({"factors": factors[:3]}, r"`factors` must have one row per example"),
         ({**named, "factor_names": np.array(["digit"])}, r"one name for each of the 2"),
     ):
         np.savez(tmp_path / "wrong.npz", images=images, **wrong)

@@ -33,7 +33,7 @@ def test_glyphs_stand_font_by_font_with_style_and_weight(tmp_path: Path) -> None
     (tmp_path / "source" / "test-fonts.json").write_text(json.dumps(fonts))
     assert glyphs.build(tmp_path / "source", tmp_path / "glyphs", "test") == 3
     data = load_dataset("glyphs", "test", tmp_path)
-    np.testing.assert_array_equal(data.images, images)
+    np.testing.assert_array_equal(data.examples, images)
     assert data.factor_names == ("style", "content", "bold", "slanted")
     assert data.factors[62 + 26].tolist() == [1, 26, 1, 1]  # "a" of the second font
     assert data.factors[2 * 62].tolist() == [2, 0, 0, 1]
@@ -46,7 +46,7 @@ def test_turned_shapes_have_all_views_the_light_fastest(tmp_path: Path) -> None:
     write_sheets(tmp_path / "source", images, columns=96, rows=1)
     assert turntable.build(tmp_path / "source", tmp_path / "turntable", "test") == 2
     data = load_dataset("turntable", "test", tmp_path)
-    np.testing.assert_array_equal(data.images, images)
+    np.testing.assert_array_equal(data.examples, images)
     assert data.factor_names == ("shape", "azimuth", "elevation", "light")
     at = (1, 7, 1, 2)
     row = 96 + (7 * 2 + 1) * 3 + 2
@@ -64,8 +64,8 @@ def test_faces_stand_take_by_take_and_small(tmp_path: Path) -> None:
     np.savez(tmp_path / "test-attributes.npz", person=person, take=take, **attributes)
     assert orl_faces.build(tmp_path, tmp_path / "orl_faces", "test") == 6
     data = load_dataset("orl_faces", "test", tmp_path)
-    assert data.images.shape == (6, 64, 56, 1)
-    assert data.images[:, 9, 9, 0].tolist() == [0, 3, 1, 4, 2, 5]
+    assert data.examples.shape == (6, 64, 56, 1)
+    assert data.examples[:, 9, 9, 0].tolist() == [0, 3, 1, 4, 2, 5]
     assert data.labels.tolist() == [0, 1, 0, 1, 0, 1]
     assert data.factors[:, 1].tolist() == [0, 0, 1, 1, 0, 0]
     assert data.factor_names == ("person", "glasses", "smile")

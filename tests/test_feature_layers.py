@@ -429,4 +429,4 @@ def test_channels_and_size_change_together(resnet, rng) -> None:
     images = rng.random((2, 16, 12, 1), "float32")
     np.testing.assert_allclose(model(images), extractor(images), atol=1e-6)
     loaded = FeatureExtractor.from_config(extractor.get_config())
-    assert loaded.image_shape == (16, 12, 1)
+    assert loaded.modality.shape == (16, 12, 1)

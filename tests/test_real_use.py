@@ -255,7 +255,7 @@ def test_extractors_check_what_they_see(layer) -> None:
     extractor = aezoo.feature_extractor(
         aezoo.create("conv_ae", **find_family("conv_ae").tiny), layer=layer
     )
-    x = np.random.default_rng(0).random((4, *extractor.image_shape), "float32")
+    x = np.random.default_rng(0).random((4, *extractor.modality.shape), "float32")
     assert np.isfinite(extractor.predict(x, verbose=0)).all()
     for wrong, message in (
         (255 * x, "Divide"),

@@ -356,7 +356,7 @@ class Network:
         self.head = keras.layers.Dense(num_classes)
         self.model = keras.Sequential(
             [
-                keras.Input(backbone.image_shape, dtype="uint8"),
+                keras.Input(backbone.modality.shape, dtype="uint8"),
                 *(backbone, keras.layers.Flatten(), self.head),
             ]
         )
@@ -376,7 +376,7 @@ class Network:
         """Start from random weights, as the family's own training does."""
         keras.utils.set_random_seed(seed)
         fresh = type(self.backbone).from_config(self.backbone.get_config())
-        fresh.build((None, *fresh.image_shape))
+        fresh.build((None, *fresh.modality.shape))
         self._start(fresh.get_weights(), seed)
         shape = tuple(self.head.kernel.shape)
         kernel = keras.initializers.GlorotUniform(seed)(shape)

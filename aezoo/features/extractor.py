@@ -23,6 +23,7 @@ from aezoo.models.families import new_model
 from aezoo.networks.stages import LATENT, POOL
 from aezoo.nn.backend import is_concrete
 from aezoo.nn.keras_private import flat_layers, own_trainable_variables
+from aezoo.nn.layers.quantizers import VectorQuantizer
 from aezoo.utils.validation import check_choice, check_input_shape, check_positive_int
 
 Tensor = Any
@@ -309,6 +310,9 @@ class FeatureExtractor(keras.Model):
                 _freeze_variables(outer)  # its own, e.g. a mask token
             else:
                 outer.trainable = False
+        for inner in _flat([self.encoder]):
+            if isinstance(inner, VectorQuantizer):  # which no gradient reaches
+                inner.trainable = False
         if self.lora_rank is not None:
             for inner in _flat(layer for layers in groups.values() for layer in layers):
                 _freeze_variables(inner, but="lora_kernel")

@@ -24,6 +24,7 @@ from aezoo.models.arguments import (
     units,
     weight,
 )
+from aezoo.models.batches import MASK
 from aezoo.models.entry_points import CompiledEntryPoints
 from aezoo.models.families import compose, flat_config
 from aezoo.models.inpainting import nearest_sample, project, resample
@@ -110,6 +111,8 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
     is_classifier: ClassVar[bool] = False
     # Whether a code holds latents of which each depends on those before it.
     has_levels: ClassVar[bool] = False
+    # Whether `fit` can leave out of its objective what is missing of examples.
+    LEARNS_FROM_HOLES: ClassVar[bool] = False
 
     # Where the weights were converted from, and their licence; None where that is not
     # known. Saved with the model.
@@ -624,7 +627,28 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
 
     def reconstruction_term(self, x: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         """How badly `outputs` reconstruct `x`, summed over elements, `(batch,)`."""
-        return -self.make_likelihood(outputs["decoder_output"]).log_prob(x)
+        parameters, hidden = outputs["decoder_output"], outputs.get(MASK)
+        return -self.log_prob_given_code(x, parameters, hidden)
+
+    def log_prob_given_code(
+        self, x: Tensor, parameters: Tensor, hidden: Tensor | None = None
+    ) -> Tensor:
+        """Log p(x|z) of the elements that are there. Nats, `(batch,)`.
+
+        Args:
+            x: Examples as tensors, `(batch, *positions, channels)`.
+            parameters: What the decoder gave, `(batch, *positions, width)`.
+            hidden: Bools `(batch, *positions)`, True where an element is missing, of
+                likelihoods whose positions are independent; None for none.
+        """
+        if hidden is None:
+            return self.make_likelihood(parameters).log_prob(x)
+        flat = ops.reshape(parameters, (-1, parameters.shape[-1]))
+        values = ops.reshape(x, (-1, x.shape[-1]))
+        at_positions = self.make_likelihood(flat).log_prob(values)
+        at_positions = ops.reshape(at_positions, ops.shape(hidden))
+        seen = ops.where(hidden, ops.zeros_like(at_positions), at_positions)
+        return ops.sum(seen, axis=tuple(range(1, len(seen.shape))))
 
     def loss_schedule(self, step: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         """Factors in [0, 1] on the loss weights at an optimiser step."""

@@ -7,7 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from aezoo.models.inpainting import check_mask
 from aezoo.utils.arrays import to_numpy
+
+# In a dictionary beside examples: where elements are missing.
+MASK = "mask"
 
 
 def with_targets(x: np.ndarray, y: Any, weights: Any) -> tuple[Any, Any]:
@@ -42,6 +46,26 @@ def with_targets(x: np.ndarray, y: Any, weights: Any) -> tuple[Any, Any]:
             f"min={values.min()}, max={values.max()}."
         )
     return (x if y is None else y), values
+
+
+def split_mask(y: Any) -> tuple[Any, Any]:
+    """What a model is told beside examples, and where these have holes.
+
+    Args:
+        y: What came beside the examples.
+
+    Returns:
+        `y` without its mask, None if nothing is left of it; and the mask, or None.
+    """
+    if not isinstance(y, Mapping) or MASK not in y:
+        return y, None
+    rest = {name: value for name, value in y.items() if name != MASK}
+    return rest or None, y[MASK]
+
+
+def with_holes(hidden: Any) -> dict[str, Any]:
+    """What outputs say of holes: nothing where there are none."""
+    return {} if hidden is None else {MASK: hidden}
 
 
 def check_first_batch(model: Any, data: Any) -> Any:
@@ -105,7 +129,10 @@ def _check_batch(model: Any, batch: Any) -> None:
     examples = model.modality.check(_as_array(x))
     if weights is not None:
         with_targets(examples, examples, _as_array(weights))
-    model.unpack(batch)
+    model.unpack(keras.tree.map_structure(_as_array, batch))
+    y, hidden = split_mask(y)
+    if hidden is not None:
+        check_mask(model, _as_array(hidden), len(examples))
     if model.given and y is not None:
         names = tuple(model.given)
         given = y if isinstance(y, Mapping) else {names[0]: y}
@@ -116,4 +143,5 @@ def _check_batch(model: Any, batch: Any) -> None:
 
 
 def _as_array(value: Any) -> Any:
-    return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value
+    # Datasets of TensorFlow's give its tensors on every backend.
+    return to_numpy(value) if hasattr(value, "__array__") else value

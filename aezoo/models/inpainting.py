@@ -53,6 +53,8 @@ def inpaint(
         )
     x = modality.check(x)
     hidden = check_mask(model, mask, len(x))
+    if not hidden.any():
+        raise ValueError("`mask` must hide something. Received: no True.")
     check_positive_int("n", n)
     check_positive_int("steps", steps)
     check_count("candidates", candidates, minimum=1)
@@ -111,7 +113,7 @@ def check_mask(model: Any, mask: Any, n: int) -> Array:
         n: Number of examples.
 
     Raises:
-        ValueError: If its shape or dtype is wrong, or it hides nothing.
+        ValueError: If its shape or dtype is wrong.
     """
     values = to_numpy(mask)
     positions = tuple(model.modality.positions)
@@ -122,10 +124,7 @@ def check_mask(model: Any, mask: Any, n: int) -> Array:
             f"{positions} or (n, {', '.join(map(str, positions))}). Received: "
             f"mask.shape={values.shape}, dtype={values.dtype}."
         )
-    hidden = np.broadcast_to(values, (n, *positions))
-    if not hidden.any():
-        raise ValueError("`mask` must hide something. Received: no True.")
-    return hidden
+    return np.broadcast_to(values, (n, *positions))
 
 
 def nearest_sample(model: Any, x: Array, hidden: Array, noise: IndexedNoise) -> Array:

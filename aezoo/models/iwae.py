@@ -7,6 +7,7 @@ from keras import ops
 from aezoo.models.ae import TINY_CONV
 from aezoo.models.arguments import choice, count, number
 from aezoo.models.autoencoder import TEST_SEED
+from aezoo.models.batches import MASK
 from aezoo.models.vae import VAE
 from aezoo.networks import Conv
 from aezoo.nn import bounds
@@ -145,7 +146,11 @@ class IWAE(VAE):
         if is_doubly:  # the encoder learns through the codes alone
             parameters = {name: ops.stop_gradient(p) for name, p in parameters.items()}
         log_q = self._posterior_of_codes(parameters).log_prob(codes)
-        nll = ops.reshape(-self.make_likelihood(decoded).log_prob(targets), by_example)
+        hidden = outputs.get(MASK)
+        if hidden is not None:
+            hidden = ops.repeat(hidden, self.codes_per_example, axis=0)
+        nll = -self.log_prob_given_code(targets, decoded, hidden)
+        nll = ops.reshape(nll, by_example)
         log_ratio = ops.reshape(log_q - self.log_prior(codes), by_example)
         kl_weight = self.term_weights()["kl"]
         if step is not None:

@@ -83,6 +83,7 @@ class KLAutoencoder(CodeMaps, VAE):  # type: ignore[override]
     discriminator_start: int = count(0)
 
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features")
+    LEARNS_FROM_HOLES: ClassVar[bool] = False
 
     def check_arguments(self) -> None:
         """Refuse a classifier of other images."""

@@ -67,6 +67,7 @@ class SemiSupervisedVAE(LabelledVAE):
     has_diagonal_posterior: ClassVar[bool] = False
     has_standard_prior: ClassVar[bool] = False
     is_classifier: ClassVar[bool] = True
+    LEARNS_FROM_HOLES: ClassVar[bool] = False
 
     def check_arguments(self) -> None:
         """Refuse a scale for each class."""

@@ -15,7 +15,14 @@ from keras import ops
 
 from aezoo.inference.finite import check_finite
 from aezoo.models import passes
-from aezoo.models.batches import check_first_batch, with_targets
+from aezoo.models.batches import (
+    MASK,
+    check_first_batch,
+    split_mask,
+    with_holes,
+    with_targets,
+)
+from aezoo.models.inpainting import check_mask
 from aezoo.nn.backend import (
     Steps,
     compile_passes,
@@ -100,8 +107,9 @@ class Training(Steps):
         moves the adversary.
         """
         x, target, weights, given, marks = self._unpack_valid(data)
+        hidden = given.pop(MASK, None)
         x, target = self.observed(x, target, self.seed_generator)
-        outputs = self(x, training=True, **given)
+        outputs = self(x, training=True, **given) | with_holes(hidden)
         step = self.optimizer.iterations
         batch_losses = self.compute_losses(target, outputs, step)
         # Mean over *all* examples of the step, so that replicas with fewer examples
@@ -118,11 +126,12 @@ class Training(Steps):
     def test_losses(self: Any, data: Any) -> tuple[dict[str, Tensor], Tensor]:
         """Losses `(batch,)` and weights; codes are sampled as the ELBO demands."""
         x, target, _, given, marks = self._unpack_valid(data)
+        hidden = given.pop(MASK, None)
         seen = ops.convert_to_tensor(self._means.metrics[0].num_examples)
         position = first_position(seen, ops.shape(x)[0])
         x, target = self.observed(x, target, IndexedNoise(TEST_SEED + 1, position))
         noise = IndexedNoise(TEST_SEED, position)
-        outputs = self(x, sample_seed=noise, **given)
+        outputs = self(x, sample_seed=noise, **given) | with_holes(hidden)
         return self.compute_losses(target, outputs), marks
 
     def update_metrics(
@@ -171,16 +180,22 @@ class Training(Steps):
 
         Batches are `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`. `y` is what the
         model is told beside `x`, where it is told something: labels alone, or a
-        dictionary; else it is another target, or nothing.
+        dictionary; else it is another target, or nothing. A dictionary may also hold
+        `mask`, True where an element is missing.
 
         Returns:
-            Examples as they came, targets as tensors, weights `(batch,)`, and what is
-            given by name.
+            Examples as they came, without what is missing; targets as tensors, weights
+            `(batch,)`, and what is given by name, with the mask.
 
         Raises:
             ValueError: If the shapes or what is given do not fit.
         """
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        y, hidden = split_mask(y)
+        if hidden is not None:
+            self.check_can_mask()
+            hidden = ops.cast(hidden, "bool")
+            x = ops.where(self._over_elements(hidden), ops.zeros_like(x), x)
         if self.given:
             given, target = self._unpack_given(y), x
         else:
@@ -191,7 +206,33 @@ class Training(Steps):
             weights = ops.ones((ops.shape(x)[0],), "float32")
         else:
             weights = ops.reshape(ops.cast(weights, "float32"), (-1,))
-        return x, self.to_tensors(target), weights, given
+        masked = {} if hidden is None else {MASK: hidden}
+        return x, self.to_tensors(target), weights, {**given, **masked}
+
+    def _over_elements(self: Any, hidden: Any) -> Any:
+        """A mask `(batch, *positions)` that broadcasts to users' examples."""
+        shape = self.modality.shape
+        return hidden if hidden.shape[1:] == shape else hidden[..., None]
+
+    def check_can_mask(self: Any) -> None:
+        """Refuse missing elements where the objective cannot leave them out.
+
+        Raises:
+            ValueError: Says why.
+        """
+        reason = ""
+        if not self.LEARNS_FROM_HOLES or not self.has_likelihood:
+            reason = "its objective looks at whole examples"
+        elif self.is_autoregressive or not self.modality.is_continuous:
+            reason = f"each {self.modality.element} is told those before it"
+        elif self.has_optimal_scale:
+            reason = "`likelihood_scale='optimal'` is fitted to whole batches"
+        if reason:
+            raise ValueError(
+                f"{self.family!r} cannot learn from examples with missing "
+                f"{self.modality.element}s: {reason}. `vae`, `iwae`, `beta_vae` and "
+                "`hierarchical_vae`, for instance, can."
+            )
 
     def _unpack_valid(
         self: Any, data: Any
@@ -340,6 +381,7 @@ class Training(Steps):
         x: Any = None,
         y: Any = None,
         *args: Any,
+        mask: Any = None,
         in_memory: bool | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -354,6 +396,13 @@ class Training(Steps):
             y: What the model is told beside them, where it is told something; else
                 None, or other targets.
             *args: As in `keras.Model.fit`.
+            mask: Where elements are missing, for models with a likelihood: bools, True
+                where one is, `(n, *positions)` or `positions`. What lies there, NaN
+                perhaps, is not looked at: the encoder sees 0, and the bound is that of
+                the others (Nazabal et al., 2020, https://arxiv.org/abs/1807.03653); of
+                an `iwae` it is MIWAE's (Mattei & Frellsen, 2019,
+                https://arxiv.org/abs/1812.02633). In datasets and `validation_data` it
+                is `mask` in the dictionary `y`.
             in_memory: Whether arrays are one compiled loop; None where that can be.
                 Callbacks have their turn after every `steps_per_execution` batches;
                 where that is 1 and none of them asks for batches, a few times a second.
@@ -364,6 +413,7 @@ class Training(Steps):
         """
         self._check_trainable()
         kwargs |= dict(zip(_names_of(keras.Model.fit), args, strict=False))
+        y = self._with_mask(x, y, mask)
         x, y, kwargs = self._checked(x, y, kwargs, "validation_data")
         if self._is_in_memory("fit", in_memory, x, y, kwargs):
             data = (x, y, kwargs.pop("sample_weight", None))
@@ -378,6 +428,7 @@ class Training(Steps):
         x: Any = None,
         y: Any = None,
         *args: Any,
+        mask: Any = None,
         in_memory: bool | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -387,6 +438,7 @@ class Training(Steps):
             x: As in `fit`.
             y: As in `fit`.
             *args: As in `keras.Model.evaluate`.
+            mask: As in `fit`.
             in_memory: As in `fit`.
             **kwargs: As in `keras.Model.evaluate`.
 
@@ -396,6 +448,7 @@ class Training(Steps):
         kwargs |= dict(zip(_names_of(keras.Model.evaluate), args, strict=False))
         is_part_of_fit = kwargs.get("_use_cached_eval_dataset")  # of `fit`: checked
         if not is_part_of_fit:
+            y = self._with_mask(x, y, mask)
             x, y, kwargs = self._checked(x, y, kwargs)
         if not is_part_of_fit and self._is_in_memory(
             "evaluate", in_memory, x, y, kwargs
@@ -406,6 +459,27 @@ class Training(Steps):
             found = super().evaluate(x, y, **kwargs)
         self._refuse_marked()
         return found
+
+    def _with_mask(self: Any, x: Any, y: Any, mask: Any) -> Any:
+        """What is told beside `x`, with a mask where there is one."""
+        if mask is None:
+            return y
+        if not is_concrete(x) and not isinstance(x, list):
+            raise ValueError(
+                "`mask` goes with arrays. Received: x of type "
+                f"{type(x).__name__}. Datasets hold it: (x, {{'mask': mask}})."
+            )
+        if isinstance(y, Mapping):
+            return {**y, MASK: mask}
+        if y is None:
+            return {MASK: mask}
+        names = tuple(self.given)
+        if len(names) != 1:
+            raise ValueError(
+                "`y` beside `mask` must be a dictionary of what the model is told. "
+                f"Received: {type(y).__name__}."
+            )
+        return {names[0]: y, MASK: mask}
 
     def _is_in_memory(
         self: Any, name: str, wanted: bool | None, x: Any, y: Any, kwargs: Any
@@ -479,8 +553,18 @@ class Training(Steps):
             or hasattr(x, "__array__")
             or isinstance(x, list | tuple | Mapping)
         ):
+            y, hidden = split_mask(y)
+            if hidden is not None:
+                self.check_can_mask()
+                hidden = check_mask(self, hidden, len(x))
+                x = np.where(self._over_elements(hidden), 0, np.asarray(x))
             x = self.modality.check(x)
+            if hidden is not None and not self.given:
+                told = {MASK: hidden}
+                return x, told, with_targets(x, told, weights)[1]
             y, weights = with_targets(x, y, weights)
+            if hidden is not None:
+                return x, {**self._checked_names(y, len(x)), MASK: hidden}, weights
             if self.given and y is not None:
                 y = self._checked_given(y, len(x))
             elif y is not None and y is not x:
@@ -488,6 +572,11 @@ class Training(Steps):
                 y = self.modality.check(y, "y")
             return x, y, weights
         return check_first_batch(self, x), y, weights
+
+    def _checked_names(self: Any, y: Any, n: int) -> dict[str, Any]:
+        """What is given, by name; all that is told, where something is missing."""
+        found = self._checked_given(y, n)
+        return found if isinstance(found, dict) else {next(iter(self.given)): found}
 
     def _checked_given(self: Any, y: Any, n: int) -> Any:
         if isinstance(y, Mapping):

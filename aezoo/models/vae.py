@@ -97,6 +97,7 @@ class VAE(Autoencoder):
 
     TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "features", "sampling")
     has_diagonal_posterior: ClassVar[bool] = True
+    LEARNS_FROM_HOLES: ClassVar[bool] = True
 
     def check_arguments(self) -> None:
         """Refuse likelihoods that do not go with the modality or the activation."""

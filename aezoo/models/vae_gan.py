@@ -1,6 +1,6 @@
 """Variational autoencoder that compares examples by the features of a discriminator."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from keras import ops
 
@@ -55,6 +55,7 @@ class VAEGAN(VAE):
     discriminator_filters: tuple[int, ...] = sizes((32, 64, 128), minimum=1)
     feature_layer: int | None = count(None, low=1, is_fixed=True)
 
+    LEARNS_FROM_HOLES: ClassVar[bool] = False
     adversary_term = "discriminator"
 
     def check_arguments(self) -> None:
