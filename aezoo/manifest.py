@@ -22,6 +22,7 @@ from aezoo.errors import ManifestError, UnknownModelError
 from aezoo.utils.files import path_inside, sha256_hex
 from aezoo.utils.records import (
     Count,
+    Leaf,
     Natural,
     Record,
     Sha256,
@@ -101,7 +102,7 @@ class TrainingInfo(Record, frozen=True):
     start_from: ModelName | None = None
 
 
-class Metric(Record, frozen=True):
+class Metric(Leaf, frozen=True):
     """One measured figure.
 
     Attributes:
@@ -124,7 +125,7 @@ class Metric(Record, frozen=True):
 Metrics = Mapping[Text, Mapping[Text, Metric]]
 
 
-class BundledFile(Record, frozen=True):
+class BundledFile(Leaf, frozen=True):
     """A file beside an entry: name, size, hash."""
 
     file: Text
@@ -132,14 +133,14 @@ class BundledFile(Record, frozen=True):
     sha256: Sha256
 
 
-class GoldenFile(Record, frozen=True):
+class GoldenFile(Leaf, frozen=True):
     """Inputs and outputs that the weights must reproduce, and the file's hash."""
 
     file: Text
     sha256: Sha256
 
 
-class HubLocation(Record, frozen=True):
+class HubLocation(Leaf, frozen=True):
     """Where weights are published: a repository, and the commit that holds them."""
 
     repo_id: Annotated[str, matching("[^/]+/[^/]+")]
@@ -364,14 +365,14 @@ class ExtractorEntry(Extractor, frozen=True, kw_only=True):
 # --- The file ------------------------------------------------------------------------
 
 
-class Protocol(Record, frozen=True):
+class Protocol(Leaf, frozen=True):
     """How figures are measured, in words, and their unit unless they state another."""
 
     words: Text
     unit: Text
 
 
-class Figure(Record, frozen=True, array_like=True):
+class Figure(Leaf, frozen=True, array_like=True):
     """A metric as the file holds it, a list; nulls at its end are left out.
 
     Attributes:
@@ -482,8 +483,13 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
                 f"{index or 0} of {name!r} on {dataset!r}, which a figure refers to."
             )
         protocol = known[index or 0]
-        unit = figure.unit or protocol.unit
-        return recast(figure, Metric, protocol=protocol.words, unit=unit)
+        return Metric(
+            figure.value,
+            figure.unit or protocol.unit,
+            protocol.words,
+            figure.standard_error,
+            figure.values,
+        )
 
     def metrics(dataset: str, figures: Mapping[str, Figure]) -> dict[str, Metric]:
         return {name: metric(dataset, name, f) for name, f in figures.items()}

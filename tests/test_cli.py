@@ -141,7 +141,7 @@ def test_describe_prints_the_entry() -> None:
 
 def test_version_and_help() -> None:
     assert succeed("--version") == f"aezoo {aezoo.__version__}\n"
-    for arguments in ([], *([name] for name in main.commands)):
+    for arguments in ([], *([name] for name in main.all_commands())):
         assert "Usage: " in succeed(*arguments, "-h")
 
 

@@ -370,7 +370,9 @@ def test_another_backend_writes_and_reads_the_same_bytes(
     other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
-        env=os.environ | {"KERAS_BACKEND": other, "OPENBLAS_NUM_THREADS": "1"},
+        env=os.environ
+        | {"KERAS_BACKEND": other}
+        | {"OPENBLAS_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"},
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,

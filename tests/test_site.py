@@ -66,7 +66,7 @@ def test_every_command_is_explained() -> None:
     from aezoo.cli import main
 
     page = MADE["reference/commands.md"]
-    for name in main.commands:
+    for name in main.all_commands():
         assert f"## aezoo {name}\n\n```text\nUsage: aezoo {name} " in page
 
 

@@ -348,7 +348,7 @@ def commands_page() -> str:
     parts = ["# Commands"]
     settings = {**main.context_settings, "terminal_width": HELP_WIDTH}
     whole = click.Context(main, info_name="aezoo", **settings)
-    for name, command in sorted(main.commands.items()):
+    for name, command in sorted(main.all_commands().items()):
         context = click.Context(command, parent=whole, info_name=name)
         text = command.get_help(context)
         parts.append(f"## aezoo {name}\n\n```text\n{text}\n```")

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import importlib
 import math
 import os
 import sys
@@ -31,8 +32,45 @@ _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 MAX_NOTES = 5
 
 
+# The modules of the commands, each imported when one of its commands is named.
+MODULES = {
+    "compression": ("compress", "decompress", "rate"),
+    "exploring": ("explore",),
+    "exporting": ("export",),
+    "features": ("cluster", "encode", "nearest", "outliers"),
+    "hub": ("cache", "download"),
+    "lookup": ("describe", "leaderboard", "list"),
+    "measuring": ("evaluate", "metrics", "verify"),
+    "pictures": (
+        *("demo", "edit", "inpaint", "interpolate"),
+        *("reconstruct", "sample", "traverse"),
+    ),
+    "training": ("train",),
+}
+_MODULE_OF = {name: module for module, names in MODULES.items() for name in names}
+
+
 class _FriendlyGroup(click.Group):
-    """Ends every error that a user can provoke as one line and exit code 1."""
+    """Imports a command when it is named, and ends errors as one line and exit code 1.
+
+    Errors are those that a user can provoke.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_MODULE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _MODULE_OF:
+            importlib.import_module(f"aezoo.cli.{_MODULE_OF[cmd_name]}")
+        return super().get_command(ctx, cmd_name)
+
+    def all_commands(self) -> dict[str, click.Command]:
+        """All commands by name, imported."""
+        with click.Context(self) as context:
+            found = {
+                n: self.get_command(context, n) for n in self.list_commands(context)
+            }
+        return {name: command for name, command in found.items() if command}
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with printable_errors():

@@ -6,11 +6,10 @@ Imports no Keras.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from aezoo import modalities
 from aezoo.errors import ManifestError
 from aezoo.manifest import (
     NO_FILES,
@@ -24,10 +23,12 @@ from aezoo.manifest import (
     TrainingInfo,
     WeightsEntry,
 )
-from aezoo.modalities import Modality
 from aezoo.utils.files import is_folder, path_inside, read_file
 from aezoo.utils.folders import restore
 from aezoo.utils.records import Natural, Text, decode, recast
+
+if TYPE_CHECKING:
+    from aezoo.modalities import Modality
 
 # Names of files, in a folder as in a repository.
 ENTRY, WEIGHTS, GOLDEN = "aezoo.json", "model.weights.h5", "golden.npz"
@@ -42,7 +43,7 @@ DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
 _DESCRIBED = ("modality", "encoder", "decoder")
 
 
-def modality_of(entry: ModelRecord) -> Modality:
+def modality_of(entry: ModelRecord) -> "Modality":
     """What an example of a model is.
 
     Args:
@@ -51,6 +52,8 @@ def modality_of(entry: ModelRecord) -> Modality:
     Raises:
         ValueError: If it names no modality that there is.
     """
+    from aezoo import modalities  # NumPy, which an entry alone does not need
+
     described = entry.arguments.get("modality")
     if described is None:
         return modalities.Image(*entry.input_shape)

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from aezoo.errors import ManifestError
 
-_Value = TypeVar("_Value", bound="Record")
+_Value = TypeVar("_Value", bound="Leaf")
 _LARGEST = 2**63 - 1
 # What decoding raises: the second for text that is no UTF-8.
 _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -34,8 +34,8 @@ Shape = Annotated[tuple[Count, ...], Meta(min_length=1)]
 Sha256 = Annotated[str, matching("[0-9a-f]{64}")]
 
 
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A frozen record: mappings in it cannot be changed, lists are tuples.
+class Leaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A frozen record of numbers, text, tuples and other records.
 
     `msgspec.structs.replace` gives a changed copy. Making one checks nothing; `decode`
     checks everything.
@@ -47,17 +47,21 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     VERSION: ClassVar[int | None] = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values; without optional ones that are None or empty."""
+        fields: dict[str, Any] = plain(self)
+        return fields
+
+
+class Record(Leaf, frozen=True):
+    """A frozen record: mappings in it cannot be changed, lists are tuples."""
+
     def __post_init__(self) -> None:
         """Freeze mappings and lists."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if isinstance(value, dict | list):
                 msgspec.structs.force_setattr(self, name, frozen(value))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values; without optional ones that are None or empty."""
-        fields: dict[str, Any] = plain(self)
-        return fields
 
 
 def frozen(value: Any) -> Any:
@@ -69,7 +73,7 @@ def frozen(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """JSON values of records and of what they hold: see `Record.to_dict`."""
-    if isinstance(value, Record):
+    if isinstance(value, Leaf):
         fields = {name: getattr(value, name) for name in value.__struct_fields__}
         if value.__struct_config__.array_like:
             parts = list(fields.values())
@@ -88,11 +92,11 @@ def plain(value: Any) -> Any:
 
 
 @functools.cache
-def _optional(cls: type[Record]) -> frozenset[str]:
+def _optional(cls: type[Leaf]) -> frozenset[str]:
     return frozenset(f.name for f in msgspec.structs.fields(cls) if not f.required)
 
 
-def recast(record: Record, cls: type[_Value], **changes: Any) -> _Value:
+def recast(record: Leaf, cls: type[_Value], **changes: Any) -> _Value:
     """A record of another kind, with the fields that the two share.
 
     Args:
@@ -196,7 +200,7 @@ _PLACE = re.compile(r"(.*?)(?: - at (`key` in )?`\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
 
 
-def _reason(error: Exception, content: bytes, cls: type[Record]) -> str:
+def _reason(error: Exception, content: bytes, cls: type[Leaf]) -> str:
     """What an error of msgspec is about, with names of keys and the wrong value."""
     try:
         document = msgspec.json.decode(content)
@@ -222,7 +226,7 @@ def _reason(error: Exception, content: bytes, cls: type[Record]) -> str:
 
 
 def _find(
-    message: str, document: Any, cls: type[Record], path: str, is_key: bool
+    message: str, document: Any, cls: type[Leaf], path: str, is_key: bool
 ) -> tuple[list[str], Any]:
     """The names on the way to what a message is about, and what is there.
 
