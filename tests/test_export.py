@@ -199,7 +199,7 @@ def test_a_graph_that_computes_something_else_is_refused(
         function = open_graph(content, name)
         return lambda feeds: {k: 1.01 * v for k, v in function(feeds).items()}
 
-    monkeypatch.setattr(export_module, "open_graph", wrong)
+    monkeypatch.setattr("aezoo.engines.onnx_runtime.open_graph", wrong)
     with pytest.raises(ExportError, match=r"'tiny' .*'decode' deviates by 0\.0"):
         aezoo.export(keras_model, tmp_path / "out", parts=["decode"])
     assert list(tmp_path.iterdir()) == []
@@ -350,6 +350,35 @@ def test_operations_that_tf2onnx_does_not_know() -> None:
 def test_an_operation_without_a_graph_says_so() -> None:
     with pytest.raises(ExportError, match="ONNX cannot hold 'test'"):
         converted(lambda x: ops.cast(ops.view(x, "int32"), "float32"))
+
+
+def test_litert_answers_as_keras_does(keras_model, images, tmp_path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs aezoo[litert]")
+    path = aezoo.export(keras_model, tmp_path / "tiny", "litert")
+    entry = read_entry(path)
+    assert entry.format == "litert"
+    assert {f"{name}.tflite" for name in entry.graphs} < {
+        p.name for p in path.iterdir()
+    }
+    engine = aezoo.load(path, engine="onnx")  # as the folder says: by LiteRT
+    test_the_engine_answers_as_keras_does(engine, keras_model, images)
+    test_its_posterior_answers_as_that_of_keras(engine, keras_model, images)
+    for n in (1, 3, 70):  # any batch size
+        x = np.resize(images, (n, 8, 8, 1))
+        close(engine.encode(x), keras_model.encode(x))
+    damaged = path / "encode.tflite"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(ChecksumError, match=r"encode\.tflite"):
+        aezoo.load(path, engine="onnx").encode(images)
+
+
+def test_what_litert_cannot_hold_is_named(tmp_path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs aezoo[litert]")
+    found = registry.find_family("ppca")
+    model = compose(found, **found.tiny)
+    with pytest.raises(ExportError, match=r"LiteRT.*Pass `format='saved_model'`"):
+        aezoo.export(model, tmp_path / "out", "litert")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_table_says_what_can_be_exported(folder) -> None:

@@ -23,7 +23,7 @@ from aezoo.cli._terminal import echo
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["onnx", "saved_model"]),
+    type=click.Choice(["onnx", "litert", "saved_model"]),
     default="onnx",
     show_default=True,
     help="ONNX files, or one SavedModel of TensorFlow.",

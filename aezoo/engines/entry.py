@@ -38,6 +38,8 @@ from aezoo.utils.records import (
 ENTRY, PRIOR, SAVED_MODEL = "export.json", "prior.npz", "saved_model"
 SAMPLERS = {kind: f"sampler_{kind}.npz" for kind in SAMPLER_KINDS}
 SCHEMA_VERSION = 1
+# Of formats with a file for each graph.
+SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
 REMEDY = "Export the model again with `aezoo.export`."
 # What people ask for, and the graphs that it takes; those after the first one of a part
 # are left out where they cannot be made.
@@ -90,7 +92,7 @@ class ExportEntry(Record, frozen=True, kw_only=True):
         schema_version: Version of the format.
         name: Name of the model.
         family: Its family.
-        format: Of the graphs, `"onnx"` or `"saved_model"`.
+        format: Of the graphs: `"onnx"`, `"litert"` or `"saved_model"`.
         parts: What people can ask of it.
         modality: What an example is, as `aezoo.modalities.from_config` takes it.
         given: What the model is told besides, modalities by name.
@@ -118,7 +120,7 @@ class ExportEntry(Record, frozen=True, kw_only=True):
     schema_version: int
     name: Text
     family: FamilyName
-    format: Annotated[str, matching("onnx|saved_model")]
+    format: Annotated[str, matching("onnx|litert|saved_model")]
     parts: Annotated[tuple[Text, ...], Meta(min_length=1)]
     modality: Mapping[str, Any]
     given: Mapping[GraphName, Mapping[str, Any]]
@@ -161,9 +163,9 @@ def _modality(config: Mapping[str, Any]) -> Modality:
         raise ManifestError(f"{ENTRY} is not valid: {error} {REMEDY}") from error
 
 
-def graph_file(name: str) -> str:
-    """The file of an ONNX graph."""
-    return f"{name}.onnx"
+def graph_file(name: str, format: str = "onnx") -> str:
+    """The file of a graph, in a format that has one for each."""
+    return f"{name}{SUFFIXES[format]}"
 
 
 def is_export(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from aezoo.engines.entry import (
     SAMPLERS,
     SAVED_MODEL,
     SCHEMA_VERSION,
+    SUFFIXES,
     ExportEntry,
     GraphRecord,
     graph_file,
@@ -28,7 +29,6 @@ from aezoo.engines.entry import (
 )
 from aezoo.engines.graphs import Graph, graphs_of
 from aezoo.engines.model import ExportedModel, Function
-from aezoo.engines.onnx_runtime import open_graph
 from aezoo.errors import ExportError
 from aezoo.inference import priors
 from aezoo.manifest import MAX_GOLDEN_BYTES, BundledFile
@@ -44,8 +44,17 @@ from aezoo.utils.folders import write_folder
 from aezoo.utils.progress import with_progress
 from aezoo.utils.validation import check_choice
 
-FORMATS = ("onnx", "saved_model")
-_PACKAGES = ("aezoo", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime")
+FORMATS = ("onnx", "litert", "saved_model")
+# Names of formats, and the packages that each needs, of an extra of its name.
+_TITLES = {"onnx": "ONNX", "litert": "LiteRT"}
+_NEEDED = {
+    "onnx": ("onnx", "tf2onnx", "onnxruntime"),
+    "litert": ("ai_edge_litert",),
+}
+_PACKAGES = (
+    *("aezoo", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime"),
+    "ai-edge-litert",
+)
 # Golden tensors by the name of the graph that gives them. Of all other answers the two
 # models are only compared with each other, and a graph that fails is left out.
 _GOLDEN = ("codes", "reconstruction", "samples", "mean", "mode", "kl")
@@ -64,8 +73,8 @@ def export(
 ) -> Path:
     """Write a model as graphs that run without Keras.
 
-    The folder holds an ONNX file for each function, or one SavedModel with a signature
-    for each; the prior and the fitted samplers; and `export.json`, which states inputs
+    The folder holds a file for each function, or one SavedModel with a signature for
+    each; the prior and the fitted samplers; and `export.json`, which states inputs
     and outputs, and the hash of every file. `aezoo.load(folder, engine="onnx")` gives
     the methods of the model back, without TensorFlow.
 
@@ -76,8 +85,9 @@ def export(
     Args:
         model: A model; or a name, folder or address as `aezoo.load` takes it.
         path: The folder to create; its parent must exist.
-        format: `"onnx"`, by tf2onnx, checked by ONNX Runtime; or `"saved_model"` of
-            TensorFlow.
+        format: `"onnx"`, by tf2onnx, checked by ONNX Runtime; `"litert"`, by
+            TensorFlow's converter, of built-in operations alone, checked by LiteRT; or
+            `"saved_model"` of TensorFlow.
         parts: Of `"encode"` (codes and posterior), `"decode"`, `"reconstruct"` and
             `"sample"`.
         overwrite: Replace a folder that `export` wrote before.
@@ -92,7 +102,8 @@ def export(
         FileExistsError: If the folder exists, and is not to be overwritten or holds
             files that `export` did not write.
         FileNotFoundError: If the parent folder does not exist.
-        MissingDependencyError: If a package of `aezoo[onnx]` is not installed.
+        MissingDependencyError: If a package of `aezoo[onnx]` or `aezoo[litert]`, which
+            the format needs, is not installed.
 
     Example:
         >>> aezoo.export("conv_vae_mnist_z16", "my_export")
@@ -101,9 +112,8 @@ def export(
     check_choice("format", format, FORMATS)
     wanted = _check_parts(parts)
     _check_backend()
-    if format == "onnx":
-        for package in ("onnx", "tf2onnx", "onnxruntime"):
-            check_installed(package, "onnx", "Exporting to ONNX")
+    for package in _NEEDED.get(format, ()):
+        check_installed(package, format, f"Exporting to {_TITLES[format]}")
     target = target_of(Path(path))
 
     def check() -> None:
@@ -147,7 +157,8 @@ def export_to_cache(model: Autoencoder, folder: Path, source: str | None) -> Non
 
 def written(target: Path) -> set[str]:
     """Names of all files, and folders, that may be in a folder of `export`."""
-    graphs = {graph_file(name) for names in PARTS.values() for name in names}
+    known = [name for names in PARTS.values() for name in names]
+    graphs = {graph_file(name, format) for name in known for format in SUFFIXES}
     inner = target / SAVED_MODEL
     saved = {p.relative_to(target).as_posix() for p in inner.rglob("*")}
     return {ENTRY, PRIOR, *SAMPLERS.values(), *graphs, SAVED_MODEL, *saved}
@@ -243,7 +254,8 @@ def exported_files(
     exported = folders.build(entry, converted.functions, files.get(PRIOR))
     deviation, failed = _compare(model, exported, expected, can_sample)
     for name, reason in failed.items():
-        files.pop(graph_file(name), None)
+        if format in SUFFIXES:
+            files.pop(graph_file(name, format), None)
         left_out[name] = reason
     records = {k: v for k, v in converted.records.items() if k not in failed}
     of_samplers: dict[str, BundledFile] = {}
@@ -270,25 +282,29 @@ def exported_files(
 def _convert(model: Autoencoder, graphs: Sequence[Graph], format: str) -> _Converted:
     if format == "saved_model":
         return _as_saved_model(graphs)
-    from aezoo.engines.onnx_graphs import convert
+    if format == "onnx":
+        from aezoo.engines.onnx_graphs import convert
+    else:
+        from aezoo.engines.litert_graphs import convert
 
+    open_graph = folders.runtime_of(format)
     about = {"model": model.name, "family": model.family, "producer": "aezoo"}
     converted = _Converted({}, {}, {}, {})
     for graph in with_progress(graphs, "Exporting", "graph"):
         try:
             content, record = convert(graph, about)
             function = open_graph(content, graph.name)
-        except Exception as error:  # of tf2onnx and ONNX Runtime, of any kind
+        except Exception as error:  # of converters and runtimes, of any kind
             reason = " ".join(str(error).split())[:300]
             if graph.name in NEEDED:
                 raise ExportError(
                     f"The family {model.family!r} on the network "
-                    f"{model.network.kind!r} cannot be exported to ONNX: {reason} Pass "
-                    "`format='saved_model'`."
+                    f"{model.network.kind!r} cannot be exported to {_TITLES[format]}: "
+                    f"{reason} Pass `format='saved_model'`."
                 ) from error
             converted.left_out[graph.name] = reason
             continue
-        converted.files[graph_file(graph.name)] = content
+        converted.files[graph_file(graph.name, format)] = content
         converted.records[graph.name] = record
         converted.functions[graph.name] = function
     return converted

@@ -3,7 +3,6 @@
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,33 +17,6 @@ from aezoo.utils.extras import require
 SMALL, ROWS = 1 << 25, 32
 # What says that a tensor is in another file: an entry `location` in a `TensorProto`.
 _EXTERNAL = re.compile(rb"\x0a\x08location\x12", re.DOTALL)
-
-
-class Sessions(Mapping[str, Function]):
-    """Functions by name, each of which is opened when it is first used.
-
-    Args:
-        read: Gives the content of a graph's file, by the graph's name.
-        names: Names of all graphs.
-    """
-
-    def __init__(self, read: Callable[[str], bytes], names: tuple[str, ...]) -> None:
-        self._read = read
-        self._names = names
-        self._functions: dict[str, Function] = {}
-
-    def __getitem__(self, name: str) -> Function:
-        if name not in self._names:
-            raise KeyError(name)
-        if name not in self._functions:
-            self._functions[name] = open_graph(self._read(name), name)
-        return self._functions[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def open_graph(content: bytes, name: str) -> Function:

@@ -45,20 +45,34 @@ def saved_model(
     Returns:
         Its files by name, and what each signature takes and gives.
     """
-    module = tf.Module()
-    traced = {graph.name: trace(graph) for graph in graphs}
-    signatures = {name: concrete for name, (_, concrete, _) in traced.items()}
-    # what the functions read must be reachable from what is saved
-    module.held = [graph.variables for graph in signatures.values()]
     with tempfile.TemporaryDirectory() as scratch:
-        tf.saved_model.save(module, scratch, signatures)
+        records = write_signatures(graphs, scratch)
         root = Path(scratch)
         files = {
             f"{SAVED_MODEL}/{path.relative_to(root).as_posix()}": path.read_bytes()
             for path in sorted(root.rglob("*"))
             if path.is_file()
         }
-    return files, {name: record for name, (*_, record) in traced.items()}
+    return files, records
+
+
+def write_signatures(graphs: Sequence[Graph], folder: str) -> dict[str, GraphRecord]:
+    """Write graphs as the signatures of one SavedModel.
+
+    Args:
+        graphs: The graphs.
+        folder: Where.
+
+    Returns:
+        What each signature takes and gives.
+    """
+    module = tf.Module()
+    traced = {graph.name: trace(graph) for graph in graphs}
+    signatures = {name: concrete for name, (_, concrete, _) in traced.items()}
+    # what the functions read must be reachable from what is saved
+    module.held = [graph.variables for graph in signatures.values()]
+    tf.saved_model.save(module, folder, signatures)
+    return {name: record for name, (*_, record) in traced.items()}
 
 
 def open_saved_model(folder: Path) -> dict[str, Function]:
