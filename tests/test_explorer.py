@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 import aezoo
 from aezoo.cli import main
-from aezoo.data.datasets import Dataset, DatasetError
+from aezoo.data.datasets import Dataset, DatasetError, load_dataset
 from aezoo.errors import (
     ImageFileError,
     UnknownModelError,
@@ -209,8 +209,11 @@ def test_neighbours_are_the_nearest_training_codes(
 def test_neighbours_without_the_data_say_how_to_get_it(
     digits: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    with pytest.raises(DatasetError):
+    monkeypatch.setattr(
+        "aezoo.explorer.neighbours.load_dataset",
+        lambda name, split: load_dataset(name, split, tmp_path),
+    )
+    with pytest.raises(DatasetError, match=r"'mnist', split 'train', is not prepared"):
         Neighbours().of(digits, digits.examples(1, 0))
 
 

@@ -13,6 +13,7 @@ from aezoo.cli import main
 from aezoo.errors import UnsupportedOperationError
 from aezoo.modalities import Text
 from aezoo.modalities.text import split_words
+from aezoo.networks import NetworkError
 from aezoo.nn.backend import BACKEND
 from aezoo.nn.distributions.autoregressive import Autoregressive
 
@@ -265,6 +266,12 @@ def test_free_bits_cost_nothing_below_their_bound() -> None:
     np.testing.assert_allclose(terms["kl"], 4.5, rtol=1e-6)
     np.testing.assert_allclose(terms["free_bits"], 31 * 0.5, rtol=1e-6)
     assert model.loss_weights["free_bits"] == model.beta
+
+
+def test_a_penalty_on_the_derivative_of_words_is_refused() -> None:
+    modality = Text(words="a b c")
+    with pytest.raises(NetworkError, match=r"no derivative, so `penalty='gradient'`"):
+        aezoo.create("rae", modality=modality, network="recurrent", penalty="gradient")
 
 
 @pytest.mark.parametrize(

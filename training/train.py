@@ -210,16 +210,11 @@ def held_out_split(data: Dataset, count: int) -> tuple[Dataset, Dataset]:
         )
 
     def part(rows: slice, split: str) -> Dataset:
-        arrays = {
-            field: value[rows]
-            for field in ("images", "labels", "factors")
-            if (value := getattr(data, field)) is not None
-        }
-        return dataclasses.replace(data, split=split, **arrays)
+        return dataclasses.replace(data.part(rows), split=f"{data.split}[{split}]")
 
     return (
-        part(slice(None, -count), f"{data.split}[:-{count}]"),
-        part(slice(-count, None), f"{data.split}[-{count}:]"),
+        part(slice(None, -count), f":-{count}"),
+        part(slice(-count, None), f"-{count}:"),
     )
 
 

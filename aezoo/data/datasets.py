@@ -83,8 +83,16 @@ class Dataset:
         """
         if limit is None or check_positive_int("limit", limit) >= len(self.examples):
             return self
+        return self.part(slice(limit))
+
+    def part(self, rows: Any) -> "Dataset":
+        """Some of the examples, with what belongs to them.
+
+        Args:
+            rows: What indexes an array: a slice, indices or bools.
+        """
         cut = {
-            field: value[:limit]
+            field: value[rows]
             for field in ("examples", "labels", "factors")
             if (value := getattr(self, field)) is not None
         }

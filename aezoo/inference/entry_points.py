@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from aezoo.nn.distributions import Posterior
 
 INTERPOLATIONS = ("spherical", "linear")
+# Codes that are decoded at once, and where a step writes one symbol of each.
+ROWS, WRITTEN_ROWS = 256, 1024
 
 
 class EntryPoints:
@@ -97,7 +99,7 @@ class EntryPoints:
     def decode(
         self: Any,
         z: Any,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         *,
         beams: int = 1,
         given: Mapping[str, Any] | None = None,
@@ -107,7 +109,8 @@ class EntryPoints:
 
         Args:
             z: Codes `(n, *latent_shape)`, float.
-            batch_size: Codes per compiled call; does not change the result.
+            batch_size: Codes per compiled call; does not change the result. None
+                takes 256, or 1,024 where elements are written one after another.
             beams: Of models that write one element after another, such as sentences:
                 sequences that beam search follows at once; 1 takes the most probable
                 element each time.
@@ -121,6 +124,9 @@ class EntryPoints:
             return self.in_graph("decode", z, given, labels)
         z = self.check_codes(z)
         told = self.check_all(len(z), given, labels)
+        if batch_size is None:
+            is_greedy = self.is_autoregressive and beams == 1
+            batch_size = WRITTEN_ROWS if is_greedy else ROWS
         return self.modality.present(self.decode_codes(z, batch_size, beams, **told))
 
     def decode_codes(

@@ -6,7 +6,7 @@ from keras import ops
 
 from aezoo.models.ae import AE, TINY_CONV
 from aezoo.models.arguments import choice, weight
-from aezoo.networks import Conv
+from aezoo.networks import Conv, NetworkError
 from aezoo.nn import losses
 from aezoo.registry import register_family
 
@@ -39,6 +39,15 @@ class RAE(AE):
     penalty_weight: float = weight(1e-3)
 
     BATCH_TERMS: ClassVar[frozenset[str]] = frozenset({"decoder_norm"})
+
+    def check_arguments(self) -> None:
+        """Refuse a derivative of what is written in symbols."""
+        super().check_arguments()
+        if self.penalty == "gradient" and not self.modality.is_continuous:
+            raise NetworkError(
+                f"{self.modality.noun.capitalize()}s have no derivative, so "
+                "`penalty='gradient'` has no meaning for them. Take 'l2' or None."
+            )
 
     @property
     def loss_weights(self) -> dict[str, float]:
