@@ -196,8 +196,8 @@ def test_many_conversions_are_summed_up(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{i:02}.png")
         Image.new("L", (size, size)).save(paths[-1])
     told = succeed("encode", CONV_AE, *paths, "-o", tmp_path / "z.npz")
-    assert "4 images: 30x30 L -> 28x28 L: resized (Lanczos)\n" in told
-    assert "3 more images converted by the same rule" in told
+    assert "4 files: 30x30 L -> 28x28 L: resized (Lanczos)\n" in told
+    assert "3 more files converted by the same rule" in told
     assert len(told.splitlines()) == 7
 
 
