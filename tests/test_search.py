@@ -247,6 +247,9 @@ def test_nearest_finds_the_image_itself(
     assert rows[0]["label"] == "class1"
     assert rows[0]["distance"] == pytest.approx(0.0, abs=1e-5)
     assert rows[1]["distance"] <= rows[2]["distance"]
+    large = tmp_path / "large.png"
+    Image.open(query).resize((56, 56)).save(large)  # converted, and nothing else said
+    assert len(json.loads(succeed("nearest", NAME, large, folder, "--json"))) == 8
     told = succeed("nearest", NAME, query, parquet, "-k", 3, "-o", picture)
     lines = told.splitlines()
     assert lines[0].split() == ["rank", "path", "label", "distance"]

@@ -246,6 +246,11 @@ class _Encoder:
     invert: bool
     loaded: "FeatureEncoder | None" = None
 
+    @property
+    def options(self) -> dict[str, bool]:
+        """How files are read, where it is not as usual."""
+        return {"invert": True} if self.invert else {}
+
     def encoder(self) -> "FeatureEncoder":
         from aezoo.features.streaming import FeatureEncoder
 
@@ -302,7 +307,7 @@ class _Encoder:
             metadata,
             self.known.modality,
             data_dir=self.data_dir,
-            **({"invert": True} if self.invert else {}),
+            **self.options,
         )
 
 
@@ -356,7 +361,8 @@ def nearest(
     _check_outputs(known, None, output)
     _require_sklearn("`aezoo nearest`")
     encoder = _Encoder(known, **options)
-    x = read_examples((query,), known, invert=encoder.invert)[:1]
+    _check_invert(known, encoder.invert)
+    x = known.modality.read_many(query, **encoder.options)[0][:1]
     opened = encoder.open(source)
     _check_enough(k, len(opened), "neighbour")
     features = encoder.features(opened)
