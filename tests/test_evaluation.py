@@ -26,6 +26,7 @@ from aezoo.metrics.definition import words
 from aezoo.registry import find_family
 from aezoo.samplers import KINDS
 from aezoo.store.golden import golden_inputs
+from tests.draws import exhaustive
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,9 @@ def test_seeds_repeat_and_differ(vae, images) -> None:
     assert value(0) != value(1)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 23])
+@pytest.mark.parametrize(
+    "chunk", [pytest.param(1, marks=exhaustive), 7, pytest.param(23, marks=exhaustive)]
+)
 def test_no_metric_depends_on_the_batch_size(
     vae, images, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

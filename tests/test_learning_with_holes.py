@@ -10,8 +10,16 @@ import pytest
 import aezoo
 from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import find_family
+from tests.draws import exhaustive
 
-FAMILIES = ("conv_vae", "iwae", "hierarchical_vae", "flow_vae", "vamp_vae")
+FAMILIES = (
+    "conv_vae",
+    "iwae",
+    *(
+        pytest.param(family, marks=exhaustive)
+        for family in ("hierarchical_vae", "flow_vae", "vamp_vae")
+    ),
+)
 
 
 def images(n: int = 6) -> np.ndarray:
@@ -65,7 +73,7 @@ def test_the_bound_is_that_of_the_pixels_that_are_there() -> None:
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("family", ["conv_vae", "iwae"])
+@pytest.mark.parametrize("family", ["conv_vae", pytest.param("iwae", marks=exhaustive)])
 def test_both_loops_and_datasets_learn_the_same(family: str) -> None:
     import tensorflow as tf
 
