@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 SECONDS ?= 600
 LOWEST := .venv-lowest
-LOWEST_TESTS := tests/test_bits.py tests/test_contributing.py tests/test_weights_files.py
+# A whole life of a model, its weights, those of the zoo and of diffusers, the Hub.
+LOWEST_TESTS := tests/test_bits.py tests/test_contributing.py tests/test_weights_files.py \
+	tests/test_golden.py::test_weights_reproduce_their_golden_tensors[conv_vae_mnist_z16] \
+	tests/test_imports.py::test_an_autoencoder_kl_computes_what_diffusers_does[kl_sd] \
+	tests/test_imports.py::test_a_model_on_the_hub
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 SELECT ?= -m "not rest and not exhaustive"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -43,13 +47,10 @@ test-torch: $(VENV)/.torch  ## The same checks on PyTorch, which no other target
 		tests/test_golden.py tests/test_passes.py tests/test_checkpoints.py \
 		tests/test_features.py
 
-test-lowest: $(VENV)/.dev  ## The lowest versions that pyproject.toml allows
-	$(PIP) uv  # pip itself finds no lowest versions
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
-	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python \
-		--resolution lowest-direct -e ".[dev]"
+test-lowest: $(LOWEST)/.dev  ## The lowest versions that pyproject.toml allows
 	for backend in tensorflow jax; do KERAS_BACKEND=$$backend $(LOWEST)/bin/python \
-		-m pytest -W default -n $(WORKERS) --dist loadgroup $(LOWEST_TESTS) || exit 1; done
+		-m pytest -W default -n $(WORKERS) --dist loadgroup --seconds 100 \
+		$(LOWEST_TESTS) || exit 1; done
 
 faults: $(VENV)/.dev  ## Every fault of the Hub, what comes of it, and how soon
 	REAL_WAITS=1 KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py
@@ -82,6 +83,13 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/.demo
+
+$(LOWEST)/.dev: pyproject.toml constraints.txt $(VENV)/.dev
+	$(PIP) uv  # pip itself finds no lowest versions
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python \
+		--resolution lowest-direct -e ".[dev]"
+	@touch $@
 
 $(VENV)/.torch: pyproject.toml constraints.txt $(VENV)/.dev
 	$(PIP) -e ".[torch]"

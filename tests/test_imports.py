@@ -395,6 +395,54 @@ def test_a_model_on_the_hub(hub) -> None:
     assert hub.requests == []
 
 
+NORMALIZATION = {  # that of ImageNet, with twice the deviation
+    "do_normalize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_processor_type": "ViTImageProcessor",
+    "image_std": [0.458, 0.448, 0.45],
+    "size": {"height": 16, "width": 16},
+}
+
+
+def test_a_repository_says_how_its_images_are_normalised(hub, tmp_path) -> None:
+    content = json.dumps(NORMALIZATION).encode()
+    files = {**files_of("mae"), "preprocessor_config.json": content}
+    commit = hub.add_repo("org/mae", files)
+    address = f"hf://org/mae@{commit}"
+    from aezoo.store.reference import find_entry
+
+    entry, model = find_entry(address), aezoo.load(address)
+    stated = "normalised by mean 0.485, 0.456, 0.406 and std 0.458, 0.448, 0.45 "
+    assert stated in entry.origin == model.origin
+    assert entry.origin.endswith("(preprocessor_config.json)")
+    assert loaded("mae").origin.endswith("std 0.229, 0.224, 0.225 (ImageNet)")
+    x = expected("mae")["images"]
+    mean = np.float32(NORMALIZATION["image_mean"])
+    wanted = loaded("mae").encode(0.5 * (x + mean))  # deviates half as much
+    assert_close(model.encode(x), wanted)
+    hub.requests.clear()
+    offline = aezoo.load(address, local_files_only=True)
+    assert (offline.origin, hub.requests) == (model.origin, [])
+    saved = aezoo.save(model, tmp_path / "saved")
+    assert aezoo.load(saved).origin == model.origin
+    assert stated in (saved / "README.md").read_text()
+
+
+def test_images_that_are_not_normalised(copy) -> None:
+    folder = copy("mae")
+    path = folder / "preprocessor_config.json"
+    path.write_text('{"do_normalize": false, "image_std": [0, 0]}')
+    config = aezoo.load(folder).config
+    assert (config["channel_mean"], config["channel_std"]) == ([0.0] * 3, [1.0] * 3)
+
+
+def test_a_vae_of_diffusers_has_no_preprocessor(copy) -> None:
+    """What lies beside it is of another part of a pipeline."""
+    folder = copy()
+    (folder / "preprocessor_config.json").write_text("{")
+    assert_same_weights(aezoo.load(folder), loaded("kl_sd"))
+
+
 def test_a_model_in_a_folder_of_a_pipeline(hub) -> None:
     files = files_of("kl_plain", "vae/") | {"unet/config.json": b"{}"}
     files |= {"model_index.json": b"{}", "README.md": b"---\nlicense: mit\n---\n"}
@@ -536,6 +584,31 @@ def _double(tensors) -> None:
 def test_tensors_that_are_not_those_of_the_configuration(copy, change, message) -> None:
     with pytest.raises(ConversionError, match=message):
         aezoo.load(copy(tensors=change))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is damaged: it holds no JSON object"),
+        (json.dumps({"image_mean": "x" * 1_000_001}), "must have at most 1,000,000 b"),
+        ({"image_std": [0.2, 0.0, 0.2]}, r"`image_std` must be at least 1e-06"),
+        ({"image_std": [0.2, 1e-300, 0.2]}, r"`image_std` must be at least 1e-06"),
+        ({"image_std": [0.2, 0.2]}, r"`image_std` must be 3 finite numbers"),
+        ({"image_mean": [0.2] * 4}, r"`image_mean` must be 3 finite numbers"),
+        ({"image_mean": [0.2, 0.2, "x"]}, r"`image_mean\[2\]` must be `float`"),
+        ({"size": {"height": 10**15, "width": 16}}, "`size` must be that of the model"),
+        ({"do_center_crop": True, "crop_size": 32}, "`crop_size` must be that of"),
+        ({"do_rescale": False}, "`do_rescale` must be true and `rescale_factor` 1/255"),
+        ({"rescale_factor": 0.5}, "Received: do_rescale=True, rescale_factor=0.5"),
+        ({"image_means": [0.5] * 3}, "'image_means' .* Did you mean 'image_mean'"),
+    ],
+)
+def test_a_preprocessor_that_cannot_be_followed(copy, content, message) -> None:
+    folder = copy("mae")
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / "preprocessor_config.json").write_text(text)
+    with pytest.raises(ConversionError, match=message):
+        aezoo.load(folder)
 
 
 def test_files_that_are_missing_damaged_or_elsewhere(copy, tmp_path: Path) -> None:

@@ -299,6 +299,7 @@ def _training(entry: FolderEntry) -> str:
         facts["Hardware"] = made.hardware
         facts["Time"] = f"{made.seconds:,.0f} s"
         facts["Started from"] = made.start_from
+    facts["Converted from"] = entry.origin
     facts["Backend"] = (made or entry).backend
     versions = (made or entry).versions
     which = "Versions" if made else "Versions when saved"

@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 from aezoo.errors import ConversionError, UnsafeFileError
 
 CONFIG, PIPELINE, CARD = "config.json", "model_index.json", "README.md"
+# What transformers do to images before the model sees them; need not be there.
+PREPROCESSOR = "preprocessor_config.json"
 MAX_CONFIG_BYTES = 1_000_000
 # Of files that list the tensors of others.
 MAX_INDEX_BYTES = 10_000_000

@@ -17,6 +17,7 @@ from aezoo.store.foreign.files import (
     MAX_CONFIG_BYTES,
     MAX_INDEX_BYTES,
     PIPELINE,
+    PREPROCESSOR,
     SUFFIX,
     find_parts,
     find_weights,
@@ -28,6 +29,7 @@ from aezoo.store.foreign.sources import (
     Conversion,
     convert_config,
     read_config,
+    reads_preprocessor,
     source_class,
 )
 from aezoo.store.remote import Listing, Place
@@ -100,7 +102,10 @@ def read(folder: Path, root: Path | None = None) -> Source:
             find_weights(names, where)  # pickles come first
         raise no_config(names | inner, str(folder) if place is None else where)
     content = _bounded(folder, CONFIG, MAX_CONFIG_BYTES, root)
-    kind, conversion = convert_config(content, f"{where}: {CONFIG}")
+    preprocessor = None
+    if PREPROCESSOR in names and reads_preprocessor(content):
+        preprocessor = _bounded(folder, PREPROCESSOR, MAX_CONFIG_BYTES, root)
+    kind, conversion = convert_config(content, where, preprocessor)
     main = find_weights(names, where)
     parts: tuple[str, ...] = (main,)
     if not main.endswith(SUFFIX):
@@ -184,6 +189,8 @@ def _entry(
         together = hashlib.sha256("".join(f.sha256 for f in files).encode())
         whole = BundledFile(main, sum(f.bytes for f in files), together.hexdigest())
     origin = f"{kind} of {LIBRARIES[kind]}"
+    if address is not None:
+        origin += f", {address}"
     return ForeignEntry(
         family=conversion.family,
         config=conversion.config,
@@ -193,7 +200,7 @@ def _entry(
         num_params=stored + stated,
         tasks=conversion.tasks,
         name=name,
-        origin=origin if address is None else f"{origin}, {address}",
+        origin=origin + conversion.remark,
         weights=whole,
         files=files,
         license=license,
@@ -309,7 +316,7 @@ def fetch(place: Place) -> tuple[Path, Path]:
 
 def _fetch(place: Place) -> tuple[Path, Path]:
     config, place, listing = _fetch_config(place)
-    convert_config(config.read_bytes(), f"{place.address}: {CONFIG}")
+    _convert(place, config, listing)
     _, parts = _parts(place, listing)
     for name in parts:
         remote.fetch(place, name, listing.files[name].sha256, MAX_FILE_BYTES)
@@ -333,6 +340,15 @@ def _fetch_config(place: Place) -> tuple[Path, Place, Listing]:
     return config, place, remote.list_files(place)
 
 
+def _convert(place: Place, config: Path, listing: Listing) -> tuple[str, Conversion]:
+    """As `convert_config`, with the preprocessor's file, which is fetched."""
+    content, preprocessor = config.read_bytes(), None
+    if PREPROCESSOR in listing.files and reads_preprocessor(content):
+        path = remote.fetch(place, PREPROCESSOR, max_bytes=MAX_CONFIG_BYTES)
+        preprocessor = path.read_bytes()
+    return convert_config(content, place.address, preprocessor)
+
+
 def fetch_entry(place: Place) -> ForeignEntry:
     """What is known of a model of another library on the Hub, without its weights.
 
@@ -348,7 +364,7 @@ def fetch_entry(place: Place) -> ForeignEntry:
     if not all(file.sha256 for n, file in listing.files.items() if n.endswith(SUFFIX)):
         folder, cache = fetch(place)  # small files, or what is in the cache
         return read(folder, cache).entry
-    kind, conversion = convert_config(config.read_bytes(), f"{place.address}: {CONFIG}")
+    kind, conversion = _convert(place, config, listing)
     main, parts = _parts(place, listing)
     facts = {
         name: fact

@@ -4,11 +4,12 @@ import dataclasses
 import importlib
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from aezoo.errors import ConversionError, ManifestError
+from aezoo.store.foreign.files import CONFIG, PREPROCESSOR
 from aezoo.store.foreign.names import Names
 from aezoo.utils.records import Record, decode
 from aezoo.utils.text import did_you_mean
@@ -56,6 +57,8 @@ class Conversion:
         tasks: What the model can do.
         names: Where each weight stands.
         constants: Weights that the configuration itself states, by name.
+        normalization: Where the mean and the deviation are from that the network takes
+            from images in [0, 1]; empty for the scale to [-1, 1].
     """
 
     family: str
@@ -65,16 +68,37 @@ class Conversion:
     tasks: tuple[str, ...]
     names: Names
     constants: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    normalization: str = ""
+
+    @property
+    def remark(self) -> str:
+        """What is done to images inside, where the class alone does not say it."""
+        if not self.normalization:
+            return ""
+        mean, std = (
+            ", ".join(f"{value:g}" for value in self.config[f"channel_{name}"])
+            for name in ("mean", "std")
+        )
+        return f"; images normalised by mean {mean} and std {std} " + (
+            f"({self.normalization})"
+        )
 
 
-class ForeignConfig(Record, frozen=True):
-    """The fields of a `config.json`; a subclass for each class of another library.
+class ForeignRecord(Record, frozen=True):
+    """The fields of a file of another library.
 
     Fields that begin with an underscore are notes of the library, and not read.
     """
 
     # Fields that make no difference to what a model computes here.
     IGNORED: ClassVar[frozenset[str]] = frozenset()
+
+
+_Record = TypeVar("_Record", bound=ForeignRecord)
+
+
+class ForeignConfig(ForeignRecord, frozen=True):
+    """The fields of a `config.json`; a subclass for each class of another library."""
 
     def convert(self) -> Conversion:
         """What it makes.
@@ -110,17 +134,28 @@ def read_config(content: bytes) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def convert_config(content: bytes, what: str) -> tuple[str, Conversion]:
+def reads_preprocessor(content: bytes) -> bool:
+    """Whether a `preprocessor_config.json` counts beside a `config.json`."""
+    values = read_config(content)
+    return LIBRARIES.get(source_class(values or {}) or "") == "transformers"
+
+
+def convert_config(
+    content: bytes, where: str, preprocessor: bytes | None = None
+) -> tuple[str, Conversion]:
     """The class of a `config.json`, and what it makes.
 
     Args:
         content: The file.
-        what: What file it is; begins messages.
+        where: In what folder it is; begins messages.
+        preprocessor: The `preprocessor_config.json` beside it, if there is one and it
+            counts.
 
     Raises:
         ConversionError: If it is no such file, of a class that is not known here, or
             asks for what there is not here; a field is unknown or of another type.
     """
+    what = f"{where}: {CONFIG}"
     values = read_config(content)
     name = None if values is None else source_class(values)
     if values is None or name is None:
@@ -129,12 +164,34 @@ def convert_config(content: bytes, what: str) -> tuple[str, Conversion]:
             f"transformers. {PAGE} Models of Keras are read by "
             "`keras.saving.load_model`."
         )
-    config_class = find_source(name, what)
-    known = {f.encode_name for f in msgspec.structs.fields(config_class)}
+    config = _read(values, find_source(name, what), name, what)
+    try:
+        conversion = config.convert()
+    except ConversionError as error:
+        raise ConversionError(f"{what}: {error}") from error
+    if preprocessor is None:
+        return name, conversion
+    from aezoo.store.foreign.preprocessor import Preprocessor
+
+    what = f"{where}: {PREPROCESSOR}"
+    values = read_config(preprocessor)
+    if values is None:
+        raise ConversionError(f"{what} is damaged: it holds no JSON object.")
+    try:
+        return name, _read(values, Preprocessor, name, what).apply(conversion)
+    except ConversionError as error:
+        raise ConversionError(f"{what}: {error}") from error
+
+
+def _read(
+    values: Mapping[str, Any], cls: type[_Record], name: str, what: str
+) -> _Record:
+    """A record of the fields that count, all of which must be known."""
+    known = {f.encode_name for f in msgspec.structs.fields(cls)}
     told = {
         key: value
         for key, value in values.items()
-        if not key.startswith("_") and key not in config_class.IGNORED
+        if not key.startswith("_") and key not in cls.IGNORED
     }
     for key in told:
         if key not in known:
@@ -144,13 +201,9 @@ def convert_config(content: bytes, what: str) -> tuple[str, Conversion]:
                 f"{did_you_mean(key, known)} {PAGE}"
             )
     try:
-        config = decode(json.dumps(told).encode(), config_class, what)
+        return decode(json.dumps(told).encode(), cls, what)
     except ManifestError as error:
         raise ConversionError(str(error)) from error
-    try:
-        return name, config.convert()
-    except ConversionError as error:
-        raise ConversionError(f"{what}: {error}") from error
 
 
 def find_source(name: str, what: str) -> type[ForeignConfig]:
@@ -158,7 +211,7 @@ def find_source(name: str, what: str) -> type[ForeignConfig]:
 
     Args:
         name: The class.
-        what: As in `convert_config`.
+        what: What file names it; begins messages.
 
     Raises:
         ConversionError: If there is no such class here; lists those that there are.

@@ -127,6 +127,7 @@ class Config(ForeignConfig, frozen=True):
             latent_shape=(1 + patches, self.hidden_size),
             tasks=tasks,
             names=NAMES,
+            normalization="ImageNet",
         )
 
     def _decoder(self) -> dict[str, Any]:
