@@ -7,10 +7,11 @@ WORKERS ?= 2
 SECONDS ?= 600
 LOWEST := .venv-lowest
 # A whole life of a model, its weights, those of the zoo and of diffusers, the Hub.
-LOWEST_TESTS := tests/test_bits.py tests/test_contributing.py tests/test_weights_files.py \
+LOWEST_TESTS := tests/test_weights_files.py \
 	tests/test_golden.py::test_weights_reproduce_their_golden_tensors[conv_vae_mnist_z16] \
 	tests/test_imports.py::test_an_autoencoder_kl_computes_what_diffusers_does[kl_sd] \
-	tests/test_imports.py::test_a_model_on_the_hub
+	tests/test_imports.py::test_a_model_on_the_hub tests/test_contributing.py \
+	tests/test_bits.py
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 SELECT ?= -m "not rest and not exhaustive"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt

@@ -4,8 +4,9 @@
 
 `--reference` is an environment with diffusers and torch (see `training/references.py`),
 which makes a random model with the configuration of Stable Diffusion 1 (84 million
-weights, 335 MB) and is timed beside aezoo, each in fresh processes, in turn. Tiles are
-of 256 x 256. `--memory` stops after the import. Prints Markdown.
+weights, 335 MB) and is timed beside aezoo, each in fresh processes, in turn. Tiles have
+half the size of the image, 256 x 256. `--memory` stops after the import; `--size 256`
+and `--backends tensorflow` are quicker. Prints Markdown.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 from benchmarks.common import machine, markdown_table, round_robin, run_fresh
 
 SIZE = 512
+BACKENDS = ["tensorflow", "jax", "torch"]
 _MAKE = """
 import diffusers, json, sys, torch
 torch.manual_seed(0)
@@ -25,7 +27,7 @@ vae = diffusers.AutoencoderKL(
     down_block_types=("DownEncoderBlock2D",) * 4,
     up_block_types=("UpDecoderBlock2D",) * 4,
     layers_per_block=2,
-    sample_size=512,
+    sample_size={size},
 )
 vae.save_pretrained({folder!r})
 print(json.dumps(None))
@@ -51,7 +53,7 @@ found["encode_s"] = best(lambda: vae.encode(x))
 z = vae.encode(x)
 found["decode_s"] = best(lambda: vae.decode(z))
 found["bytes"] = peak()
-half = aezoo.create(vae.family, **{{**vae.config, "input_shape": (256, 256, 3)}})
+half = aezoo.create(vae.family, **{{**vae.config, "input_shape": ({tile}, {tile}, 3)}})
 half.set_weights(vae.get_weights())
 found["encode_tiled_s"] = best(lambda: half.encode_tiled(x, batch_size=1))
 found["decode_tiled_s"] = best(lambda: half.decode_tiled(z, batch_size=1))
@@ -76,7 +78,7 @@ z = torch.randn((1, 4, {size} // 8, {size} // 8))
 found["decode_s"] = best(lambda: vae.decode(z).sample)
 found["bytes"] = peak()
 vae.enable_tiling()
-vae.tile_sample_min_size, vae.tile_latent_min_size = 256, 32
+vae.tile_sample_min_size, vae.tile_latent_min_size = {tile}, {tile} // 8
 found["encode_tiled_s"] = best(lambda: vae.encode(x).latent_dist.mean)
 found["decode_tiled_s"] = best(lambda: vae.decode(z).sample)
 """
@@ -105,20 +107,23 @@ def main() -> None:
     parser.add_argument("--python", required=True, help="an environment with aezoo")
     parser.add_argument("--reference", required=True, help="one with diffusers")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, default=SIZE, help="pixels of a side")
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
     parser.add_argument("--memory", action="store_true", help="only load")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        values = {"folder": folder, "size": SIZE}
+        size = options.size
+        values = {"folder": folder, "size": size, "tile": size // 2}
         run_fresh([options.reference, "-c", _MAKE.format(**values)])
         (weights,) = Path(folder).glob("*.safetensors")
-        size = weights.stat().st_size
+        num_bytes = weights.stat().st_size
         ours = _IMPORT + ("" if options.memory else _RUN) + _PRINT
         runners: dict[str, Any] = {
             f"aezoo on {backend}": (
                 [options.python, "-c", ours.format(**values)],
                 {"KERAS_BACKEND": backend},
             )
-            for backend in ("tensorflow", "jax", "torch")
+            for backend in options.backends
         }
         if not options.memory:
             code = (_REFERENCE + _PRINT).format(**values)
@@ -128,7 +133,8 @@ def main() -> None:
         [label, *(_cell(found, key) for found in results.values())]
         for key, label in _ROWS.items()
     ]
-    print(f"{machine()}; the file has {size / 1e6:.0f} MB.\n")
+    told = f"the file has {num_bytes / 1e6:.0f} MB, images {size} x {size}"
+    print(f"{machine()}; {told}.\n")
     print(markdown_table(["", *results], [row for row in rows if any(row[1:])]))
 
 

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from aezoo.networks.conv import ConvDecoder, ConvEncoder
+from aezoo.nn.layers.normalization import GroupNormalization
 from aezoo.nn.layers.upsampling import (
     UPSAMPLING,
     ResizeConv2D,
@@ -130,3 +131,25 @@ def test_layers_survive_a_keras_file(rng, tmp_path, cls) -> None:
     images = rng.normal(size=(2, 4, 4, 2)).astype("float32")
     np.testing.assert_array_equal(loaded(images), model(images))
     assert loaded.layers[0].get_config() == model.layers[0].get_config()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_groups_are_normalised_as_defined(rng, dtype) -> None:
+    layer = GroupNormalization(2, epsilon=1e-3, dtype=dtype)
+    layer.build((None, 3, 4, 6))
+    gamma, beta = rng.normal(size=(2, 6))
+    layer.set_weights([gamma, beta])
+    x = 20.0 + rng.normal(size=(2, 3, 4, 6))  # far from 0, where squares would cancel
+    x = x.astype(layer.compute_dtype)
+    grouped = x.astype("float64").reshape(2, 3, 4, 2, 3)
+    moments = {"axis": (1, 2, 4), "keepdims": True}
+    centred = grouped - grouped.mean(**moments)
+    scaled = centred / np.sqrt((centred**2).mean(**moments) + 1e-3)
+    wanted = scaled.reshape(x.shape) * gamma + beta
+    found = layer(ops.convert_to_tensor(x))
+    assert keras.backend.standardize_dtype(found.dtype) == layer.compute_dtype
+    tolerance = 1e-4 if dtype == "float32" else 1e-2
+    np.testing.assert_allclose(ops.convert_to_numpy(found), wanted, atol=tolerance)
+    own = keras.layers.GroupNormalization(2, epsilon=1e-3)
+    own.build((None, 3, 4, 6))
+    assert [w.name for w in own.weights] == [w.name for w in layer.weights]

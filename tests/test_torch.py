@@ -8,6 +8,7 @@ import aezoo
 from aezoo.nn.backend import BACKEND
 from aezoo.nn.distributions import IndexedNoise
 from aezoo.registry import find_family
+from tests import test_imports, test_layers
 
 if BACKEND != "torch":
     pytest.skip("needs KERAS_BACKEND=torch: `make test-torch`", allow_module_level=True)
@@ -105,6 +106,15 @@ def test_posteriors_are_computed_where_tensors_are(family: str) -> None:
     np.testing.assert_allclose(model.encode(x), mode, rtol=0, atol=1e-5)
     assert kl.shape == (3,)
     assert np.isfinite(kl).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_groups_are_normalised_by_its_own_operation(rng, dtype: str) -> None:
+    test_layers.test_groups_are_normalised_as_defined(rng, dtype)
+
+
+def test_a_model_of_diffusers_computes_the_same() -> None:
+    test_imports.test_an_autoencoder_kl_computes_what_diffusers_does("kl_sd")
 
 
 def test_tensors_are_taken_with_their_gradients_and_from_their_device() -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what every backend's file has
         first_position,
         fits_device,
         fused_adam_update,
+        fused_group_norm,
         in_cluster,
         is_chief,
         is_concrete,

@@ -156,6 +156,9 @@ def wants_jit(model: keras.Model) -> bool:  # noqa: ARG001
     return False
 
 
+fused_group_norm = None
+
+
 def wrapped(x: Tensor) -> Tensor:
     """As they are."""
     return x

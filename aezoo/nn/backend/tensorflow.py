@@ -169,6 +169,10 @@ def wants_jit(model: keras.Model) -> bool:
     return bool(model.jit_compile)
 
 
+# Group normalisation in one operation, where the backend has one: see PyTorch.
+fused_group_norm: Callable[..., Tensor] | None = None
+
+
 def wrapped(x: Tensor) -> Tensor:
     """Unsigned integers modulo 2**32, where the backend has no such type."""
     return x

@@ -135,6 +135,15 @@ def wants_jit(model: keras.Model) -> bool:
     return bool(model.jit_compile)
 
 
+def fused_group_norm(
+    x: Tensor, groups: int, gamma: Tensor, beta: Tensor, epsilon: float
+) -> Tensor:
+    """Group normalisation of feature maps with the channels last."""
+    maps = x.permute(0, 3, 1, 2)
+    maps = torch.nn.functional.group_norm(maps, groups, gamma, beta, epsilon)
+    return maps.permute(0, 2, 3, 1)
+
+
 def wrapped(x: Tensor) -> Tensor:
     """Unsigned integers modulo 2**32: PyTorch computes them with 64 bits."""
     return x & 0xFFFFFFFF

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from aezoo.nn.layers.normalization import GroupNormalization
+
 Tensor = Any
 # Of group normalisation.
 EPSILON = 1e-6
@@ -17,9 +19,9 @@ def convolution(channels: int, size: int = 3, **kwargs: Any) -> keras.layers.Con
     return keras.layers.Conv2D(channels, size, **kwargs)
 
 
-def group_norm(groups: int, name: str) -> keras.layers.GroupNormalization:
+def group_norm(groups: int, name: str) -> GroupNormalization:
     """A group normalisation with the epsilon of diffusers."""
-    return keras.layers.GroupNormalization(groups, epsilon=EPSILON, name=name)
+    return GroupNormalization(groups, epsilon=EPSILON, name=name)
 
 
 class ResnetBlock(keras.layers.Layer):
