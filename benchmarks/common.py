@@ -73,6 +73,17 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
+def with_error(values: np.ndarray, form: str) -> str:
+    """A mean and its standard error, e.g. `"0.051 ± 0.004"`.
+
+    Args:
+        values: At least two, independent.
+        form: How both are written, e.g. `".3f"`.
+    """
+    error = values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():{form}} ± {error:{form}}"
+
+
 def verdict(label: str, value: float, limit: float, *, at_least: bool) -> str:
     """One line: the figure, its target, and whether it is met."""
     is_met = value >= limit if at_least else value <= limit

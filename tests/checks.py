@@ -394,8 +394,11 @@ def check_labels_are_refused(family: Family, config: Config) -> None:
     """
     x = examples(family, config)
     labels, message = np.zeros(10), "learn without labels: drop them"
-    if "labels" in built(family, config).given:
+    model = built(family, config)
+    if "labels" in model.given:
         labels, message = None, r"is told labels beside each image: pass batches"
+    elif model.told_in_training:
+        message = r"is told \w+ and .* beside each image: pass batches"
     for method in (fit, evaluate):
         model = new_model(family, config)  # on JAX, Keras drops the state on an error
         with pytest.raises(ValueError, match=message):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 import pkgutil
 import re
 from collections.abc import Mapping
@@ -39,6 +40,10 @@ class Recipe:
         steps_per_epoch: Steps that count as an epoch, each on other images; None is a
             pass over all of them.
         batch_size: Images per step.
+        batch_grid: Values of each factor in a grid, which holds all combinations of
+            them, e.g. `{"style": 4, "content": 4}`; for objectives that learn from
+            what examples have in common. A batch is made of whole grids. The data must
+            hold all combinations. None draws single examples.
         learning_rate: Peak of the schedule: linear warm-up, then cosine decay to 0.
         warmup_steps: Steps of the warm-up.
         beta_1: Decay of Adam's first moment.
@@ -79,6 +84,7 @@ class Recipe:
     epochs: int = 1
     steps_per_epoch: int | None = None
     batch_size: int = 128
+    batch_grid: Mapping[str, int] | None = None
     learning_rate: float = 1e-3
     warmup_steps: int = 500
     weight_decay: float = 0.0
@@ -126,6 +132,15 @@ class Recipe:
         )
         if self.ema_decay is not None:
             check_number("ema_decay", self.ema_decay, above=0.0, high=1.0)
+        if self.batch_grid is not None:
+            grid = dict(self.batch_grid)
+            if self.batch_size % math.prod(grid.values()):
+                raise ValueError(
+                    "`batch_size` must be a multiple of the combinations in "
+                    f"`batch_grid`. Received: batch_size={self.batch_size}, "
+                    f"batch_grid={grid}."
+                )
+            object.__setattr__(self, "batch_grid", MappingProxyType(grid))
         if not self.metrics:
             raise ValueError("`metrics` must name at least one metric. Received: ().")
         object.__setattr__(self, "config", MappingProxyType(dict(self.config)))
@@ -138,6 +153,10 @@ class Recipe:
     def fingerprint(self) -> dict[str, Any]:
         """All fields as JSON values, to tell whether two runs are the same."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if self.batch_grid is None:
+            del fields["batch_grid"]  # as runs have it that know no grids
+        else:
+            fields["batch_grid"] = dict(self.batch_grid)
         return {**fields, "config": dict(self.config), "metrics": list(self.metrics)}
 
 

@@ -21,7 +21,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,8 @@ from training.export import (
 from training.half import round_weights
 from training.recipe import Recipe, RecipeError, load_recipe
 
-# Images, and their labels if there are any.
-Examples = tuple[np.ndarray, ...]
+# Images, and their labels if there are any, or factors by name.
+Examples = tuple[Any, ...]
 # Of a process that stopped for now: `EX_TEMPFAIL` of sysexits.h, "try again".
 STOPPED_STATUS = 75
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tensorflow-datasets")
@@ -167,8 +167,10 @@ def train(
             model.adapt(learnt[0], recipe.seed)
             if not distribute:
                 learnt = (on_accelerator(learnt[0]), *learnt[1:])
-            seconds = fit(model, recipe, learnt, held_out, out, deadline, jit)
-            model.finish(learnt[0])
+            grid = batch_grid(recipe, train_data)
+            seconds = fit(model, recipe, learnt, held_out, out, deadline, jit, grid)
+            told = learnt[1] if isinstance(learnt[-1], Mapping) else None
+            model.finish(learnt[0], told)
         if not is_chief():
             sys.exit(0)
         round_weights(model)
@@ -289,6 +291,7 @@ def fit(
     out: Path,
     deadline: float | None = None,
     jit: bool | None = None,
+    grid: tuple[np.ndarray, tuple[int, ...]] | None = None,
 ) -> float:
     """Fit by gradient, from the last checkpoint if any; returns seconds of all parts.
 
@@ -303,6 +306,7 @@ def fit(
         labels=labels[0] if labels else None,
         steps=recipe.steps_per_epoch,
         sizes=model.modality.sizes(images),
+        grid=grid,
     )
     adversary = None
     if recipe.adversary_learning_rate is not None:
@@ -348,12 +352,12 @@ def training_examples(
 ) -> tuple[Examples, Examples]:
     """What the model learns from, and what is held out: the last of the images.
 
-    Each is `(images,)`, or `(images, labels)` if the family takes labels. Of the labels
-    to learn from only the first `labelled_examples` by the recipe's seed are kept, as
-    many of each class.
+    Each is `(images,)`, or `(images, labels)` if the family takes labels, or factors by
+    name where it learns from these. Of the labels to learn from only the first
+    `labelled_examples` by the recipe's seed are kept, as many of each class.
 
     Raises:
-        DatasetError: If it takes labels and there are none.
+        DatasetError: If it takes labels or factors and there are none.
         RecipeError: If `labelled_examples` is set for a family that takes none, or
             cannot be met.
         ValueError: If a label is out of the model's range.
@@ -362,13 +366,19 @@ def training_examples(
     count = len(examples) - recipe.validation_examples
     images, held_out = examples[:count], examples[count:]
     kept = recipe.labelled_examples
-    if "labels" not in model.given:
+    if "labels" not in model.told_in_training:
         if kept is not None:
             raise RecipeError(
                 f"`labelled_examples` must be None: {model.family!r} does not learn "
                 f"from labels. Received: {kept}."
             )
-        return (images,), (held_out,)
+        if not model.told_in_training:
+            return (images,), (held_out,)
+        told = {name: factor_of(data, name) for name in model.told_in_training}
+        return (
+            (images, {name: values[:count] for name, values in told.items()}),
+            (held_out, {name: values[count:] for name, values in told.items()}),
+        )
     if data.labels is None:
         raise DatasetError(
             f"{model.family!r} learns from labels, and the dataset {data.key!r} has "
@@ -379,6 +389,49 @@ def training_examples(
     if kept is not None:
         labels = keep_labels(labels, kept, recipe.seed)
     return (images, labels), (held_out, data.labels[count:])
+
+
+def factor_of(data: Dataset, name: str) -> np.ndarray:
+    """A column of a dataset's factors, int64, `(n,)`.
+
+    Raises:
+        DatasetError: If it has no such factor; names those that it has.
+    """
+    if data.factors is None or name not in data.factor_names:
+        has = ", ".join(data.factor_names) or "none"
+        raise DatasetError(
+            f"The dataset {data.key!r} has no factor {name!r}. It has: {has}."
+        )
+    column: np.ndarray = data.factors[:, data.factor_names.index(name)]
+    return column
+
+
+def batch_grid(
+    recipe: Recipe, data: Dataset
+) -> tuple[np.ndarray, tuple[int, ...]] | None:
+    """What `training.data.by_grid` takes of a recipe's `batch_grid`; None without one.
+
+    Of the examples that are learnt from: all, but the last ones that are held out.
+
+    Raises:
+        DatasetError: If a factor is missing, or a combination of them.
+    """
+    if recipe.batch_grid is None:
+        return None
+    count = len(data.examples) - recipe.validation_examples
+    columns = [
+        np.unique(factor_of(data, name)[:count], return_inverse=True)
+        for name in recipe.batch_grid
+    ]
+    table = np.full([len(values) for values, _ in columns], -1)
+    table[tuple(place for _, place in columns)] = np.arange(count)
+    if table.min() < 0:
+        raise DatasetError(
+            f"The dataset {data.key!r} lacks {np.sum(table < 0):,} of the "
+            f"{table.size:,} combinations of {', '.join(recipe.batch_grid)}, which "
+            "`batch_grid` needs."
+        )
+    return table, tuple(recipe.batch_grid.values())
 
 
 def check_distributable(recipe: Recipe) -> None:

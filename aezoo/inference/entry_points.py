@@ -538,25 +538,33 @@ class EntryPoints:
         """
         return check_codes(z, self.latent_shape, name)
 
-    def check_given(self: Any, name: str, value: Any, n: int) -> np.ndarray:
+    def check_given(
+        self: Any,
+        name: str,
+        value: Any,
+        n: int,
+        known: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
         """One condition of `n` examples, `(n, ...)`.
 
         Args:
-            name: Which, one of `given`.
+            name: Which, one of `known`.
             value: `(n, ...)`, or one for all.
             n: How many.
+            known: Modality of each condition by name; None for `given`.
 
         Raises:
             ValueError: If it is none that the model is told, or shape, dtype or range
                 is wrong.
         """
-        if name not in self.given:
-            known = ", ".join(self.given)
+        known = self.given if known is None else known
+        if name not in known:
+            names = ", ".join(known)
             raise ValueError(
                 f"{self.family!r} is not told {name!r}. "
-                + (f"It is told: {known}." if known else "It is told nothing.")
+                + (f"It is told: {names}." if names else "It is told nothing.")
             )
-        modality = self.given[name]
+        modality = known[name]
         values = to_numpy(value)
         if isinstance(modality, Label) and values.shape == (n, 1):  # a column
             values = values[:, 0]

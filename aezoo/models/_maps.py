@@ -41,7 +41,7 @@ class CodeMaps(Tiles):
             for name, initializer in (("code_mean", "zeros"), ("code_std", "ones"))
         )
 
-    def finish(self: Any, x: np.ndarray) -> None:
+    def finish(self: Any, x: np.ndarray, told: Any = None) -> None:  # noqa: ARG002
         """Set the mean and standard deviation of each channel of the codes.
 
         Weights of the model, which `scale_codes` uses; `training.train` sets them on
@@ -49,6 +49,7 @@ class CodeMaps(Tiles):
 
         Args:
             x: `(n, *input_shape)`.
+            told: Not used.
         """
         codes = self.encode(x).reshape(-1, self.code_dim)
         self.code_mean.assign(codes.mean(axis=0, dtype="float64"))

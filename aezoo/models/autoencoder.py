@@ -389,13 +389,17 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
             seed: Seed of the choice among them.
         """
 
-    def finish(self, x: np.ndarray) -> None:
+    def finish(
+        self, x: np.ndarray, told: Mapping[str, np.ndarray] | None = None
+    ) -> None:
         """Set the weights that an objective takes from data once it is trained.
 
         None, in most objectives. `training.train` calls it after `fit`.
 
         Args:
             x: As in `adapt`.
+            told: What else it learnt from, `(n, ...)` each, by its name in
+                `told_in_training`; or None.
         """
 
     @property
@@ -414,6 +418,14 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
     def given(self) -> Mapping[str, Modality]:
         """What the model is told besides the example: modality by name."""
         return {}
+
+    @property
+    def told_in_training(self) -> Mapping[str, Modality]:
+        """What batches for `fit` hold besides examples: modality by name.
+
+        What stands here and not in `given` may be missing in them.
+        """
+        return self.given
 
     def call(
         self,
@@ -544,13 +556,13 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         """What `inpaint` starts from in the place of what is hidden.
 
         A sample that agrees with what is known, where the model has a likelihood and a
-        prior of its own; else noise. Arguments as in `complete`; as `x`.
+        prior of its own; else noise. Arguments as in `inpaint_step`; as `x`.
         """
         if self.has_likelihood and "sampling" in self.TASKS and not given:
             return nearest_sample(self, x, hidden, noise)
         return ops.convert_to_numpy(noise.uniform(x.shape))
 
-    def complete(
+    def inpaint_step(
         self,
         x: np.ndarray,
         hidden: np.ndarray,

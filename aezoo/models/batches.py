@@ -113,7 +113,7 @@ def _checked(model: Any, batches: Iterator[Any]) -> Iterator[Any]:
 def _check_batch(model: Any, batch: Any) -> None:
     noun = model.modality.noun
     if isinstance(batch, Mapping):
-        told = "".join(f", row[{name!r}]" for name in model.given)
+        told = "".join(f", row[{name!r}]" for name in model.told_in_training)
         wanted = f"(row[{noun!r}]{told})" if told else f"row[{noun!r}]"
         raise ValueError(
             f"Batches must be x, (x, y) or (x, y, sample_weight), not dictionaries. "
@@ -133,11 +133,12 @@ def _check_batch(model: Any, batch: Any) -> None:
     y, hidden = split_mask(y)
     if hidden is not None:
         check_mask(model, _as_array(hidden), len(examples))
-    if model.given and y is not None:
-        names = tuple(model.given)
+    told = model.told_in_training
+    if told and y is not None:
+        names = tuple(told)
         given = y if isinstance(y, Mapping) else {names[0]: y}
         for name, value in given.items():
-            model.check_given(name, _as_array(value), len(examples))
+            model.check_given(name, _as_array(value), len(examples), told)
     elif y is not None:
         model.modality.check(_as_array(y), "y")
 

@@ -139,7 +139,7 @@ class CompiledEntryPoints(EntryPoints):
 
     def check_given_batch(self: Any, name: str, value: Tensor) -> Tensor:
         """A condition of a batch in a graph; labels as int32, `(batch,)`."""
-        modality = self.given[name]
+        modality = self.told_in_training[name]
         if isinstance(modality, Label):
             kind = keras.backend.standardize_dtype(value.dtype)
             if "int" not in kind or tuple(value.shape[1:]) not in ((), (1,)):

@@ -75,7 +75,7 @@ def inpaint(
         for step in range(steps):
             source = _noise(seed, step + 1, row * candidates)
             share = step / steps
-            found, answer = model.complete(
+            found, answer = model.inpaint_step(
                 state, holes, source, share, candidates, **here
             )
             state, shown = (

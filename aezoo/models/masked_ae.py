@@ -177,7 +177,7 @@ class MaskedAE(AE):
             "hidden": ops.cast(hidden, "float32"),
         }
 
-    def complete(
+    def inpaint_step(
         self,
         x: np.ndarray,
         hidden: np.ndarray,
@@ -197,7 +197,9 @@ class MaskedAE(AE):
         visible = self.num_patches - is_hidden.sum(axis=1)
         found = np.empty_like(x)
         if not visible.all():
-            found, _ = super().complete(x, hidden, noise, share, candidates, **given)
+            found, _ = super().inpaint_step(
+                x, hidden, noise, share, candidates, **given
+            )
         for count in np.unique(visible[visible > 0]):
             rows = visible == count
             graph = functools.partial(self._graph_complete, num_visible=int(count))

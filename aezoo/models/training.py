@@ -196,7 +196,7 @@ class Training(Steps):
             self.check_can_mask()
             hidden = ops.cast(hidden, "bool")
             x = ops.where(self._over_elements(hidden), ops.zeros_like(x), x)
-        if self.given:
+        if self.told_in_training:
             given, target = self._unpack_given(y), x
         else:
             given, target = {}, x if y is None else y
@@ -246,7 +246,8 @@ class Training(Steps):
         x, target, weights, given = self.unpack(data)
         if self._is_checked:
             return x, target, weights, given, weights
-        told = [(modality, given[name]) for name, modality in self.given.items()]
+        known = self.told_in_training.items()
+        told = [(modality, given[name]) for name, modality in known if name in given]
         valid = ops.logical_and(ops.isfinite(weights), weights >= 0.0)
         for modality, values in ((self.modality, x), *told):
             valid = ops.logical_and(valid, modality.is_valid(values))
@@ -275,7 +276,8 @@ class Training(Steps):
         count = int(ops.convert_to_numpy(mean.num_refused))
         if count:
             mean.num_refused.assign(0)
-            also = f", or {', '.join(self.given)}," if self.given else ""
+            told = ", ".join(self.told_in_training)
+            also = f", or {told}," if told else ""
             raise ValueError(
                 f"{count} of the {self.modality.noun}s{also} were out of range or not "
                 "finite, or their weights were. They taught nothing, and the losses "
@@ -293,7 +295,9 @@ class Training(Steps):
             )
 
     def _unpack_given(self: Any, y: Any) -> dict[str, Tensor]:
-        names = tuple(self.given)
+        names = tuple(self.told_in_training)
+        if y is None and not self.given:  # told in training alone, and not needed
+            return {}
         if not isinstance(y, Mapping) and y is not None and len(names) == 1:
             y = {names[0]: y}
         if not isinstance(y, Mapping) or set(y) != set(names):
@@ -473,7 +477,7 @@ class Training(Steps):
             return {**y, MASK: mask}
         if y is None:
             return {MASK: mask}
-        names = tuple(self.given)
+        names = tuple(self.told_in_training)
         if len(names) != 1:
             raise ValueError(
                 "`y` beside `mask` must be a dictionary of what the model is told. "
@@ -559,13 +563,14 @@ class Training(Steps):
                 hidden = check_mask(self, hidden, len(x))
                 x = np.where(self._over_elements(hidden), 0, np.asarray(x))
             x = self.modality.check(x)
-            if hidden is not None and not self.given:
+            is_told = y is not None and self.told_in_training
+            if hidden is not None and not (is_told or self.given):
                 told = {MASK: hidden}
                 return x, told, with_targets(x, told, weights)[1]
             y, weights = with_targets(x, y, weights)
             if hidden is not None:
                 return x, {**self._checked_names(y, len(x)), MASK: hidden}, weights
-            if self.given and y is not None:
+            if self.told_in_training and y is not None:
                 y = self._checked_given(y, len(x))
             elif y is not None and y is not x:
                 self._check_batch_shape("y", np.shape(y))
@@ -575,14 +580,15 @@ class Training(Steps):
 
     def _checked_names(self: Any, y: Any, n: int) -> dict[str, Any]:
         """What is given, by name; all that is told, where something is missing."""
-        found = self._checked_given(y, n)
-        return found if isinstance(found, dict) else {next(iter(self.given)): found}
+        found, known = self._checked_given(y, n), self.told_in_training
+        return found if isinstance(found, dict) else {next(iter(known)): found}
 
     def _checked_given(self: Any, y: Any, n: int) -> Any:
+        known = self.told_in_training
         if isinstance(y, Mapping):
-            return {k: self.check_given(k, v, n) for k, v in y.items()}
-        names = tuple(self.given)
-        return self.check_given(names[0], y, n) if len(names) == 1 else y
+            return {k: self.check_given(k, v, n, known) for k, v in y.items()}
+        names = tuple(known)
+        return self.check_given(names[0], y, n, known) if len(names) == 1 else y
 
     def _check_trainable(self: Any) -> None:
         if self.is_built and not self.trainable_variables:

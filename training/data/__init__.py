@@ -1,5 +1,9 @@
 """Batches for training, and a builder for each dataset that TFDS does not have."""
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -14,10 +18,13 @@ class ShuffledExamples(keras.utils.PyDataset):
         examples: Array `(n, *shape)`.
         batch_size: Examples per batch; the last batch may be shorter.
         seed: Seed of the order.
-        labels: Integers `(n,)` to serve beside the examples, or None.
-        steps: Batches in an epoch, the first of its order; None for all.
+        labels: Integers `(n,)` to serve beside the examples, or such by name; or None.
+        steps: Batches in an epoch, the first of its order; None for as many as hold
+            all examples.
         sizes: Elements of each example `(n,)`, to have those of similar size together,
             so that little is computed of what fills the shorter ones; or None.
+        grid: Rows by their factors, and how many values of each make a grid, as
+            `by_grid` takes them; a batch is made of whole ones. Or None.
 
     Attributes:
         epoch: The epoch whose order is served, from 0.
@@ -29,9 +36,10 @@ class ShuffledExamples(keras.utils.PyDataset):
         examples: np.ndarray,
         batch_size: int,
         seed: int,
-        labels: np.ndarray | None = None,
+        labels: np.ndarray | Mapping[str, np.ndarray] | None = None,
         steps: int | None = None,
         sizes: np.ndarray | None = None,
+        grid: tuple[np.ndarray, tuple[int, ...]] | None = None,
     ) -> None:
         super().__init__()
         self.examples = examples
@@ -39,8 +47,11 @@ class ShuffledExamples(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.sizes = sizes
+        self.grid = grid
         passes = -(-len(examples) // batch_size)
-        self.steps = passes if steps is None else min(steps, passes)
+        self.steps = passes
+        if steps is not None:
+            self.steps = min(steps, passes) if grid is None else steps
         self.epoch = 0
         self.first = 0
 
@@ -53,6 +64,11 @@ class ShuffledExamples(keras.utils.PyDataset):
     def epoch(self, epoch: int) -> None:
         self._epoch = epoch
         generator = np.random.default_rng((self.seed, epoch))
+        if self.grid is not None:
+            table, counts = self.grid
+            grids = self.steps * self.batch_size // math.prod(counts)
+            self._order = by_grid(table, counts, grids, generator)
+            return
         order = generator.permutation(len(self.examples))
         if self.sizes is not None:
             order = by_size(order, self.sizes, self.batch_size, generator)
@@ -61,12 +77,39 @@ class ShuffledExamples(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.steps - self.first
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
         start = (self.first + index) * self.batch_size
         rows = self._order[start : start + self.batch_size]
         if self.labels is None:
             return (self.examples[rows],)
+        if isinstance(self.labels, Mapping):
+            told = {name: values[rows] for name, values in self.labels.items()}
+            return self.examples[rows], told
         return self.examples[rows], self.labels[rows]
+
+
+def by_grid(
+    table: np.ndarray,
+    counts: tuple[int, ...],
+    count: int,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """An order of grids: all combinations of a few values of each factor.
+
+    Args:
+        table: The row of each combination of values: an axis per factor.
+        counts: Values of each factor in a grid.
+        count: Grids.
+        generator: Source of which values.
+    """
+    grids = []
+    for _ in range(count):
+        values = [
+            generator.choice(size, chosen, replace=False)
+            for size, chosen in zip(table.shape, counts, strict=True)
+        ]
+        grids.append(table[np.ix_(*values)].reshape(-1))
+    return np.concatenate(grids)
 
 
 # Batches among whose examples those of similar size are brought together.

@@ -5,8 +5,9 @@
 writes `DIR/orl_faces/train.npz` and `test.npz`, which `--data-dir DIR` reads: `images`,
 uint8 `(n, 64, 56, 1)`, box-filtered from 112x92 pixels; `labels`, the person; and
 `factors`: `person`, `glasses` and `smile`. There is no official split: the first eight
-pictures of each person are to learn from, the last two to test on. Pictures stand take
-by take, so that the last 40 of `train.npz` are one of each person.
+pictures of each person are to learn from, with their mirror images, the last two to
+test on. Pictures stand take by take, so that the last 80 of `train.npz` are one of each
+person, and its mirror image.
 
 The source has `<split>.npz` with `images` and `labels`, and `<split>-attributes.npz`
 with `person`, `take`, `glasses` and `smile`. Without a formal licence: credit is due to
@@ -48,9 +49,15 @@ def build(source: Path, folder: Path, split: str) -> int:
     with np.load(source / f"{split}-attributes.npz") as archive:
         factors = np.stack([archive[name] for name in FACTORS], axis=1)
         order = np.lexsort((archive["person"], archive["take"]))
-    images = np.stack([shrink(image) for image in images[order]])
-    write_split(folder, split, images, labels[order], factors[order], FACTORS)
-    return len(images)
+    small = np.stack([shrink(image) for image in images[order]])
+    labels, factors = labels[order], factors[order]
+    if split == "train":
+        small = np.stack([small, small[:, :, ::-1]], axis=1).reshape(
+            -1, *small.shape[1:]
+        )
+        labels, factors = np.repeat(labels, 2), np.repeat(factors, 2, axis=0)
+    write_split(folder, split, small, labels, factors, FACTORS)
+    return len(small)
 
 
 @click.command(help=__doc__)

@@ -1,0 +1,167 @@
+"""VAE of grouped examples: style and content as two groups of latents."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from aezoo.models._groups import GroupedVAE, alike
+from aezoo.models.ae import TINY_CONV
+from aezoo.models.arguments import units
+from aezoo.networks import Conv
+from aezoo.nn.distributions import DiagonalGaussian
+from aezoo.registry import register_family
+
+Tensor = Any
+
+
+class PooledGaussian(DiagonalGaussian):
+    """A Gaussian posterior of which a unit may belong to several examples.
+
+    Args:
+        z_mean: Mean, `(batch, latent_dim)`.
+        z_log_var: Natural log of the variance, same shape.
+        share: Of its KL, how much counts for this example: one over the number of
+            examples that share the unit; same shape.
+    """
+
+    def __init__(self, z_mean: Tensor, z_log_var: Tensor, share: Tensor) -> None:
+        super().__init__(z_mean, z_log_var)
+        self.share = share
+
+    def kl(self) -> Tensor:
+        """KL to the standard normal, that of each group once, `(batch,)`."""
+        excess = ops.expm1(self.log_var) - self.log_var
+        return 0.5 * ops.sum(self.share * (ops.square(self.mean) + excess), axis=-1)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """`{"z_mean", "z_log_var", "share"}`."""
+        return {**super().parameters(), "share": self.share}
+
+
+@register_family("group_vae", network=Conv(), tiny={**TINY_CONV, "style_dim": 1})
+class GroupVAE(GroupedVAE):
+    """Multi-level VAE of Bouchacourt et al. (2018): style and content apart.
+
+    "Multi-level variational autoencoder: learning disentangled representations from
+    grouped observations" (https://arxiv.org/abs/1705.08841), algorithm 1: the
+    posterior of what examples of a group have in common is the product of those that
+    each gives alone. Here both parts are of groups: the first `style_dim` units of a
+    code are shared by the examples of one style, the others by those of one content.
+    In place of one draw a group each example has its own. Batches for `fit` are `(x,
+    {"style": integers, "content": integers})`, in which groups recur; `x` alone is
+    learnt from as by a VAE. `encode` sees each example by itself.
+
+    Args:
+        style_dim: Units of the style, below `latent_dim`; the rest is the content's.
+        **kwargs: As in `VAE`.
+    """
+
+    style_dim: int = units(8)
+
+    def check_arguments(self) -> None:
+        """Refuse a style that leaves no unit for the content."""
+        super().check_arguments()
+        if self.style_dim >= self.latent_dim:
+            raise ValueError(
+                "`style_dim` must be below `latent_dim`, so that units are left for "
+                f"the content. Received: style_dim={self.style_dim}, "
+                f"latent_dim={self.latent_dim}."
+            )
+
+    @property
+    def group_sizes(self) -> Mapping[str, int]:
+        """Units of style and content."""
+        return {"style": self.style_dim, "content": self.latent_dim - self.style_dim}
+
+    def infer(
+        self, inputs: Tensor, training: bool = False, **told: Tensor
+    ) -> DiagonalGaussian:
+        """The posterior of each example alone, or with its groups where it is told."""
+        posterior = self.infer_alone(inputs, training)
+        if not told:
+            return posterior
+        precision = ops.exp(-posterior.log_var)
+        weighted, total, size = 0.0, 0.0, 0.0
+        for name, labels in told.items():
+            members, here = alike(labels), self.of_group(name)
+            total += here * ops.matmul(members, precision)
+            weighted += here * ops.matmul(members, precision * posterior.mean)
+            size += here * ops.sum(members, axis=1, keepdims=True)
+        return PooledGaussian(weighted / total, -ops.log(total), 1.0 / size)
+
+    def make_posterior(self, parameters: dict[str, Tensor]) -> DiagonalGaussian:
+        """A diagonal Gaussian, of single examples or of groups."""
+        if "share" not in parameters:
+            return super().make_posterior(parameters)
+        names = ("z_mean", "z_log_var", "share")
+        return PooledGaussian(*(parameters[name] for name in names))
+
+    def swap(self, content_of: Any, style_of: Any) -> Any:
+        """The content of some examples in the style of others.
+
+        Args:
+            content_of: Examples `(n, *input_shape)`, as in `encode`.
+            style_of: As many, or one for all, `(1, *input_shape)`.
+
+        Returns:
+            Shape `(n, *input_shape)`, of the dtype of `content_of`.
+
+        Raises:
+            ValueError: If the numbers differ, or what `encode` refuses.
+        """
+        content = self.modality.check(content_of, "content_of")
+        style = self.modality.check(style_of, "style_of")
+        if len(style) not in (1, len(content)):
+            raise ValueError(
+                "`style_of` must hold one example, or as many as `content_of`. "
+                f"Received: {len(style)} and {len(content)}."
+            )
+        z, here = self.encode(content), self.group("style")
+        z[:, here] = self.encode(style)[:, here]
+        shown = self.decode_grid(z[:, None], content.dtype.name)[:, 0]
+        return self.modality.present(shown)
+
+    def complete(self, examples: Any, characters: Any) -> Any:
+        """More examples in a style that a few of them show, e.g. a font from 5 letters.
+
+        The evidence of all `examples` on the style is multiplied, as in training.
+
+        Args:
+            examples: Of one style, `(n, *input_shape)`, as in `encode`.
+            characters: Which contents, shown in any other style: `(m, *input_shape)`;
+                or `(m, k, *input_shape)`, by several examples each, whose evidence on
+                the content is multiplied.
+
+        Returns:
+            Shape `(m, *input_shape)`, of the dtype of `examples`.
+
+        Raises:
+            ValueError: If `encode` refuses the examples or characters.
+        """
+        known = self.modality.check(examples, "examples")
+        shown = np.asarray(characters)
+        if shown.ndim == len(self.input_shape) + 1:
+            shown = shown[:, None]
+        flat = shown.reshape(-1, *shown.shape[2:])
+        contents = self.posterior(self.modality.check(flat, "characters"))
+        z = pooled_mean(contents, shown.shape[:2])
+        z[:, self.group("style")] = pooled_mean(self.posterior(known), (1, len(known)))[
+            :, self.group("style")
+        ]
+        completed = self.decode_grid(z[:, None], known.dtype.name)[:, 0]
+        return self.modality.present(completed)
+
+
+def pooled_mean(posterior: Any, groups: tuple[int, int]) -> np.ndarray:
+    """Mean of the product of the Gaussians of each group, `(groups[0], latent_dim)`.
+
+    Args:
+        posterior: Of examples, group by group.
+        groups: Number of groups, and of examples in each.
+    """
+    precision = np.exp(-np.asarray(posterior.log_var)).reshape(*groups, -1)
+    weighted = precision * np.asarray(posterior.mean).reshape(*groups, -1)
+    mean: np.ndarray = weighted.sum(axis=1) / precision.sum(axis=1)
+    return mean
