@@ -377,7 +377,7 @@ class Figure(Leaf, frozen=True, array_like=True):
 
     Attributes:
         value: As in `Metric`.
-        standard_error: As in `Metric`.
+        standard_error: As in `Metric`, with `PART_DIGITS` digits.
         protocol: Which of the protocols of its dataset and name; None for the first.
         unit: As in `Metric`; None for the protocol's.
         values: As in `Metric`, with `PART_DIGITS` digits.
@@ -390,7 +390,7 @@ class Figure(Leaf, frozen=True, array_like=True):
     values: Annotated[tuple[float, ...], Meta(min_length=1)] | None = None
 
 
-# Digits of a figure's parts, more than their standard errors give.
+# Digits of standard errors, and of a figure's parts: more than is known of them.
 PART_DIGITS = 6
 Figures = Annotated[Mapping[Text, Figure], Meta(min_length=1)]
 
@@ -563,6 +563,10 @@ def manifest_texts(manifest: Manifest) -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
+def _rounded(value: float) -> float:
+    return float(f"{value:.{PART_DIGITS}g}")
+
+
 def _reference(value: Any) -> Any:
     """A long text by its hash, anything else as it is."""
     return {"sha256": sha256_hex(value.encode())} if _is_long(value) else value
@@ -590,10 +594,12 @@ def manifest_text(manifest: Manifest) -> str:
             known.append(Protocol(metric.protocol, metric.unit))
         index = words.index(metric.protocol)
         is_usual = metric.unit == known[index].unit
-        parts = metric.values and [float(f"{v:.{PART_DIGITS}g}") for v in metric.values]
+        parts = metric.values and [_rounded(value) for value in metric.values]
+        error = metric.standard_error
         return recast(
             metric,
             Figure,
+            standard_error=None if error is None else _rounded(error),
             protocol=index or None,
             unit=None if is_usual else metric.unit,
             values=parts,

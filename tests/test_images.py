@@ -418,7 +418,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 def test_output_that_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     with pytest.raises(IsADirectoryError, match="is a folder"):
-        check_output(tmp_path / "a.png")
+        check_output(tmp_path / "a.png", OUTPUT_SUFFIXES)
 
 
 def test_folder_that_may_not_be_written(
@@ -426,7 +426,7 @@ def test_folder_that_may_not_be_written(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(PermissionError, match="may not be written"):
-        check_output(tmp_path / "a.png")
+        check_output(tmp_path / "a.png", OUTPUT_SUFFIXES)
 
 
 # --- Animations -------------------------------------------------------------------

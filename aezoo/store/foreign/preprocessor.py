@@ -7,7 +7,13 @@ from typing import ClassVar
 
 from aezoo.errors import ConversionError
 from aezoo.store.foreign.files import PREPROCESSOR
-from aezoo.store.foreign.sources import Conversion, ForeignRecord, unsupported
+from aezoo.store.foreign.sources import (
+    Conversion,
+    ForeignRecord,
+    read_config,
+    read_fields,
+    unsupported,
+)
 
 # Of a standard deviation: less would leave nothing of float32.
 LEAST = 1e-6
@@ -88,3 +94,28 @@ class Preprocessor(ForeignRecord, frozen=True):
         sides = set(size.values()) if isinstance(size, Mapping) else {size}
         if sides != set(shape[:2]):
             raise unsupported(name, size, f"that of the model, {shape[0]}")
+
+
+def with_preprocessor(
+    conversion: Conversion, content: bytes, name: str, where: str
+) -> Conversion:
+    """A conversion whose network does what a `preprocessor_config.json` says.
+
+    Args:
+        conversion: As the `config.json` beside it says.
+        content: The file.
+        name: The class of the other library.
+        where: In what folder it is; begins messages.
+
+    Raises:
+        ConversionError: If it is damaged, a field is unknown, or it asks for what there
+            is not here.
+    """
+    what = f"{where}: {PREPROCESSOR}"
+    values = read_config(content)
+    if values is None:
+        raise ConversionError(f"{what} is damaged: it holds no JSON object.")
+    try:
+        return read_fields(values, Preprocessor, name, what).apply(conversion)
+    except ConversionError as error:
+        raise ConversionError(f"{what}: {error}") from error

@@ -24,6 +24,7 @@ from aezoo.store.foreign.files import (
     has_pickles,
     no_config,
 )
+from aezoo.store.foreign.preprocessor import with_preprocessor
 from aezoo.store.foreign.sources import (
     LIBRARIES,
     Conversion,
@@ -105,7 +106,9 @@ def read(folder: Path, root: Path | None = None) -> Source:
     preprocessor = None
     if PREPROCESSOR in names and reads_preprocessor(content):
         preprocessor = _bounded(folder, PREPROCESSOR, MAX_CONFIG_BYTES, root)
-    kind, conversion = convert_config(content, where, preprocessor)
+    kind, conversion = convert_config(content, where)
+    if preprocessor is not None:
+        conversion = with_preprocessor(conversion, preprocessor, kind, where)
     main = find_weights(names, where)
     parts: tuple[str, ...] = (main,)
     if not main.endswith(SUFFIX):
@@ -346,7 +349,10 @@ def _convert(place: Place, config: Path, listing: Listing) -> tuple[str, Convers
     if PREPROCESSOR in listing.files and reads_preprocessor(content):
         path = remote.fetch(place, PREPROCESSOR, max_bytes=MAX_CONFIG_BYTES)
         preprocessor = path.read_bytes()
-    return convert_config(content, place.address, preprocessor)
+    kind, conversion = convert_config(content, place.address)
+    if preprocessor is not None:
+        conversion = with_preprocessor(conversion, preprocessor, kind, place.address)
+    return kind, conversion
 
 
 def fetch_entry(place: Place) -> ForeignEntry:

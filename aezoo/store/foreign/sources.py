@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from aezoo.errors import ConversionError, ManifestError
-from aezoo.store.foreign.files import CONFIG, PREPROCESSOR
+from aezoo.store.foreign.files import CONFIG
 from aezoo.store.foreign.names import Names
 from aezoo.utils.records import Record, decode
 from aezoo.utils.text import did_you_mean
@@ -140,16 +140,12 @@ def reads_preprocessor(content: bytes) -> bool:
     return LIBRARIES.get(source_class(values or {}) or "") == "transformers"
 
 
-def convert_config(
-    content: bytes, where: str, preprocessor: bytes | None = None
-) -> tuple[str, Conversion]:
+def convert_config(content: bytes, where: str) -> tuple[str, Conversion]:
     """The class of a `config.json`, and what it makes.
 
     Args:
         content: The file.
         where: In what folder it is; begins messages.
-        preprocessor: The `preprocessor_config.json` beside it, if there is one and it
-            counts.
 
     Raises:
         ConversionError: If it is no such file, of a class that is not known here, or
@@ -164,29 +160,27 @@ def convert_config(
             f"transformers. {PAGE} Models of Keras are read by "
             "`keras.saving.load_model`."
         )
-    config = _read(values, find_source(name, what), name, what)
+    config = read_fields(values, find_source(name, what), name, what)
     try:
-        conversion = config.convert()
-    except ConversionError as error:
-        raise ConversionError(f"{what}: {error}") from error
-    if preprocessor is None:
-        return name, conversion
-    from aezoo.store.foreign.preprocessor import Preprocessor
-
-    what = f"{where}: {PREPROCESSOR}"
-    values = read_config(preprocessor)
-    if values is None:
-        raise ConversionError(f"{what} is damaged: it holds no JSON object.")
-    try:
-        return name, _read(values, Preprocessor, name, what).apply(conversion)
+        return name, config.convert()
     except ConversionError as error:
         raise ConversionError(f"{what}: {error}") from error
 
 
-def _read(
+def read_fields(
     values: Mapping[str, Any], cls: type[_Record], name: str, what: str
 ) -> _Record:
-    """A record of the fields that count, all of which must be known."""
+    """A record of the fields that count, all of which must be known.
+
+    Args:
+        values: All fields.
+        cls: The kind of record.
+        name: The class of the other library.
+        what: Where they are from; begins messages.
+
+    Raises:
+        ConversionError: If one is not known, or of another type.
+    """
     known = {f.encode_name for f in msgspec.structs.fields(cls)}
     told = {
         key: value
