@@ -50,8 +50,7 @@ test-torch: $(VENV)/.torch  ## The same checks on PyTorch, which no other target
 
 test-lowest: $(LOWEST)/.dev  ## The lowest versions that pyproject.toml allows
 	for backend in tensorflow jax; do KERAS_BACKEND=$$backend $(LOWEST)/bin/python \
-		-m pytest -W default -n $(WORKERS) --dist loadgroup --seconds 100 \
-		$(LOWEST_TESTS) || exit 1; done
+		-m pytest -W default -n $(WORKERS) --dist loadgroup $(LOWEST_TESTS) || exit 1; done
 
 faults: $(VENV)/.dev  ## Every fault of the Hub, what comes of it, and how soon
 	REAL_WAITS=1 KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py

@@ -300,7 +300,7 @@ def _convert(model: Autoencoder, graphs: Sequence[Graph], format: str) -> _Conve
                 raise ExportError(
                     f"The family {model.family!r} on the network "
                     f"{model.network.kind!r} cannot be exported to {_TITLES[format]}: "
-                    f"{reason} Pass `format='saved_model'`."
+                    f"{reason.rstrip('.')}. Pass `format='saved_model'`."
                 ) from error
             converted.left_out[graph.name] = reason
             continue

@@ -1,5 +1,6 @@
 """Graphs of a model in LiteRT, by TensorFlow's converter."""
 
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -10,6 +11,11 @@ from aezoo.engines.entry import GraphRecord
 from aezoo.engines.graphs import Graph
 from aezoo.engines.tensorflow_graphs import write_signatures
 from aezoo.errors import ExportError
+
+# Operations that the converter says it has no twin for.
+_MISSING = re.compile(r"'tf\.(\w+)' op is neither")
+# The operation at which it ended, where it says no more.
+_PLACE = re.compile(r'fused\["(\w+):')
 
 
 def convert(
@@ -38,8 +44,8 @@ def convert(
         try:
             return bytes(converter.convert()), record
         except Exception as error:  # of the converter, of any kind
-            reason = " ".join(str(error).split())
-            needed = reason.partition("need custom implementation: ")[2] or reason
-            raise ExportError(
-                f"LiteRT cannot hold {graph.name!r}: {needed[:200]}"
-            ) from error
+            said = " ".join(str(error).split())
+            missing = sorted(set(_MISSING.findall(said))) or _PLACE.findall(said)[:1]
+            reason = f"Tensorflow op {', '.join(f'`{op}`' for op in missing)}"
+            reason = f"{reason} is not supported" if missing else said[:200]
+            raise ExportError(f"LiteRT cannot hold {graph.name!r}: {reason}") from error

@@ -26,7 +26,15 @@ def open_graph(content: bytes, name: str) -> Function:
     def call(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         with lock:
             found: dict[str, np.ndarray] = run(**feeds)
-            return found
+        return {name: _with_infinity(values) for name, values in found.items()}
 
     call.keeps = interpreter  # type: ignore[attr-defined]  # its tensors
     return call
+
+
+def _with_infinity(values: np.ndarray) -> np.ndarray:
+    """Values with infinity where it was: the converter writes the largest number."""
+    if values.dtype != np.float32:
+        return values
+    is_largest = np.abs(values) == np.finfo("float32").max
+    return np.where(is_largest, np.copysign(np.float32(np.inf), values), values)
