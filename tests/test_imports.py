@@ -23,6 +23,7 @@ from aezoo.errors import (
     UnsupportedOperationError,
 )
 from aezoo.store.foreign.sources import MODULES
+from tests.draws import exhaustive
 from tests.hub_server import HubServer
 
 FIXTURES = Path(__file__).parent / "fixtures" / "imports"
@@ -264,7 +265,9 @@ def test_features_of_its_layers() -> None:
     assert_close(features["latent"], expected("kl_sd")["mean"])
 
 
-@pytest.mark.parametrize("name", ["kl_sd", "vq", "mae"])
+@pytest.mark.parametrize(
+    "name", ["kl_sd", *(pytest.param(name, marks=exhaustive) for name in ("vq", "mae"))]
+)
 def test_it_is_described_measured_encoded_and_searched(name, tmp_path: Path) -> None:
     from click.testing import CliRunner
     from PIL import Image
