@@ -16,6 +16,7 @@ import numpy as np
 
 import aezoo
 from aezoo.data.datasets import load_dataset
+from benchmarks.common import verdict
 from training.recipe import load_recipe
 
 RECIPE = "conv_vae_mnist"
@@ -74,10 +75,13 @@ def main() -> None:
         print(json.dumps({"seed": seed, **row}), flush=True)
         found.append(row)
     lost = [row["half"] - row["whole"] for row in found]
-    print(f"{args.recipe}, {args.epochs} epochs, {args.limit} test images")
+    print("\n# Missing pixels\n")
+    print(f"{args.recipe}, {args.epochs} epochs, {args.limit} test images\n")
     for name in ("whole", "half"):
         print(f"  {name:5s} {np.mean([row[name] for row in found]):8.2f} nats")
     print(f"  lost  {np.mean(lost):8.2f} nats, by seed {np.round(lost, 2).tolist()}")
+    print()
+    print(verdict("lost, nats", float(np.mean(lost)), 4.0, at_least=False))
 
 
 if __name__ == "__main__":

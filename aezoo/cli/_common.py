@@ -361,13 +361,17 @@ def files_of(sources: Sequence[str], suffixes: Collection[str]) -> list[str]:
     Raises:
         UsageError: If a folder has no such file.
     """
+    from aezoo.data.files import example_files
+
     found: list[str] = []
     for source in sources:
         if not Path(source).is_dir():
             found.append(source)
             continue
-        files = sorted(Path(source).iterdir())
-        names = [str(file) for file in files if file.suffix.lower() in suffixes]
+        names = [
+            str(Path(source) / name)
+            for name in example_files(Path(source), tuple(suffixes))
+        ]
         if not names:
             raise click.UsageError(
                 f"The folder {source} holds no file that ends in {', '.join(suffixes)}."

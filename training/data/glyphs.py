@@ -16,10 +16,9 @@ main archive, under free licences, which differ by font.
 import json
 from pathlib import Path
 
-import click
 import numpy as np
 
-from training.data.sheets import read_sheets, write_split
+from training.data.sheets import builder_command, read_sheets, write_split
 
 SHAPE = (32, 32, 1)
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -50,19 +49,7 @@ def build(source: Path, folder: Path, split: str) -> int:
     return len(fonts)
 
 
-@click.command(help=__doc__)
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    help="Folder of the sheets and lists.",
-)
-def main(folder: Path, source: Path) -> None:
-    """Command line."""
-    for split in ("train", "test"):
-        click.echo(f"{split}: {build(source, folder / 'glyphs', split)} fonts")
+main = builder_command(build, "glyphs", "fonts", "sheets and lists", __doc__)
 
 
 if __name__ == "__main__":

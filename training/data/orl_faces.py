@@ -16,11 +16,10 @@ Olivetti Research Laboratory.
 
 from pathlib import Path
 
-import click
 import numpy as np
 from PIL import Image
 
-from training.data.sheets import write_split
+from training.data.sheets import builder_command, write_split
 
 HEIGHT, WIDTH = 64, 56
 FACTORS = ("person", "glasses", "smile")
@@ -60,19 +59,7 @@ def build(source: Path, folder: Path, split: str) -> int:
     return len(small)
 
 
-@click.command(help=__doc__)
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    help="Folder of the archives.",
-)
-def main(folder: Path, source: Path) -> None:
-    """Command line."""
-    for split in ("train", "test"):
-        click.echo(f"{split}: {build(source, folder / 'orl_faces', split)} pictures")
+main = builder_command(build, "orl_faces", "pictures", "archives", __doc__)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Pictures that stand side by side on sheets, and archives of them with factors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import click
 import numpy as np
 from PIL import Image
 
@@ -63,3 +64,36 @@ def write_split(
             factors=factors.astype("int16"),
             factor_names=np.array(factor_names),
         )
+
+
+def builder_command(
+    build: Callable[[Path, Path, str], int],
+    name: str,
+    noun: str,
+    files: str,
+    text: str | None,
+) -> click.Command:
+    """The command of a builder, which writes both splits.
+
+    Args:
+        build: Writes a split, given source, folder and split; returns how many.
+        name: Of the dataset.
+        noun: What it counts.
+        files: What the source is a folder of.
+        text: The command's help.
+    """
+
+    @click.command(help=text)
+    @click.argument("folder", type=click.Path(path_type=Path))
+    @click.option(
+        "--from",
+        "source",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        required=True,
+        help=f"Folder of the {files}.",
+    )
+    def main(folder: Path, source: Path) -> None:
+        for split in ("train", "test"):
+            click.echo(f"{split}: {build(source, folder / name, split)} {noun}")
+
+    return main

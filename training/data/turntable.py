@@ -15,10 +15,9 @@ of each, to whom credit is due where pictures are shown.
 
 from pathlib import Path
 
-import click
 import numpy as np
 
-from training.data.sheets import read_sheets, write_split
+from training.data.sheets import builder_command, read_sheets, write_split
 
 SHAPE = (64, 64, 3)
 # Values of each factor, the last of which varies fastest.
@@ -45,19 +44,7 @@ def build(source: Path, folder: Path, split: str) -> int:
     return count
 
 
-@click.command(help=__doc__)
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    help="Folder of the sheets.",
-)
-def main(folder: Path, source: Path) -> None:
-    """Command line."""
-    for split in ("train", "test"):
-        click.echo(f"{split}: {build(source, folder / 'turntable', split)} shapes")
+main = builder_command(build, "turntable", "shapes", "sheets", __doc__)
 
 
 if __name__ == "__main__":
