@@ -183,6 +183,8 @@ class ModelRecord(Record, frozen=True, kw_only=True):
         latent_shape: Shape of one code.
         num_params: Number of weights.
         tasks: What the model can do: `reconstruction`, `features`, `sampling`.
+        given: What it must be told beside each example: modalities by name, as
+            `aezoo.modalities.from_config` takes them.
     """
 
     family: FamilyName
@@ -192,6 +194,7 @@ class ModelRecord(Record, frozen=True, kw_only=True):
     latent_shape: Shape
     num_params: Count
     tasks: Annotated[tuple[Task, ...], Meta(min_length=1)]
+    given: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -271,6 +274,7 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
             "family": self.family,
             "tasks": ", ".join(self.tasks),
             "input": self._input(),
+            **self._told(),
             "latent": _shape(self.latent_shape),
             "parameters": f"{self.num_params:,}",
             "trained on": f"{self.data.name} {self.data.version}, split "
@@ -291,6 +295,11 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
         lines += [f"  {key:<11} {value}" for key, value in rows.items()]
         lines += [f"  {line}" for line in listing(self.metrics, protocols)]
         return "\n".join(lines)
+
+    def _told(self) -> dict[str, str]:
+        """What it must be told beside an example, in words; empty if nothing."""
+        told = ", ".join(f"{name} ({c['kind']})" for name, c in self.given.items())
+        return {"given": told} if told else {}
 
     def _input(self) -> str:
         """What an example is, in words."""

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
+import keras
 import numpy as np
 
 from aezoo.modalities import Modality, Preview
@@ -91,3 +92,41 @@ class Bits(Modality):
 )
 class BitsVAE(VAE):
     """A VAE of words of bits (https://arxiv.org/abs/1312.6114)."""
+
+
+@register_family(
+    "told_bits_vae",
+    network=Dense((16,)),
+    modality=Bits(8),
+    tiny={"latent_dim": 3, "hidden_units": (16,)},
+)
+class ToldBitsVAE(VAE):
+    """A VAE of words that is told their first half (https://arxiv.org/abs/1312.6114).
+
+    Encoder and decoder see the half as something that is added to what they take.
+    """
+
+    given = {"half": Bits(4)}  # noqa: RUF012
+
+    def create_layers(self) -> None:
+        super().create_layers()
+        self.beside_word = keras.layers.Dense(8, name="beside_word")
+        self.beside_code = keras.layers.Dense(self.latent_dim, name="beside_code")
+
+    def build_layers(self) -> None:
+        super().build_layers()
+        for layer in (self.beside_word, self.beside_code):
+            layer.build((None, 4))
+
+    def encode_parameters(
+        self, x: Tensor, training: bool = False, **given: Tensor
+    ) -> dict[str, Tensor]:
+        told = self.given["half"].to_model(given["half"], self.compute_dtype)
+        return super().encode_parameters(x + self.beside_word(told), training)
+
+    def decode_parameters(
+        self, z: Tensor, training: bool = False, **given: Tensor
+    ) -> Tensor:
+        told = self.given["half"].to_model(given["half"], self.compute_dtype)
+        z = z + keras.ops.cast(self.beside_code(told), z.dtype)
+        return super().decode_parameters(z, training)

@@ -123,11 +123,33 @@ def evaluate(model: Autoencoder, data: Any, **kwargs: Any) -> dict[str, float]:
     return model.evaluate(data, verbose=0, return_dict=True, **kwargs)
 
 
-def labels_for(model: Autoencoder, images: Any) -> dict[str, np.ndarray]:
-    """Labels to `fit` beside the images, in families that learn from labels."""
+def labels_for(model: Autoencoder, images: Any) -> dict[str, Any]:
+    """What `fit` takes beside the images, in families that are told something."""
+    told = given_for(model, images).get("given")
+    if told is not None:
+        return {"y": told}
     if "labels" not in model.given:
         return {}
     return {"y": np.arange(len(images)) % model.num_label_classes}
+
+
+def given_for(model: Autoencoder, images: Any) -> dict[str, dict[str, np.ndarray]]:
+    """`given` of entry points, in families that must be told something."""
+    n = images if isinstance(images, int) else len(images)
+    told = {name: model.given[name].examples(n) for name in model.required_conditions}
+    return {"given": told} if told else {}
+
+
+def one_for(model: Autoencoder) -> dict[str, dict[str, np.ndarray]]:
+    """As `given_for`, one condition for all examples."""
+    told = given_for(model, 1).get("given", {})
+    return {"given": {name: v[0] for name, v in told.items()}} if told else {}
+
+
+def tensors_for(model: Autoencoder, images: Any) -> dict[str, Any]:
+    """What `call` takes beside the images, in families that must be told something."""
+    told = given_for(model, images).get("given", {})
+    return {name: ops.convert_to_tensor(v) for name, v in told.items()}
 
 
 def tensors(model: Autoencoder, x: np.ndarray) -> Any:
@@ -151,10 +173,14 @@ def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def losses_of(
-    model: Autoencoder, x: np.ndarray, labels: np.ndarray | None = None
+    model: Autoencoder, x: np.ndarray, told: Any = None
 ) -> dict[str, np.ndarray]:
     """`compute_losses` of a batch at the mode of the posterior."""
-    given = {} if labels is None else {"labels": ops.convert_to_tensor(labels)}
+    if told is None:
+        given = tensors_for(model, x)
+    else:
+        told = told if isinstance(told, dict) else {"labels": told}
+        given = {name: ops.convert_to_tensor(v) for name, v in told.items()}
     outputs = model(x, training=False, **given)
     losses = model.compute_losses(model.modality.to_model(x), outputs)
     return {name: ops.convert_to_numpy(values) for name, values in losses.items()}
@@ -186,7 +212,7 @@ def check_call(family: Family, config: Config) -> None:
     """
     model, x = built(family, config), examples(family, config, n=5)
     for training in (False, True):
-        outputs = model(x, training=training)
+        outputs = model(x, training=training, **tensors_for(model, x))
         assert {"x_hat", "decoder_output", "z"} <= set(outputs)
         assert tuple(outputs["x_hat"].shape) == x.shape
         assert tuple(outputs["z"].shape) == (5, *model.latent_shape)
@@ -203,7 +229,7 @@ def check_losses(family: Family, config: Config) -> None:
     """`compute_losses` gives every reported loss per example: finite, float32."""
     model, x = built(family, config), examples(family, config, n=5)
     for training in (False, True):
-        outputs = model(x, training=training)
+        outputs = model(x, training=training, **tensors_for(model, x))
         losses = model.compute_losses(model.modality.to_model(x), outputs)
         assert set(losses) == set(model.loss_names)
         for name, value in losses.items():
@@ -225,7 +251,9 @@ def check_losses_are_per_example(family: Family, config: Config) -> None:
     """An example's losses do not depend on its neighbours in the batch."""
     model, x = built(family, config), examples(family, config, n=5)
     labels = labels_for(model, x).get("y")
-    reversed_labels = None if labels is None else labels[::-1]
+    reversed_labels = None
+    if labels is not None:
+        reversed_labels = keras.tree.map_structure(lambda v: v[::-1], labels)
     in_batch = losses_of(model, x, labels)
     reverse = losses_of(model, x[::-1], reversed_labels)
     for name in set(in_batch) - batch_losses(model):
@@ -242,14 +270,19 @@ def check_losses_are_per_example(family: Family, config: Config) -> None:
 def check_deterministic_when_not_training(family: Family, config: Config) -> None:
     """Without training, a second call repeats the first."""
     model, x = trained(family, config).model, examples(family, config)
+    told = tensors_for(model, 5)
     first, second = (
-        {k: ops.convert_to_numpy(v) for k, v in model(x[:5], training=False).items()}
+        {
+            k: ops.convert_to_numpy(v)
+            for k, v in model(x[:5], training=False, **told).items()
+        }
         for _ in range(2)
     )
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
     for entry_point in (model.encode, model.reconstruct):
-        np.testing.assert_array_equal(entry_point(x), entry_point(x))
+        twice = (entry_point(x, **given_for(model, x)) for _ in range(2))
+        np.testing.assert_array_equal(*twice)
     first, second = (evaluate(model, x, batch_size=10) for _ in range(2))
     assert first == second
 
@@ -275,24 +308,25 @@ def check_training_repeats_with_its_seed(family: Family, config: Config) -> None
 def check_sampling_seeds(family: Family, config: Config) -> None:
     """One seed, one set of images; another seed, others; or no sampling at all."""
     model = trained(family, config).model
+    one = one_for(model)
     if "sampling" not in model.TASKS:
         with pytest.raises(UnsupportedOperationError, match="no prior over its codes"):
             model.sample(2, seed=0)
         return
     if not model.has_likelihood:
         with pytest.raises(UnsupportedOperationError, match="no distribution over"):
-            model.sample(2, seed=0, noise=True)
+            model.sample(2, seed=0, noise=True, **one)
     for noise in (False, True) if model.has_likelihood else (False,):
-        drawn = model.sample(3, seed=0, noise=noise)
+        drawn = model.sample(3, seed=0, noise=noise, **one)
         images = arrays(model, drawn)
         assert images.shape == (3, *model.input_shape)
         model.modality.check(drawn)  # raises if they are none of its own
-        again, others = (model.sample(3, seed=s, noise=noise) for s in (0, 1))
+        again, others = (model.sample(3, seed=s, noise=noise, **one) for s in (0, 1))
         np.testing.assert_array_equal(images, arrays(model, again))
         assert np.any(images != arrays(model, others))
         assert np.any(images[0] != images[1])
     # the first images of a seed do not depend on how many are drawn
-    five, three = (arrays(model, model.sample(n, seed=0)) for n in (5, 3))
+    five, three = (arrays(model, model.sample(n, seed=0, **one)) for n in (5, 3))
     np.testing.assert_allclose(five[:3], three, atol=1e-6)
 
 
@@ -348,8 +382,8 @@ def check_mixed_precision(family: Family, config: Config, policy: str) -> None:
         assert weight.dtype == "float32", weight.path
         assert np.isfinite(weight).all(), weight.path
     for result, dtype in (
-        (model.encode(x), "float32"),
-        (arrays(model, model.reconstruct(x)), x.dtype),
+        (model.encode(x, **given_for(model, x)), "float32"),
+        (arrays(model, model.reconstruct(x, **given_for(model, x))), x.dtype),
     ):
         assert result.dtype == dtype
         assert np.isfinite(result).all()
@@ -395,7 +429,9 @@ def check_labels_are_refused(family: Family, config: Config) -> None:
     x = examples(family, config)
     labels, message = np.zeros(10), "learn without labels: drop them"
     model = built(family, config)
-    if "labels" in model.given:
+    if model.required_conditions:
+        labels, message = None, r"is told .* beside each \w+: pass batches"
+    elif "labels" in model.given:
         labels, message = None, r"is told labels beside each image: pass batches"
     elif model.told_in_training:
         message = r"is told \w+ and .* beside each image: pass batches"
@@ -419,15 +455,17 @@ def check_overfits_four_images(family: Family, config: Config) -> None:
         x[2, height:, :width] = x[3, height:, width:] = 1.0
     errors = []
     model.compile(keras.optimizers.Adam(0.003), steps_per_execution=50)
-    images = np.tile(x, (150, *[1] * (x.ndim - 1)))
-    labels = labels_for(model, images)
+    rows = np.arange(150 * len(x)) % len(x)
+    images = x[rows]
+    labels = keras.tree.map_structure(lambda v: v[rows], labels_for(model, x))
     model.build()
     model.optimizer.build(model.trainable_variables)
     for seed in range(3):
         with restored(model):  # it stays compiled
             model.set_weights(initial_weights(family, config, seed))
             model.fit(images, **labels, batch_size=4, epochs=5, verbose=0)
-            errors.append(np.mean((arrays(model, model.reconstruct(x)) - x) ** 2))
+            x_hat = arrays(model, model.reconstruct(x, **given_for(model, x)))
+            errors.append(np.mean((x_hat - x) ** 2))
         if errors[-1] < 0.1 * x.var():
             return
     raise AssertionError(errors)
@@ -465,10 +503,18 @@ def check_weights_round_trip(family: Family, config: Config, folder: Path) -> No
     model.save_weights(folder / "model.weights.h5")
     other = compose(family, **config)
     other.build()
-    assert np.any(other.encode(x) != model.encode(x))
+    told = given_for(model, x)
+    assert np.any(other.encode(x, **told) != model.encode(x, **told))
     other.load_weights(folder / "model.weights.h5")
-    np.testing.assert_array_equal(other.encode(x), model.encode(x))
-    np.testing.assert_array_equal(other.reconstruct(x), model.reconstruct(x))
+    check_same_answers(other, model, x)
+
+
+def check_same_answers(one: Autoencoder, other: Autoencoder, x: np.ndarray) -> None:
+    """Two models give the same codes and reconstructions."""
+    told = given_for(one, x)
+    for name in ("encode", "reconstruct"):
+        answers = (getattr(model, name)(x, **told) for model in (one, other))
+        np.testing.assert_array_equal(*answers, err_msg=name)
 
 
 def check_keras_round_trip(family: Family, config: Config, folder: Path) -> None:
@@ -478,8 +524,7 @@ def check_keras_round_trip(family: Family, config: Config, folder: Path) -> None
     loaded = keras.saving.load_model(folder / "model.keras")
     assert type(loaded) is family.objective
     assert loaded.get_config() == model.get_config()
-    np.testing.assert_array_equal(loaded.encode(x), model.encode(x))
-    np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
+    check_same_answers(loaded, model, x)
     for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(a, b)
     losses = evaluate(model, x, batch_size=10)
@@ -497,7 +542,7 @@ def check_mismatched_loads(family: Family, config: Config, folder: Path) -> None
     path = folder / "model.weights.h5"
     model.save_weights(path)
     loaded = load_entry(entry_of(model, path), path)
-    np.testing.assert_array_equal(loaded.encode(x), model.encode(x))
+    check_same_answers(loaded, model, x)
 
     size = next(name for name in CODE_SIZES if name in model.config)
     value = model.config[size]
@@ -577,7 +622,7 @@ def check_docstring_cites_a_paper(family: Family, config: Config) -> None:  # no
 def check_posterior(family: Family, config: Config) -> None:
     """The posterior has the one interface of all families."""
     model, x = trained(family, config).model, examples(family, config)
-    q = model.posterior(x)
+    q = model.posterior(x, **given_for(model, x))
     mean, mode, draw = map(ops.convert_to_numpy, (q.mean, q.mode(), q.sample(0)))
     for codes in (mean, mode, draw):
         assert codes.shape == (10, *model.latent_shape)
@@ -608,27 +653,33 @@ def check_posterior(family: Family, config: Config) -> None:
 def check_encode_is_the_mode(family: Family, config: Config) -> None:
     """`encode` is the posterior's mode, for any batch size and either dtype."""
     model, x = trained(family, config).model, examples(family, config)
-    codes = model.encode(x)
+    told = given_for(model, x)
+    codes = model.encode(x, **told)
     assert codes.dtype == np.float32
-    np.testing.assert_allclose(codes, model.posterior(x).mode(), rtol=1e-5, atol=1e-6)
-    called = ops.convert_to_numpy(model(x, training=False)["z"])
-    np.testing.assert_allclose(called, codes, atol=1e-5)
-    np.testing.assert_allclose(model.encode(x, batch_size=3), codes, atol=1e-5)
     np.testing.assert_allclose(
-        model.encode(examples(family, config, dtype="uint8")), codes, atol=1e-5
+        codes, model.posterior(x, **told).mode(), rtol=1e-5, atol=1e-6
+    )
+    called = ops.convert_to_numpy(
+        model(x, training=False, **tensors_for(model, x))["z"]
+    )
+    np.testing.assert_allclose(called, codes, atol=1e-5)
+    np.testing.assert_allclose(model.encode(x, batch_size=3, **told), codes, atol=1e-5)
+    np.testing.assert_allclose(
+        model.encode(examples(family, config, dtype="uint8"), **told), codes, atol=1e-5
     )
 
 
 def check_reconstruct(family: Family, config: Config) -> None:
     """Floats to floats in [0, 1], uint8 to the same picture in uint8."""
     model, x = trained(family, config).model, examples(family, config)
-    x_hat = arrays(model, model.reconstruct(x))
+    told = given_for(model, x)
+    x_hat = arrays(model, model.reconstruct(x, **told))
     assert x_hat.shape == x.shape
     assert x_hat.dtype == x.dtype
-    decoded = arrays(model, model.decode(model.encode(x)))
+    decoded = arrays(model, model.decode(model.encode(x, **told), **told))
     np.testing.assert_allclose(x_hat, decoded, atol=1e-5)
     rounded = examples(family, config, dtype="uint8")
-    as_bytes = arrays(model, model.reconstruct(rounded))
+    as_bytes = arrays(model, model.reconstruct(rounded, **told))
     assert as_bytes.dtype == rounded.dtype
     # the same but where rounding could go either way
     like = rounded.dtype.name
@@ -644,7 +695,7 @@ def check_decode_stays_in_range(family: Family, config: Config) -> None:
     """Any finite code decodes to an image in [0, 1]."""
     model = trained(family, config).model
     z = 50.0 * np.random.default_rng(0).standard_normal((6, *model.latent_shape))
-    decoded = model.decode(z)
+    decoded = model.decode(z, **given_for(model, z))
     images = arrays(model, decoded)
     assert images.shape == (6, *model.input_shape)
     model.modality.check(decoded)  # raises if they are none of its own
@@ -655,10 +706,12 @@ def check_interpolate(family: Family, config: Config) -> None:
     """Paths start and end at the reconstructions of their ends."""
     model, x = trained(family, config).model, examples(family, config)
 
-    def interpolate(*args: Any, **kwargs: Any) -> np.ndarray:
-        return arrays(model, model.interpolate(*args, **kwargs))
+    one = one_for(model)
 
-    ends = arrays(model, model.reconstruct(x))
+    def interpolate(*args: Any, **kwargs: Any) -> np.ndarray:
+        return arrays(model, model.interpolate(*args, **kwargs, **one))
+
+    ends = arrays(model, model.reconstruct(x, **one))
     for method in ("spherical", "linear"):
         path = interpolate(x[0], x[1], steps=5, method=method)
         assert path.shape == (5, *model.input_shape)
@@ -668,7 +721,7 @@ def check_interpolate(family: Family, config: Config) -> None:
     assert paths.shape == (3, 4, *model.input_shape)
     np.testing.assert_allclose(paths[:, 0], ends[:3], atol=1e-5)
     np.testing.assert_allclose(paths[:, -1], ends[3:6], atol=1e-5)
-    codes = model.encode(x[:2])
+    codes = model.encode(x[:2], **one)
     np.testing.assert_allclose(
         interpolate(codes[0], codes[1], steps=4, method="linear"),
         interpolate(x[0], x[1], steps=4, method="linear"),
@@ -681,23 +734,24 @@ def check_interpolate(family: Family, config: Config) -> None:
 def check_traverse(family: Family, config: Config) -> None:
     """Exactly one unit takes the given values; the others keep theirs."""
     model, x = trained(family, config).model, examples(family, config)
-    codes = model.encode(x[:2])
+    one = one_for(model)
+    codes = model.encode(x[:2], **one)
     units = codes[0].size
     for dim in (0, units - 1, -1):
-        grid = arrays(model, model.traverse(x[:2], dim=dim, values=[-2.0, 0.5]))
+        grid = arrays(model, model.traverse(x[:2], dim, [-2.0, 0.5], **one))
         assert grid.shape == (2, 2, *model.input_shape)
         for i, value in enumerate((-2.0, 0.5)):
             moved = codes.copy().reshape(2, units)
             moved[:, dim] = value
-            expected = arrays(model, model.decode(moved.reshape(codes.shape)))
+            expected = arrays(model, model.decode(moved.reshape(codes.shape), **one))
             np.testing.assert_allclose(grid[:, i], expected, atol=1e-5)
     # at its own value the unit stands still
     own = float(codes[0].ravel()[0])
-    still = arrays(model, model.traverse(x[0], dim=0, values=[own]))[0]
-    (x_hat,) = arrays(model, model.reconstruct(x[:1]))
+    still = arrays(model, model.traverse(x[0], 0, [own], **one))[0]
+    (x_hat,) = arrays(model, model.reconstruct(x[:1], **one))
     np.testing.assert_allclose(still, x_hat, atol=1e-5)
     as_bytes = examples(family, config, dtype="uint8")[0]
-    assert arrays(model, model.traverse(as_bytes, dim=0)).dtype == as_bytes.dtype
+    assert arrays(model, model.traverse(as_bytes, 0, **one)).dtype == as_bytes.dtype
 
 
 # --- The lists that tests run ----------------------------------------------------

@@ -23,6 +23,7 @@ from aezoo.manifest import (
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
 from aezoo.nn.weights import weights_bytes
+from aezoo.store.folder import stated_conditions
 from aezoo.store.golden import golden_inputs, golden_tensors
 from aezoo.store.load import load_entry
 from aezoo.utils.text import did_you_mean
@@ -89,6 +90,7 @@ def export(
             latent_shape=copy.latent_shape,
             num_params=copy.count_params(),
             tasks=copy.TASKS,
+            given=stated_conditions(copy),
             data=data_info(data),
             license=recipe.license,
             seed=recipe.seed,

@@ -110,7 +110,7 @@ def train(recipe: Recipe, out: Path, data_dir: Path | None) -> LanguageModel:
     if not network.is_autoregressive:
         raise ValueError(
             "A language model is of recipes whose network writes one symbol after "
-            f"another. Received: network={network.kind!r}, of {modality.noun}s."
+            f"another. Received: network={network.kind!r}, of {modality.nouns}."
         )
     keras.utils.set_random_seed(recipe.seed + 1)
     model = LanguageModel(modality, network)

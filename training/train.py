@@ -37,6 +37,7 @@ from aezoo.data import datasets
 from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
+from aezoo.evaluation.context import conditions_of
 from aezoo.manifest import Metric, weights_folder
 from aezoo.modalities import from_config
 from aezoo.models.autoencoder import Autoencoder
@@ -352,9 +353,9 @@ def training_examples(
 ) -> tuple[Examples, Examples]:
     """What the model learns from, and what is held out: the last of the images.
 
-    Each is `(images,)`, or `(images, labels)` if the family takes labels, or factors by
-    name where it learns from these. Of the labels to learn from only the first
-    `labelled_examples` by the recipe's seed are kept, as many of each class.
+    Each is `(images,)`, or `(images, labels)` if the family takes labels, or conditions
+    and factors by name where it is told these. Of the labels to learn from only the
+    first `labelled_examples` by the recipe's seed are kept, as many of each class.
 
     Raises:
         DatasetError: If it takes labels or factors and there are none.
@@ -374,7 +375,12 @@ def training_examples(
             )
         if not model.told_in_training:
             return (images,), (held_out,)
-        told = {name: factor_of(data, name) for name in model.told_in_training}
+        told = conditions_of(model, data)
+        told |= {
+            name: factor_of(data, name)
+            for name in model.told_in_training
+            if name not in told
+        }
         return (
             (images, {name: values[:count] for name, values in told.items()}),
             (held_out, {name: values[count:] for name, values in told.items()}),

@@ -18,6 +18,7 @@ import aezoo
 from aezoo.cli._terminal import echo, printable, printable_errors
 from aezoo.errors import AezooError
 from aezoo.utils.progress import with_progress
+from aezoo.utils.text import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -335,7 +336,7 @@ def read_examples(
     for option in options:
         if option not in modality.read_options:
             raise click.UsageError(
-                f"--{option} is not for {modality.noun}s, which {model.name} takes."
+                f"--{option} is not for {modality.nouns}, which {model.name} takes."
             )
     examples, notes = [], {}
     for source in with_progress(sources, "Reading", unit=modality.noun):
@@ -349,6 +350,67 @@ def read_examples(
     else:
         print_notes(Counter(notes.values()))
     return np.concatenate(examples)
+
+
+def given_option(command: Command) -> Command:
+    return click.option(
+        "--given",
+        "told",
+        type=Told(),
+        multiple=True,
+        metavar="NAME=FILE",
+        help="What the model must be told beside each example; may be repeated, once "
+        "for all examples or once for each.",
+    )(command)
+
+
+class Told(click.ParamType):
+    """A condition and what it is read from: `NAME=FILE`."""
+
+    name = "condition"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, separator, source = str(value).partition("=")
+        if not (name and separator and source):
+            self.fail(f"{value!r} is not like image=photo.png.", param, ctx)
+        return name, source
+
+
+def read_given(
+    told: Sequence[tuple[str, str]], model: Any, n: int
+) -> "dict[str, np.ndarray]":
+    """What a model is told of `n` examples, from files; prints what was converted.
+
+    Args:
+        told: Names, and paths or what else the modality reads.
+        model: The model, loaded.
+        n: How many examples.
+
+    Raises:
+        ValueError: If something is missing, superfluous, or of another number.
+    """
+    import numpy as np
+
+    read: dict[str, list[np.ndarray]] = {}
+    for name, source in told:
+        if name not in model.given:
+            raise model.not_told(name, model.given)
+        rows, note = model.given[name].read_many(source)
+        read.setdefault(name, []).append(rows)
+        if note:
+            echo(f"{source}: {note}")
+    found = {name: np.concatenate(rows) for name, rows in read.items()}
+    for name, rows in found.items():
+        if len(rows) not in (1, n):
+            raise click.UsageError(
+                f"Pass --given {name}=... once, or for each of the "
+                f"{count_of(n, model.modality.noun)}. Received: {len(rows)}."
+            )
+    return model.check_all(
+        n, {name: v[0] if len(v) == 1 else v for name, v in found.items()}
+    )
 
 
 def files_of(sources: Sequence[str], suffixes: Collection[str]) -> list[str]:
@@ -403,6 +465,7 @@ def show(
     output: Path | None,
     columns: int | None = None,
     quiet: bool = False,
+    given: "Mapping[str, np.ndarray] | None" = None,
 ) -> None:
     """Write examples as a picture, or in a form of their own; or print them.
 
@@ -412,6 +475,7 @@ def show(
         output: The file; None prints them.
         columns: Examples per row of a picture; None chooses.
         quiet: Do not say what was written.
+        given: What the model was told of each, by name.
     """
     from aezoo.modalities.image.files import write_image
     from aezoo.utils.files import atomic_path
@@ -423,7 +487,7 @@ def show(
         if not quiet:
             report_file(output, count_of(len(x), modality.noun))
         return
-    preview = modality.preview(x, columns)
+    preview = modality.preview_given(x, given or {}, columns)
     if preview.picture is not None and output is not None:
         write_image(output, preview.picture)
         height, width = preview.picture.shape[:2]
@@ -494,7 +558,7 @@ def size_of(n: int) -> str:
 
 
 def count_of(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+    return f"{n:,} {noun if n == 1 else plural(noun)}"
 
 
 def joined(lists: tuple[list[str], ...]) -> list[str] | None:

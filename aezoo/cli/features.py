@@ -22,6 +22,7 @@ from aezoo.cli._common import (
     engine_option,
     examples_argument,
     find_model,
+    given_option,
     invert_option,
     json_option,
     load_model,
@@ -33,6 +34,7 @@ from aezoo.cli._common import (
     print_table,
     quiet_loading,
     read_examples,
+    read_given,
     report_file,
     seed_option,
     show,
@@ -105,6 +107,7 @@ def _encoding_options(command: Command) -> Command:
     help="Go on with what an interrupted run has encoded, or discard it.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing .parquet file.")
+@given_option
 @engine_option
 @strict_option
 def encode(
@@ -112,6 +115,7 @@ def encode(
     examples: tuple[str, ...],
     output: Path,
     invert: bool,
+    told: tuple[tuple[str, str], ...],
     engine: str,
     strict: bool,
     **options: Any,
@@ -139,6 +143,8 @@ def encode(
             )
         if strict:
             raise click.UsageError("--strict belongs to .npz files.")
+        if told:
+            raise click.UsageError("--given belongs to .npz files.")
         _encode_source(known, examples[0], output, invert=invert, **options)
         return
     context = click.get_current_context()
@@ -147,11 +153,15 @@ def encode(
         if source is not None and source.name != "DEFAULT":
             flag = option.replace("_", "-")
             raise click.UsageError(f"--{flag} belongs to .parquet files.")
-    _encode_examples(known, examples, output, invert=invert, strict=strict)
+    _encode_examples(known, examples, output, told, invert=invert, strict=strict)
 
 
 def _encode_examples(
-    known: "Model", sources: tuple[str, ...], output: Path, **options: bool
+    known: "Model",
+    sources: tuple[str, ...],
+    output: Path,
+    told: tuple[tuple[str, str], ...],
+    **options: bool,
 ) -> None:
     from aezoo.utils.arrays import to_numpy
     from aezoo.utils.files import atomic_path
@@ -161,7 +171,7 @@ def _encode_examples(
 
     import numpy as np
 
-    posterior = model.posterior(x)
+    posterior = model.posterior(x, given=read_given(told, model, len(x)))
     arrays: dict[str, Any] = {
         **posterior.parameters(),
         "z": posterior.mode(),
@@ -225,7 +235,7 @@ def _open_stream(
 def _check_invert(known: "Model", invert: bool) -> None:
     if invert and "invert" not in known.modality.read_options:
         raise click.UsageError(
-            f"--invert is not for {known.modality.noun}s, which {known.name} takes."
+            f"--invert is not for {known.modality.nouns}, which {known.name} takes."
         )
 
 

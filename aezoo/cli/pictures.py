@@ -16,6 +16,7 @@ from aezoo.cli._common import (
     examples_argument,
     files_of,
     find_model,
+    given_option,
     invert_option,
     load_model,
     main,
@@ -23,6 +24,7 @@ from aezoo.cli._common import (
     output_option,
     quiet_loading,
     read_examples,
+    read_given,
     report_file,
     seed_option,
     show,
@@ -48,6 +50,7 @@ _seed = seed_option("Same seed, same picture.")
     show_default=True,
     help="Of text: sentences that beam search follows at once.",
 )
+@given_option
 @engine_option
 @invert_option
 @strict_option
@@ -56,6 +59,7 @@ def reconstruct(
     images: tuple[str, ...],
     output: Path | None,
     beams: int,
+    told: tuple[tuple[str, str], ...],
     engine: str,
     invert: bool,
     strict: bool,
@@ -68,12 +72,15 @@ def reconstruct(
     check_shown(known, output)
     x = read_examples(images, known, invert=invert, strict=strict)
     modality = known.modality
-    x_hat = modality.check(load_model(known).reconstruct(x, beams=beams))
+    model = load_model(known)
+    given = read_given(told, model, len(x))
+    x_hat = modality.check(model.reconstruct(x, beams=beams, given=given))
 
     import numpy as np
 
     pairs = np.stack([x, x_hat], axis=1).reshape(-1, *modality.shape)
-    show(known, pairs, output, columns=2)
+    of_pairs = {name: np.repeat(v, 2, axis=0) for name, v in given.items()}
+    show(known, pairs, output, columns=2, given=of_pairs)
     echo(
         f"{count_of(len(x), modality.noun)}, each beside its reconstruction; "
         f"{modality.difference(x, x_hat)}."
@@ -179,6 +186,7 @@ def inpaint(
     help="Draw how the images come to be, in models that draw step by step: one row "
     "per image, or, in a .gif, one frame per step.",
 )
+@given_option
 @engine_option
 @_seed
 @output_option(f"{_PICTURE}; .gif with --steps; not needed for text)")
@@ -189,6 +197,7 @@ def sample(
     labels: list[int] | None,
     temperature: float | None,
     steps: bool,
+    told: tuple[tuple[str, str], ...],
     engine: str,
     seed: int,
     output: Path | None,
@@ -217,8 +226,10 @@ def sample(
     if labels is not None:
         options["labels"] = [labels[i % len(labels)] for i in range(number)]
     check_shown(known, output)
-    drawn = load_model(known).sample(number, seed, sampler=sampler, **options)
-    show(known, known.modality.check(drawn), output)
+    model = load_model(known)
+    given = read_given(told, model, number) if told or model.required_conditions else {}
+    drawn = model.sample(number, seed, sampler=sampler, given=given, **options)
+    show(known, known.modality.check(drawn), output, given=given)
     source = "prior" if sampler == "prior" else f"sampler {sampler}"
     echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
 
@@ -280,6 +291,7 @@ def draw_steps(
     show_default=True,
     help="Path in code space.",
 )
+@given_option
 @engine_option
 @invert_option
 @strict_option
@@ -290,6 +302,7 @@ def interpolate(
     output: Path | None,
     steps: int,
     method: str,
+    told: tuple[tuple[str, str], ...],
     engine: str,
     invert: bool,
     strict: bool,
@@ -302,14 +315,19 @@ def interpolate(
     check_shown(known, output)
     x = read_examples((a, b), known, invert=invert, strict=strict)
     model = load_model(known)
+    given = read_given(told, model, 1)
     path = known.modality.check(
-        model.interpolate(x[0], x[1], steps=steps, method=method, of="examples")
+        model.interpolate(
+            x[0], x[1], steps=steps, method=method, of="examples", given=given
+        )
     )
 
     import numpy as np
 
     strip = np.concatenate([x[:1], path, x[1:]])
-    show(known, strip, output, columns=len(strip) if len(strip) <= 24 else None)
+    columns = len(strip) if len(strip) <= 24 else None
+    of_strip = {name: np.repeat(v, len(strip), axis=0) for name, v in given.items()}
+    show(known, strip, output, columns=columns, given=of_strip)
     echo(
         f"{a}, {count_of(steps, known.modality.noun)} on the {method} path, {b}; the "
         "path begins and ends with the reconstructions."
@@ -334,6 +352,7 @@ def interpolate(
     help="What the unit is set to. [default: -3,-1.5,0,1.5,3; as far as the code "
     "itself reaches where there is no prior]",
 )
+@given_option
 @engine_option
 @invert_option
 @strict_option
@@ -343,6 +362,7 @@ def traverse(
     output: Path | None,
     dims: tuple[int, ...],
     values: list[float] | None,
+    told: tuple[tuple[str, str], ...],
     engine: str,
     invert: bool,
     strict: bool,
@@ -360,6 +380,7 @@ def traverse(
     check_shown(known, output)
     x = read_examples((image,), known, invert=invert, strict=strict)
     model = load_model(known)
+    given = read_given(told, model, 1)
 
     import numpy as np
 
@@ -368,15 +389,19 @@ def traverse(
     if values is None and "sampling" in known.tasks:
         values = [-3.0, -1.5, 0.0, 1.5, 3.0]
     elif values is None:
-        reach = max(float(np.abs(model.encode(x)).max()), 1e-6)
+        reach = max(float(np.abs(model.encode(x, given=given)).max()), 1e-6)
         values = [float(f"{share * reach:.3g}") for share in (-1, -0.5, 0, 0.5, 1)]
-    chosen = list(dims) or most_visible_units(model, x, values, _MAX_TRAVERSED_UNITS)
+    chosen = list(dims) or most_visible_units(
+        model, x, values, _MAX_TRAVERSED_UNITS, given
+    )
 
     def moved(dim: int) -> "np.ndarray":
-        return known.modality.check(model.traverse(x[0], dim, values, of="examples"))
+        row = model.traverse(x[0], dim, values, of="examples", given=given)
+        return known.modality.check(row)
 
-    rows = [np.concatenate([x, moved(dim)]) for dim in chosen]
-    show(known, np.concatenate(rows), output, columns=1 + len(values))
+    rows = np.concatenate([np.concatenate([x, moved(dim)]) for dim in chosen])
+    of_rows = {name: np.repeat(v, len(rows), axis=0) for name, v in given.items()}
+    show(known, rows, output, columns=1 + len(values), given=of_rows)
     echo(
         f"One row per code unit, from above: {', '.join(map(str, chosen))}. "
         f"Columns: the input, then the unit at {', '.join(f'{v:g}' for v in values)}."

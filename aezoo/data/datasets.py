@@ -11,6 +11,7 @@ import importlib
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,13 @@ from aezoo.modalities.base import known_suffixes
 from aezoo.modalities.text import read_lines
 from aezoo.utils.archives import NUMBERS, TEXT, Archive
 from aezoo.utils.progress import with_progress
+from aezoo.utils.text import plural
 from aezoo.utils.validation import check_positive_int
 
 # Files with an example on each line.
 LINES = (".txt",)
+# In `.npz` files, begins the names of what models are told beside examples.
+GIVEN = "given_"
 # Datasets that aezoo draws itself, and the module that tells TFDS of them.
 _OWN_BUILDERS = {"shapes": "aezoo.data.shapes_builder"}
 
@@ -50,6 +54,7 @@ class Dataset:
         factors: Classes of the generative factors, int64, shape `(n, num_factors)`;
             None where they are not known.
         factor_names: One name per column of `factors`.
+        given: What models are told beside the examples, `(n, ...)` each, by name.
     """
 
     name: str
@@ -59,11 +64,14 @@ class Dataset:
     labels: np.ndarray | None = None
     factors: np.ndarray | None = None
     factor_names: tuple[str, ...] = ()
+    given: Mapping[str, np.ndarray] = dataclasses.field(
+        default_factory=lambda: MappingProxyType({})
+    )
 
     def __post_init__(self) -> None:
-        """Refuse labels that do not belong to the examples."""
-        for field in ("labels", "factors"):
-            values = getattr(self, field)
+        """Refuse what does not belong to the examples."""
+        beside = {"labels": self.labels, "factors": self.factors, **self.given}
+        for field, values in beside.items():
             if values is not None and len(values) != len(self.examples):
                 raise DatasetError(
                     f"`{field}` must have one row per example. Received: "
@@ -96,6 +104,7 @@ class Dataset:
             for field in ("examples", "labels", "factors")
             if (value := getattr(self, field)) is not None
         }
+        cut["given"] = {name: value[rows] for name, value in self.given.items()}
         return dataclasses.replace(self, **cut)
 
 
@@ -126,15 +135,16 @@ def open_dataset(
 
     Args:
         source: One of: a `Dataset`; an array of examples; a list of strings; a pair
-            `(examples, labels)`; a dictionary with `image`, `images` or `examples` and,
-            if any, `label`; a `tf.data.Dataset` or another dataset of these, as a
+            `(examples, labels)`, or `(examples, {"labels": ..., "NAME": ...})` with
+            what else models are told; a dictionary with `image`, `images` or `examples`
+            and, if any, `label`; a `tf.data.Dataset` or another dataset of these, as a
             whole, batched or not; what `tfds.load` returns; the path of an `.npz` file
-            with `examples` or `images` and, if any, `labels`, `factors` and
-            `factor_names`; of a file that the modality reads, or of a folder of them;
-            of a `.txt` file with an example on each line; a TFDS name. A folder's
-            immediate subfolders are its classes, in alphabetical order, and hidden
-            files are left out; where it has a subfolder named like `split`, that one is
-            read.
+            with `examples` or `images` and, if any, `labels`, `factors`,
+            `factor_names`, and `given_NAME` of what else models are told; of a file
+            that the modality reads, or of a folder of them; of a `.txt` file with an
+            example on each line; a TFDS name. A folder's immediate subfolders are its
+            classes, in alphabetical order, and hidden files are left out; where it has
+            a subfolder named like `split`, that one is read.
         split: Split of a named dataset or of a folder that has one.
         data_dir: As in `load_dataset`.
         modality: What an example is, e.g. `model.modality`: it reads files, and tells
@@ -177,8 +187,9 @@ def _from_memory(source: Any, split: str, modality: Modality | None) -> Dataset:
     if isinstance(source, Mapping) and split in source:  # of `tfds.load(name)`
         source = source[split]
     labels: Any = None
+    given: dict[str, np.ndarray] = {}
     noun = "example" if modality is None else modality.noun
-    name = f"{noun}s"
+    name = plural(noun)
     try:
         if is_dataset(source):
             examples, labels = collect(source, modality)
@@ -187,6 +198,9 @@ def _from_memory(source: Any, split: str, modality: Modality | None) -> Dataset:
             examples = as_array(examples, name, noun)
         elif isinstance(source, tuple) and len(source) == 2:
             examples, labels = as_array(source[0], name, noun), source[1]
+            if isinstance(labels, Mapping):
+                given = {k: as_array(v, k) for k, v in labels.items()}
+                labels = given.pop("labels", None)
         elif is_list_of_str(source):
             examples = np.array(source, dtype=object)
         else:
@@ -196,7 +210,7 @@ def _from_memory(source: Any, split: str, modality: Modality | None) -> Dataset:
     except ValueError as error:
         raise DatasetError(f"The dataset cannot be read: {error}") from error
     known = None if labels is None else as_labels(np.asarray(labels))
-    return Dataset(name, "array", split, examples, known)
+    return Dataset(name, "array", split, examples, known, given=given)
 
 
 def is_list_of_str(source: Any) -> bool:
@@ -323,6 +337,7 @@ def open_npz(path: Path) -> tuple[Archive, str]:
             path,
             f"file {path}",
             names=(*EXAMPLE_KEYS, "labels", "factors", "factor_names"),
+            prefix=GIVEN,
             kinds=NUMBERS + TEXT,
             error=DatasetError,
             remedy=write,
@@ -377,7 +392,12 @@ def _read_npz(path: Path, name: str, split: str) -> Dataset:
     with archive:
         examples, labels = archive.read(key), labels_of(archive)
         factors, names = _factors_of(archive, path)
-    return Dataset(name, "npz", split, examples, labels, factors, names)
+        given = {
+            member.removeprefix(GIVEN): archive.read(member)
+            for member in archive.headers
+            if member.startswith(GIVEN)
+        }
+    return Dataset(name, "npz", split, examples, labels, factors, names, given)
 
 
 def _factors_of(
@@ -453,7 +473,7 @@ def _needed(path: Path, modality: Modality | None) -> Modality:
 def folder_is_empty(folder: Path, modality: Modality) -> DatasetError:
     """The error of a folder in which a modality finds nothing to read."""
     kinds = ", ".join(modality.suffixes) or "none, they are read from .npz files"
-    return DatasetError(f"The folder {folder} holds no {modality.noun}s ({kinds}).")
+    return DatasetError(f"The folder {folder} holds no {modality.nouns} ({kinds}).")
 
 
 def _read_folder(path: Path, split: str, modality: Modality) -> Dataset:
@@ -468,4 +488,4 @@ def _read_folder(path: Path, split: str, modality: Modality) -> Dataset:
     labels = None
     if len(classes) == len(names) and len(set(classes)) > 1:
         labels = np.unique(classes, return_inverse=True)[1].astype("int64")
-    return Dataset(path.name or f"{modality.noun}s", "folder", split, examples, labels)
+    return Dataset(path.name or f"{modality.nouns}", "folder", split, examples, labels)

@@ -182,7 +182,7 @@ def open_stream(
     """
     for option, value in options.items():
         if value and option not in modality.read_options:
-            raise ValueError(f"`{option}` is not for {modality.noun}s.")
+            raise ValueError(f"`{option}` is not for {modality.nouns}.")
     if isinstance(source, Stream):
         return source
     if not isinstance(source, str | Path):
@@ -326,12 +326,12 @@ class _IndexedStream(Stream):
         self.label_type = None if labels is None else "int64"
         if tuple(shape) != modality.shape:
             raise DatasetError(
-                f"The model takes {modality.noun}s of shape {modality.shape}; those of "
+                f"The model takes {modality.nouns} of shape {modality.shape}; those of "
                 f"{name} have shape {tuple(shape)}. `aezoo list` shows other models; "
                 "files are converted, arrays are not."
             )
         if not length:
-            raise DatasetError(f"{name} holds no {modality.noun}s.")
+            raise DatasetError(f"{name} holds no {modality.nouns}.")
 
     def __len__(self) -> int:
         return self._length

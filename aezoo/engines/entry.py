@@ -96,6 +96,7 @@ class ExportEntry(Record, frozen=True, kw_only=True):
         parts: What people can ask of it.
         modality: What an example is, as `aezoo.modalities.from_config` takes it.
         given: What the model is told besides, modalities by name.
+        required: Names in `given` without which nothing can be computed.
         latent_shape: Shape of one code.
         tasks: As in `aezoo.describe`.
         codes: `"continuous"`, `"discrete"` or `"mixed"`.
@@ -135,6 +136,7 @@ class ExportEntry(Record, frozen=True, kw_only=True):
     files: tuple[BundledFile, ...]
     tolerance: float
     deviation: float
+    required: tuple[GraphName, ...] = ()
     prior: Mapping[str, Any] | None = None
     samplers: Mapping[SamplerKind, BundledFile] = msgspec.field(
         default_factory=lambda: NO_FILES

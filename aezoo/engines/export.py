@@ -235,6 +235,7 @@ def exported_files(
         parts=parts,
         modality=model.modality.to_config(),
         given={name: told.to_config() for name, told in model.given.items()},
+        required=model.required_conditions,
         latent_shape=tuple(model.latent_shape),
         tasks=model.TASKS,
         codes=model.CODES,
@@ -339,10 +340,13 @@ def _compare(
     """
     graphs = set(exported.entry.graphs)
     inputs = expected["inputs"] if expected else golden.golden_inputs(model)
-    wanted = answers(model, model, inputs, graphs, can_sample)
+    told = golden.golden_conditions(model, len(inputs))
+    for name in told if expected else ():
+        told[name] = expected[golden.GIVEN + name]  # type: ignore[index]
+    wanted = answers(model, model, inputs, graphs, can_sample, told)
     stated = {k: v for k, v in (expected or {}).items() if k in wanted}
     wanted |= stated
-    found = answers(exported, model, inputs, graphs, can_sample)
+    found = answers(exported, model, inputs, graphs, can_sample, told)
     tolerance, worst, failed = exported.entry.tolerance, 0.0, {}
     for name, value in wanted.items():
         graph = name.partition(":")[0]
@@ -368,6 +372,7 @@ def answers(
     inputs: np.ndarray,
     graphs: Collection[str],
     can_sample: bool,
+    told: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """What a model answers, in Keras or exported, by `graph` or `graph:what`.
 
@@ -379,14 +384,15 @@ def answers(
         inputs: Examples.
         graphs: Names of the functions to ask.
         can_sample: Whether it has a prior.
+        told: What both must be told of the examples.
     """
     x = model.modality.unrounded(inputs)
-    codes = original.encode(x)
+    codes = original.encode(x, given=told)
     found: dict[str, Any] = {}
     if "encode" in graphs:
-        found["codes"] = model.encode(x)
+        found["codes"] = model.encode(x, given=told)
     if "encode_parameters" in graphs:
-        posterior = model.posterior(x)
+        posterior = model.posterior(x, given=told)
         for name, value in posterior.parameters().items():
             found[PARAMETER + name] = value
         found |= {"mean": posterior.mean, "mode": posterior.mode()}
@@ -397,21 +403,24 @@ def answers(
         if "log_prob" in graphs:
             found["log_prob"] = posterior.log_prob(posterior.mode())
     if "decode" in graphs:
-        found["decode"] = model.run("decode", codes, len(codes))
+        found["decode"] = model.run("decode", codes, len(codes), **told)
     if "reconstruct" in graphs:
         # as rows of numbers, also of sentences
-        of_inputs = model.modality.check(model.reconstruct(inputs))
+        of_inputs = model.modality.check(model.reconstruct(inputs, given=told))
         found["reconstruct"] = of_inputs
         if not model.is_autoregressive:
-            found["reconstruction"] = model.reconstruct(x)
+            found["reconstruction"] = model.reconstruct(x, given=told)
     if can_sample and "decode" in graphs:
         n = golden.NUM_INPUTS
+        drawn_for = golden.repeated(told, n)
         if not model.is_autoregressive:
-            found["samples"] = model.sample(n, seed=_SEED)
+            found["samples"] = model.sample(n, seed=_SEED, given=drawn_for)
         if "draw_elements" in graphs:
-            found["draw_elements"] = model.sample(n, seed=_SEED, noise=True)
+            found["draw_elements"] = model.sample(
+                n, seed=_SEED, noise=True, given=drawn_for
+            )
         if "write" in graphs:
-            drawn = model.sample(n, seed=_SEED, noise=True)
+            drawn = model.sample(n, seed=_SEED, noise=True, given=drawn_for)
             found["write"] = model.modality.check(drawn)
     return {name: np.asarray(value) for name, value in found.items()}
 

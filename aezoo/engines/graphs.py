@@ -78,10 +78,15 @@ def graphs_of(model: Autoencoder) -> dict[str, Graph]:
     told = "" if not given else f", given {', '.join(port.name for port in given)}"
     noun = model.modality.noun
     graphs = [
-        Graph("encode", f"Codes z of {noun}s x{told}.", _encode(model), (x, *given)),
+        Graph(
+            "encode",
+            f"Codes z of {model.modality.nouns} x{told}.",
+            _encode(model),
+            (x, *given),
+        ),
         Graph(
             "reconstruct",
-            f"Reconstructions x_hat of {noun}s x{told}.",
+            f"Reconstructions x_hat of {model.modality.nouns} x{told}.",
             lambda x, **told: {"x_hat": model.reconstruct_tensors(x, **told)},
             (x, *given),
         ),
@@ -112,9 +117,13 @@ def graphs_of(model: Autoencoder) -> dict[str, Graph]:
     return {graph.name: graph for graph in graphs}
 
 
+def _rows(modality: Modality, n: int) -> np.ndarray:
+    """Examples of which a model rounds nothing."""
+    return modality.unrounded(modality.check(modality.examples(n)))
+
+
 def _port(name: str, modality: Modality) -> Port:
-    row = modality.unrounded(modality.check(modality.examples(1)))
-    return Port(name, row.dtype.name, tuple(modality.shape))
+    return Port(name, _rows(modality, 1).dtype.name, tuple(modality.shape))
 
 
 def _encode(model: Autoencoder) -> Callable[..., dict[str, Tensor]]:
@@ -133,9 +142,8 @@ def _of_posterior(
         return found if model.KL_DRAWS else {**found, "kl": posterior.kl()}
 
     # what it is made of, and what noise it asks for, by a pass of two examples
-    rows = {"x": model.modality.check(model.modality.examples(2))}
-    rows["x"] = model.modality.unrounded(rows["x"])
-    rows |= {name: told.examples(2) for name, told in model.given.items()}
+    rows = {"x": _rows(model.modality, 2)}
+    rows |= {name: _rows(told, 2) for name, told in model.given.items()}
     tensors = {name: ops.convert_to_tensor(row) for name, row in rows.items()}
     posterior = model.make_posterior(model._graph_encode_parameters(**tensors))
     known = {k: ops.convert_to_tensor(v) for k, v in posterior.parameters().items()}
@@ -166,7 +174,7 @@ def _of_posterior(
     return [
         Graph(
             "encode_parameters",
-            f"Parameters of the posterior of {model.modality.noun}s x, with its mean, "
+            f"Parameters of the posterior of {model.modality.nouns} x, with its mean, "
             "mode and KL to the prior in nats.",
             parameters,
             (x, *given),
@@ -194,7 +202,7 @@ def _draw_elements(model: Autoencoder, z: Port, given: tuple[Port, ...]) -> Grap
 
     noise = GivenNoise()
     codes = np.zeros((1, *model.latent_shape), "float32")
-    rows = {name: told.examples(1) for name, told in model.given.items()}
+    rows = {name: _rows(told, 1) for name, told in model.given.items()}
     tensors = {k: ops.convert_to_tensor(v) for k, v in {"z": codes, **rows}.items()}
     draw(noise, **tensors)
     names = {port.name for port in noise.ports}

@@ -45,6 +45,7 @@ class ExportedModel(EntryPoints):
         self.name, self.family = entry.name, entry.family
         self.modality = entry.example_modality()
         self.given = entry.given_modalities()
+        self.required_conditions = tuple(entry.required)
         self.latent_shape = tuple(entry.latent_shape)
         self.input_shape = self.modality.shape
         self.has_levels = entry.has_levels
@@ -130,6 +131,9 @@ class ExportedModel(EntryPoints):
             feeds = dict(zip(names, rows, strict=True))
             if takes_examples:
                 feeds["x"] = self.modality.unrounded(rows[0])
+            for name, told in self.given.items():
+                if name in feeds:
+                    feeds[name] = told.unrounded(feeds[name])
             found = function(feeds)
             if output is None:
                 if is_checked:  # a divergence may be infinite

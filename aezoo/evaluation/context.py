@@ -1,7 +1,7 @@
 """What metrics are computed from: each pass of a model happens once, whoever asks."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 from keras import ops
 
-from aezoo.data.datasets import Dataset, DatasetError, open_dataset
+from aezoo.data.datasets import GIVEN, Dataset, DatasetError, open_dataset
 from aezoo.evaluation.views import views_of
 from aezoo.metrics import PRIOR, MetricDefinition
-from aezoo.metrics.definition import plural, words
+from aezoo.metrics.definition import words
 from aezoo.modalities import Modality
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.distributions import IndexedNoise, Posterior
@@ -98,6 +98,25 @@ class Evaluation:
         """What is measured on, as users have it: `(n, *shape)`."""
         return self.data.examples
 
+    @cached_property
+    def given(self) -> dict[str, np.ndarray]:
+        """What the model must be told of each example, by name, `(n, ...)` each.
+
+        Raises:
+            DatasetError: If the dataset lacks something.
+        """
+        return conditions_of(self.model, self.data)
+
+    def sample(self, sampler: str = PRIOR) -> Any:
+        """`num_samples` new examples; told what the first examples are, if anything."""
+        rows = np.arange(self.num_samples) % len(self)
+        return self.model.sample(
+            self.num_samples,
+            seed=self.seed,
+            sampler=sampler,
+            given={name: value[rows] for name, value in self.given.items()},
+        )
+
     @property
     def num_samples(self) -> int:
         """Generated examples in the metrics of samples."""
@@ -136,7 +155,7 @@ class Evaluation:
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
         """Parameters of the posteriors, by name; first axis examples."""
-        return posterior_parameters(self.model, self.examples)
+        return posterior_parameters(self.model, self.examples, self.given)
 
     @cached_property
     def posterior(self) -> Posterior:
@@ -160,7 +179,7 @@ class Evaluation:
 
     @property
     def _nouns(self) -> str:
-        return plural(self.modality.noun)
+        return self.modality.nouns
 
     @property
     def labels(self) -> np.ndarray:
@@ -210,7 +229,8 @@ class Evaluation:
     def train_codes(self) -> np.ndarray:
         """Modes of the posteriors of the training data: float32, `(n, units)`."""
         examples = self.train.examples
-        return self.model.encode(examples).reshape(len(examples), -1)
+        codes = self.model.encode(examples, given=conditions_of(self.model, self.train))
+        return codes.reshape(len(examples), -1)
 
     @property
     def train_labels(self) -> np.ndarray:
@@ -259,9 +279,32 @@ def checked(data: Dataset, modality: Modality, name: str) -> Dataset:
     return dataclasses.replace(data, examples=modality.check(data.examples, name))
 
 
-def posterior_parameters(model: Autoencoder, x: np.ndarray) -> dict[str, np.ndarray]:
+def conditions_of(model: Autoencoder, data: Dataset) -> dict[str, np.ndarray]:
+    """What a model must be told of the examples of a dataset, checked, by name.
+
+    Raises:
+        DatasetError: If the dataset lacks something.
+    """
+    missing = [name for name in model.required_conditions if name not in data.given]
+    if missing:
+        name = missing[0]
+        raise DatasetError(
+            f"{model.family!r} must be told {' and '.join(model.required_conditions)} "
+            f"beside each {model.modality.noun}, and {data.key!r} has no {name}. Pass "
+            f"(examples, {{{name!r}: ...}}), or an .npz file with `{GIVEN}{name}`."
+        )
+    n = len(data.examples)
+    return {
+        name: model.check_given(name, data.given[name], n)
+        for name in model.required_conditions
+    }
+
+
+def posterior_parameters(
+    model: Autoencoder, x: np.ndarray, given: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Parameters of the posteriors of examples by name, as NumPy arrays."""
-    parameters = model.posterior(x).parameters()
+    parameters = model.posterior(x, given=given).parameters()
     return {name: ops.convert_to_numpy(value) for name, value in parameters.items()}
 
 
@@ -333,6 +376,12 @@ class Chunk:
         """The examples as users have them."""
         return self.evaluation.examples[self.start : self.stop]
 
+    @property
+    def given(self) -> dict[str, np.ndarray]:
+        """What the model must be told of the examples, by name."""
+        told = self.evaluation.given
+        return {name: value[self.start : self.stop] for name, value in told.items()}
+
     @cached_property
     def x(self) -> np.ndarray:
         """The examples as the model sees them."""
@@ -342,7 +391,7 @@ class Chunk:
     def parameters(self) -> dict[str, np.ndarray]:
         """Parameters of the posteriors, by name."""
         if self._view is not None:
-            return posterior_parameters(self.model, self.x)
+            return posterior_parameters(self.model, self.x, self.given)
         everything = self.evaluation.parameters
         return {k: v[self.start : self.stop] for k, v in everything.items()}
 
@@ -354,15 +403,14 @@ class Chunk:
     @cached_property
     def x_hat(self) -> np.ndarray:
         """Reconstructions from the mode, as `x`."""
-        return self.modality.check(
-            self.model.decode(ops.convert_to_numpy(self.posterior.mode()))
-        )
+        z = ops.convert_to_numpy(self.posterior.mode())
+        return self.modality.check(self.model.decode(z, given=self.given))
 
     @cached_property
     def reconstruction_nll(self) -> np.ndarray:
         """-log p(x|z) for one sampled code per example; nats, float64, `(n,)`."""
         z = ops.convert_to_numpy(self.posterior.sample(self.noise()))
-        likelihood = self.model.likelihood_of(z)
+        likelihood = self.model.likelihood_of(z, given=self.given)
         return -ops.convert_to_numpy(likelihood.log_prob(self.x)).astype("float64")
 
     @cached_property

@@ -13,9 +13,9 @@ from aezoo.data.datasets import DatasetError
 from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation.abilities import can
 from aezoo.metrics import MetricDefinition
-from aezoo.metrics.definition import plural
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers import KINDS
+from aezoo.utils.text import plural
 
 # All metrics by name, those of fitted samplers behind that of the prior.
 METRICS = MappingProxyType(

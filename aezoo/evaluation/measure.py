@@ -28,7 +28,6 @@ from aezoo.evaluation.report import Report
 from aezoo.evaluation.variants import default_variant
 from aezoo.manifest import Metric
 from aezoo.metrics import MetricDefinition
-from aezoo.metrics.definition import plural
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.nn.distributions import check_seed
 from aezoo.utils.extras import check_installed
@@ -119,7 +118,7 @@ def evaluate(
     data = open_dataset(dataset, split, data_dir, model.modality)
     source = data.name if isinstance(dataset, Dataset) else dataset
     total = len(data.examples)
-    nouns = plural(model.modality.noun)
+    nouns = model.modality.nouns
     data = checked(data.take(settings.limit), model.modality, nouns)
     evaluation = Evaluation(model, data, settings, total, source)
     left_out = LeftOut(is_strict)
@@ -269,7 +268,7 @@ def _positive_or_none(name: str, value: Any) -> int | None:
 def _which_examples(evaluation: Evaluation) -> str:
     n, total = len(evaluation), evaluation.total
     which = f"all {n:,}" if n == total else f"the first {n:,} of {total:,}"
-    return f"{evaluation.data.key}, {which} {plural(evaluation.modality.noun)}"
+    return f"{evaluation.data.key}, {which} {evaluation.modality.nouns}"
 
 
 def _unique(metrics: Sequence[str]) -> list[str]:

@@ -338,7 +338,11 @@ def decode_plane(
 
 
 def most_visible_units(
-    model: "Autoencoder", x: Any, values: Sequence[float], count: int
+    model: "Autoencoder",
+    x: Any,
+    values: Sequence[float],
+    count: int,
+    given: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """The code units whose movement changes a picture most.
 
@@ -347,17 +351,19 @@ def most_visible_units(
         x: One image or code, as a batch of one.
         values: What a unit is set to.
         count: How many units; all of them if there are no more.
+        given: What the model is told of the image.
 
     Returns:
         Indices, rising.
     """
-    z = model.encode(x) if np.shape(x)[1:] == model.input_shape else np.asarray(x)
+    is_example = np.shape(x)[1:] == model.input_shape
+    z = model.encode(x, given=given) if is_example else np.asarray(x)
     units = z[0].size
     if units <= count:
         return list(range(units))
 
     def change_of(dim: int) -> float:
-        moved = model.traverse(z, dim, values)
+        moved = model.traverse(z, dim, values, given=given)
         if model.modality.is_continuous:
             return float(np.var(moved, axis=1).mean())
         (row,) = map(model.modality.check, moved)

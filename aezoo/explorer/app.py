@@ -75,7 +75,7 @@ class Page:
         model = opened.model
         shape = " x ".join(map(str, model.latent_shape))
         about = (
-            f"**{opened.name}**: {model.family}, {model.modality.noun}s, codes of "
+            f"**{opened.name}**: {model.family}, {model.modality.nouns}, codes of "
             f"{shape}; trained on {opened.dataset or 'what nobody says'}."
         )
         changed = [

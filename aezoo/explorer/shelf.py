@@ -137,6 +137,7 @@ def open_model(name: str, engine: str = "keras") -> Opened:
         engine: As in `aezoo.load`.
     """
     model: Any = load(name, engine=engine)  # type: ignore[call-overload]
+    model.refuse_if_told("A page of the explorer")
     sources = (*["prior"] * ("sampling" in model.TASKS), *model.samplers)
     known = manifest.entries().get(name)
     opened = Opened(

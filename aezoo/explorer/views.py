@@ -374,8 +374,8 @@ def compared(
         modalities[0].shape != modalities[1].shape
     ):
         raise ValueError(
-            f"{first.name!r} takes {modalities[0].noun}s of shape "
-            f"{modalities[0].shape}, {second.name!r} {modalities[1].noun}s of shape "
+            f"{first.name!r} takes {modalities[0].nouns} of shape "
+            f"{modalities[0].shape}, {second.name!r} {modalities[1].nouns} of shape "
             f"{modalities[1].shape}. Choose models of the same."
         )
     x = first.examples(n, seed)

@@ -92,13 +92,14 @@ def feature_extractor(
         )
     else:
         model = name
+    model.refuse_if_told("A feature extractor")
     model.ensure_built()
     config, channels = model.config, None
     if input_shape is not None:
         if not isinstance(model.modality, Image):
             raise ValueError(
                 f"`input_shape` is of images, and {model.name!r} takes "
-                f"{model.modality.noun}s of shape {model.modality.shape}. Received: "
+                f"{model.modality.nouns} of shape {model.modality.shape}. Received: "
                 f"{input_shape=}. Leave it out."
             )
         height, width, channels = check_input_shape(input_shape)
@@ -389,7 +390,7 @@ class FeatureExtractor(keras.Model):
                     "input_shape=...)`."
                 )
             raise ValueError(
-                f"{self.name!r} takes {modality.noun}s of shape (batch, "
+                f"{self.name!r} takes {modality.nouns} of shape (batch, "
                 f"{', '.join(map(str, modality.shape))}). Received: input_shape="
                 f"{tuple(input_shape)}.{hint}"
             )

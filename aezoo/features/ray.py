@@ -60,7 +60,7 @@ class Encoder:
         modality = self._encode.modality
         if self._column not in batch:
             raise KeyError(
-                f"There is no column {self._column!r} of {modality.noun}s. Received: "
+                f"There is no column {self._column!r} of {modality.nouns}. Received: "
                 f"{', '.join(batch)}. Name it with `column`."
             )
         kept = {

@@ -104,7 +104,7 @@ class FeatureEncoder:
         """
         if np.shape(examples) == (0, *self.modality.shape):
             return np.empty((0, self.dim), "float32")
-        x = self.modality.check(examples, f"{self.modality.noun}s")
+        x = self.modality.check(examples, f"{self.modality.nouns}")
         return self._run(x).reshape(len(x), -1)
 
     def _run(self, x: np.ndarray) -> np.ndarray:

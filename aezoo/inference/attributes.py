@@ -26,7 +26,8 @@ def attribute_vector(model: Any, with_it: Any, without_it: Any) -> np.ndarray:
         Float32, shape `latent_shape`.
 
     Raises:
-        UnsupportedOperationError: If codes are not continuous.
+        UnsupportedOperationError: If codes are not continuous, or depend on more than
+            examples.
         ValueError: If a set is empty, of another modality, or an example is in both.
 
     Example:
@@ -34,6 +35,7 @@ def attribute_vector(model: Any, with_it: Any, without_it: Any) -> np.ndarray:
         >>> put_on = model.edit(without, vector)
     """
     check_continuous(model)
+    model.refuse_if_told("An attribute vector")
     sets = {"with_it": with_it, "without_it": without_it}
     for name, examples in sets.items():
         if np.size(examples) == 0:

@@ -1,7 +1,7 @@
 """What people call on any model, whatever computes it: arrays in, arrays out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,9 +31,9 @@ class EntryPoints:
     """The methods for people that every model has; not of use by itself.
 
     They rest on what a model says of itself (`family`, `modality`, `latent_shape`,
-    `given`, `TASKS`, `CODES`, `samplers`, ...) and on how it computes: `run`,
-    `make_posterior`, `make_prior`, `draw_elements`, `search_codes`. Keras does that in
-    `aezoo.models.entry_points`, other runtimes in `aezoo.engines`.
+    `given`, `required_conditions`, `TASKS`, `CODES`, `samplers`, ...) and on how it
+    computes: `run`, `make_posterior`, `make_prior`, `draw_elements`, `search_codes`.
+    Keras does that in `aezoo.models.entry_points`, other runtimes in `aezoo.engines`.
     """
 
     def is_symbol(self: Any, x: Any) -> bool:  # noqa: ARG002
@@ -346,6 +346,7 @@ class EntryPoints:
         method: str = "spherical",
         *,
         of: str | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> Any:
         """Examples along a path between two of them, straight or round in code space.
 
@@ -358,6 +359,7 @@ class EntryPoints:
                 its mass); `"linear"` is the straight line.
             of: What `a` and `b` are, `"examples"` or `"codes"`; None tells it by
                 shape and dtype, and refuses where these fit both.
+            given: As in `encode`; the same for both ends.
 
         Returns:
             Shape `(steps, *input_shape)`, or `(n, steps, *input_shape)` for batches;
@@ -366,15 +368,15 @@ class EntryPoints:
         check_choice("method", method, INTERPOLATIONS)
         if check_positive_int("steps", steps) < 2:
             raise ValueError(f"`steps` must be at least 2. Received: steps={steps}.")
-        z_a, like, is_single = self.as_codes(a, "a", of)
-        z_b, _, _ = self.as_codes(b, "b", of)
+        z_a, like, is_single = self.as_codes(a, "a", of, given)
+        z_b, _, _ = self.as_codes(b, "b", of, given)
         if z_a.shape != z_b.shape:
             raise ValueError(
                 "`a` and `b` must have the same shape. Received: "
                 f"a.shape={np.shape(a)}, b.shape={np.shape(b)}."
             )
         path = interpolate_codes(z_a, z_b, steps, method)  # (n, steps, *latent_shape)
-        examples = self.decode_grid(path, like)
+        examples = self.decode_grid(path, like, given)
         return self.modality.present(examples[0] if is_single else examples)
 
     def traverse(
@@ -384,6 +386,7 @@ class EntryPoints:
         values: Sequence[float] = (-3, -1.5, 0, 1.5, 3),
         *,
         of: str | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> Any:
         """Examples while one code unit moves and the others keep their value.
 
@@ -393,12 +396,13 @@ class EntryPoints:
             values: What the unit is set to, in the code's own unit (standard
                 deviations of the prior for a VAE).
             of: As in `interpolate`.
+            given: As in `encode`.
 
         Returns:
             Shape `(n, len(values), *input_shape)`, or without `n` for a single one;
             of the dtype of `x` if that is one of examples.
         """
-        z, like, is_single = self.as_codes(x, "x", of)
+        z, like, is_single = self.as_codes(x, "x", of, given)
         num_units = math.prod(self.latent_shape)
         is_whole = hasattr(dim, "__index__") and type(dim).__name__ != "bool"
         if not is_whole or not -num_units <= dim < num_units:
@@ -420,12 +424,18 @@ class EntryPoints:
         codes = np.repeat(z.reshape(len(z), 1, num_units), len(moves), axis=1)
         codes[:, :, dim] = moves.astype("float32")
         examples = self.decode_grid(
-            codes.reshape(len(z), len(moves), *self.latent_shape), like
+            codes.reshape(len(z), len(moves), *self.latent_shape), like, given
         )
         return self.modality.present(examples[0] if is_single else examples)
 
     def edit(
-        self: Any, x: Any, vector: Any, amount: float = 1.0, *, of: str | None = None
+        self: Any,
+        x: Any,
+        vector: Any,
+        amount: float = 1.0,
+        *,
+        of: str | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> Any:
         """Examples with more or less of an attribute: codes moved along a vector.
 
@@ -436,6 +446,7 @@ class EntryPoints:
             amount: How many times the vector is added: 1 gives the attribute to what
                 is without it, -1 takes it away, 0 reconstructs.
             of: As in `interpolate`.
+            given: As in `encode`.
 
         Returns:
             Shape as that of `x` in examples; of the dtype of `x` if that is one of
@@ -453,24 +464,37 @@ class EntryPoints:
                 f"Received: vector.shape={np.shape(vector)}."
             )
         vector = check_codes(np.asarray(vector)[None], self.latent_shape, "vector")
-        z, like, is_single = self.as_codes(x, "x", of)
-        examples = self.decode_grid((z + amount * vector)[:, None], like)[:, 0]
+        z, like, is_single = self.as_codes(x, "x", of, given)
+        moved = (z + amount * vector)[:, None]
+        examples = self.decode_grid(moved, like, given)[:, 0]
         return self.modality.present(examples[0] if is_single else examples)
 
-    def decode_grid(self: Any, codes: np.ndarray, like: str) -> np.ndarray:
+    def decode_grid(
+        self: Any,
+        codes: np.ndarray,
+        like: str,
+        given: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
         """Decode `(n, m, *latent_shape)` to `(n, m, *input_shape)`.
 
         Args:
             codes: The codes.
             like: Dtype of the examples that are wanted.
+            given: What the model is told of each of the `n`, or of all.
         """
+        told = self.check_all(len(codes), given)
+        told = {k: np.repeat(v, codes.shape[1], axis=0) for k, v in told.items()}
         flat = codes.reshape(-1, *self.latent_shape)
-        decoded = self.decode_codes(self.check_codes(flat), 256)
+        decoded = self.decode_codes(self.check_codes(flat), 256, **told)
         examples = self.modality.to_dtype(decoded, like)
         return examples.reshape(*codes.shape[:2], *self.input_shape)
 
     def as_codes(
-        self: Any, value: Any, name: str, of: str | None = None
+        self: Any,
+        value: Any,
+        name: str,
+        of: str | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> tuple[np.ndarray, str, bool]:
         """Codes of examples or of codes, one or many.
 
@@ -478,6 +502,7 @@ class EntryPoints:
             value: Examples or codes.
             name: What to call them in a message.
             of: `"examples"`, `"codes"`, or None to tell.
+            given: What the encoder is told of examples.
 
         Returns:
             Codes; the dtype of the examples that are wanted back; and whether it was a
@@ -503,7 +528,7 @@ class EntryPoints:
             kinds = [of]
         elif len(kinds) == 2:
             raise ValueError(
-                f"`{name}` has the shape of {self.modality.noun}s and of codes. Say "
+                f"`{name}` has the shape of {self.modality.nouns} and of codes. Say "
                 f"which it is with `of='examples'` or `of='codes'`. Received: "
                 f"{name}.shape={array.shape}, dtype={array.dtype}."
             )
@@ -514,7 +539,7 @@ class EntryPoints:
             return self.check_codes(codes, name), "float32", is_single
         is_single = self.modality.is_single(value)
         batch = self.modality.check([value] if is_single else value, name)
-        return self.encode(batch), batch.dtype.name, is_single
+        return self.encode(batch, given=given), batch.dtype.name, is_single
 
     def sample_prior(self: Any, n: int, generator: np.random.Generator) -> np.ndarray:
         """Codes from the prior, float32, `(n, *latent_shape)`.
@@ -538,6 +563,50 @@ class EntryPoints:
         """
         return check_codes(z, self.latent_shape, name)
 
+    def check_conditions(self: Any, names: Collection[str]) -> None:
+        """Refuse to go on without what the model must be told.
+
+        Args:
+            names: What it is told.
+
+        Raises:
+            ValueError: Says what is missing, and how to pass it.
+        """
+        missing = [name for name in self.required_conditions if name not in names]
+        if missing:
+            told = ", ".join(f"{name!r}: ..." for name in missing)
+            raise ValueError(
+                f"{self.family!r} must be told {' and '.join(missing)} beside each "
+                f"{self.modality.noun}: pass `given={{{told}}}`, with "
+                + ", ".join(
+                    f"{name!r} of shape {self.given[name].shape}" for name in missing
+                )
+                + ", or one for each."
+            )
+
+    def refuse_if_told(self: Any, what: str) -> None:
+        """Refuse something that depends on examples alone.
+
+        Args:
+            what: What it is; begins the message.
+
+        Raises:
+            UnsupportedOperationError: If the model must be told more than examples.
+        """
+        if self.required_conditions:
+            raise UnsupportedOperationError(
+                f"{what} depends on {self.modality.nouns} alone, and {self.name!r} "
+                f"must also be told {' and '.join(self.required_conditions)}."
+            )
+
+    def not_told(self: Any, name: str, known: Mapping[str, Any]) -> ValueError:
+        """The error for a condition that the model knows nothing of."""
+        names = ", ".join(known)
+        return ValueError(
+            f"{self.family!r} is not told {name!r}. "
+            + (f"It is told: {names}." if names else "It is told nothing.")
+        )
+
     def check_given(
         self: Any,
         name: str,
@@ -559,11 +628,7 @@ class EntryPoints:
         """
         known = self.given if known is None else known
         if name not in known:
-            names = ", ".join(known)
-            raise ValueError(
-                f"{self.family!r} is not told {name!r}. "
-                + (f"It is told: {names}." if names else "It is told nothing.")
-            )
+            raise self.not_told(name, known)
         modality = known[name]
         values = to_numpy(value)
         if isinstance(modality, Label) and values.shape == (n, 1):  # a column
@@ -604,14 +669,5 @@ class EntryPoints:
             if "labels" in told:
                 raise ValueError("`labels` stands in `given` already. Pass it once.")
             told["labels"] = labels
-        missing = [
-            name
-            for name, modality in self.given.items()
-            if name not in told and not isinstance(modality, Label)
-        ]
-        if missing:
-            raise ValueError(
-                f"{self.family!r} is told {', '.join(self.given)} beside each "
-                f"{self.modality.noun}. Missing in `given`: {', '.join(missing)}."
-            )
+        self.check_conditions(told)
         return {name: self.check_given(name, v, n) for name, v in told.items()}

@@ -1,9 +1,11 @@
-"""What a metric is, without what computes it. Imports the standard library alone."""
+"""What a metric is, without what computes it. Imports no framework."""
 
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+
+from aezoo.utils.text import plural
 
 # Where samples come from unless a fitted sampler is named.
 PRIOR = "prior"
@@ -126,13 +128,6 @@ def words(noun: str, element: str) -> dict[str, str]:
         **dict.fromkeys(("scale", "clipped", "view", "as_they_are"), ""),
         "dequantisation": "",
     }
-
-
-def plural(noun: str) -> str:
-    """The plural of a regular English noun: `"image"`, `"trajectory"`, `"mass"`."""
-    if noun.endswith("y") and noun[-2] not in "aeiou":
-        return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
 class Placeholders(dict):

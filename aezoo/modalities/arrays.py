@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from aezoo.utils.arrays import to_numpy
+from aezoo.utils.text import plural
 
 # What dictionaries and archives may call their examples.
 EXAMPLE_KEYS = ("image", "images", "examples")
@@ -29,9 +30,10 @@ def as_array(x: Any, name: str = "x", noun: str = "example") -> np.ndarray:
         ValueError: If it is a path, a dictionary, a dataset, a pair, a symbol of a
             graph or nothing of the kind; says what to pass instead.
     """
+    nouns = plural(noun)
     if isinstance(x, str | bytes | os.PathLike):
         raise ValueError(
-            f"`{name}` must be an array of {noun}s, not a path. Received: "
+            f"`{name}` must be an array of {nouns}, not a path. Received: "
             f"{name}={x!r}. Read files with `aezoo.datasets.open_dataset(path, "
             "modality=model.modality).examples`."
         )
@@ -39,9 +41,9 @@ def as_array(x: Any, name: str = "x", noun: str = "example") -> np.ndarray:
         keys = list(x)
         key = next((key for key in EXAMPLE_KEYS if key in x), None)
         raise ValueError(
-            f"`{name}` must be an array of {noun}s, not a dictionary. Received: keys "
+            f"`{name}` must be an array of {nouns}, not a dictionary. Received: keys "
             f"{', '.join(map(repr, keys))[:80]}. Pass "
-            + (f"`{name}[{key!r}]`." if key else f"the array that holds the {noun}s.")
+            + (f"`{name}[{key!r}]`." if key else f"the array that holds the {nouns}.")
         )
     if isinstance(x, list | tuple):
         x = _stack(x, name, noun)
@@ -49,11 +51,11 @@ def as_array(x: Any, name: str = "x", noun: str = "example") -> np.ndarray:
         kind = type(x).__name__
         if isinstance(x, Iterable) or hasattr(x, "__getitem__"):
             raise ValueError(
-                f"`{name}` must be an array of {noun}s, not a dataset or an iterator. "
-                f"Received: {kind}. Pass one batch after another, or all {noun}s of "
+                f"`{name}` must be an array of {nouns}, not a dataset or an iterator. "
+                f"Received: {kind}. Pass one batch after another, or all {nouns} of "
                 f"a dataset as `aezoo.datasets.open_dataset({name}).examples`."
             )
-        raise ValueError(f"`{name}` must be an array of {noun}s. Received: {kind}.")
+        raise ValueError(f"`{name}` must be an array of {nouns}. Received: {kind}.")
     try:
         array = to_numpy(x)
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
@@ -64,13 +66,13 @@ def as_array(x: Any, name: str = "x", noun: str = "example") -> np.ndarray:
                 "use `aezoo.feature_extractor`."
             ) from error
         raise ValueError(
-            f"`{name}` must be an array of {noun}s. Received: {type(x).__name__}, "
+            f"`{name}` must be an array of {nouns}. Received: {type(x).__name__}, "
             f"which NumPy cannot take: {str(error)[:200]}"
         ) from error
     if array.dtype.kind == "O":
         raise ValueError(
             f"`{name}` must be an array of numbers. Received: {type(x).__name__} of "
-            f"Python objects. Put {noun}s of one shape together with `np.stack`."
+            f"Python objects. Put {nouns} of one shape together with `np.stack`."
         )
     return array
 
@@ -87,14 +89,14 @@ def _stack(items: Sequence[Any], name: str, noun: str) -> Any:
     if all(isinstance(item, list | tuple | int | float) for item in items):
         return items
     arrays = [as_array(item, f"{name}[{i}]", noun) for i, item in enumerate(items)]
-    first = arrays[0]
+    first, nouns = arrays[0], plural(noun)
     for i, array in enumerate(arrays):
         if array.shape == first.shape and array.dtype == first.dtype:
             continue
         is_pair = len(arrays) == 2 and array.ndim <= 1
         raise ValueError(
-            f"`{name}` must hold {noun}s of one shape and dtype. Received: {name}[0]: "
+            f"`{name}` must hold {nouns} of one shape and dtype. Received: {name}[0]: "
             f"{first.dtype}, {first.shape}; {name}[{i}]: {array.dtype}, {array.shape}."
-            + (f" Of {noun}s and labels pass `{name}[0]`." if is_pair else "")
+            + (f" Of {nouns} and labels pass `{name}[0]`." if is_pair else "")
         )
     return np.stack(arrays)

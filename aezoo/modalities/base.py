@@ -3,13 +3,13 @@
 import abc
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from aezoo.utils.text import did_you_mean
+from aezoo.utils.text import did_you_mean, plural
 
 Tensor = Any
 _KINDS: dict[str, type["Modality"]] = {}
@@ -94,6 +94,11 @@ class Modality(abc.ABC):
     def dims(self) -> int:
         """Number of elements, for figures per dimension."""
         return math.prod(self.shape)
+
+    @property
+    def nouns(self) -> str:
+        """What several examples are called."""
+        return plural(self.noun)
 
     @property
     def num_symbols(self) -> int:
@@ -265,6 +270,21 @@ class Modality(abc.ABC):
             x: Examples, `(n, *shape)`.
             columns: Examples per row; None chooses.
         """
+
+    def preview_given(
+        self,
+        x: np.ndarray,
+        given: Mapping[str, np.ndarray],  # noqa: ARG002
+        columns: int | None = None,
+    ) -> Preview:
+        """A look at examples beside what a model was told of them: here without it.
+
+        Args:
+            x: As in `preview`.
+            given: Conditions by name, `(n, ...)` each.
+            columns: As in `preview`.
+        """
+        return self.preview(x, columns)
 
     def sheet(self, x: np.ndarray, columns: int, height: int) -> np.ndarray:
         """Examples side by side as one picture, each at least so high.

@@ -95,6 +95,11 @@ class LabelledVAE(VAE):
         """The class: `labels`."""
         return {"labels": Label(self.num_classes)}
 
+    @property
+    def required_conditions(self) -> tuple[str, ...]:
+        """None: the class may be unknown."""
+        return ()
+
     def one_hot(self, labels: Tensor | None, like: Tensor) -> Tensor:
         """Labels as rows of float32; zeros where unknown. `(batch, num_classes)`.
 

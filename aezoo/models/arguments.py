@@ -12,7 +12,9 @@ inherits them; what it defines by another attribute of the name is none of its o
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from aezoo.utils.text import did_you_mean
@@ -174,6 +176,39 @@ def activation(default: str) -> Any:
     from aezoo.networks.base import check_activation
 
     return Argument(default, check_activation, is_fixed=True)
+
+
+def conditions(default: Mapping[str, Any]) -> Any:
+    """What a model is told beside examples: a modality by each name, at least one.
+
+    Modalities may also come as their configurations.
+    """
+    from aezoo import modalities
+
+    def check(name: str, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not value:
+            raise ValueError(
+                f"`{name}` must be a dictionary of modalities by name, such as "
+                f"{{'image': aezoo.modalities.Image(64, 64, 3)}}. Received: "
+                f"{name}={value!r:.200}."
+            )
+        found = {}
+        for key, part in value.items():
+            if not isinstance(key, str) or re.fullmatch("[a-z_]+", key) is None:
+                raise ValueError(
+                    f"Names in `{name}` must be lower-case words. Received: {key!r}."
+                )
+            if isinstance(part, Mapping):
+                part = modalities.from_config(dict(part))
+            if not isinstance(part, modalities.Modality):
+                raise ValueError(
+                    f"`{name}[{key!r}]` must be one of `aezoo.modalities`. "
+                    f"Received: {part!r:.200}."
+                )
+            found[key] = part
+        return MappingProxyType(found)
+
+    return Argument(default, check, is_fixed=True)
 
 
 def check_known(family: str, given: Mapping[str, Any], known: Any) -> None:

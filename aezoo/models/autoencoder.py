@@ -339,7 +339,7 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         """
         if input_shape is not None and tuple(input_shape[1:]) != self.input_shape:
             raise ValueError(
-                f"{self.name!r} takes {self.modality.noun}s of shape (batch, "
+                f"{self.name!r} takes {self.modality.nouns} of shape (batch, "
                 f"{', '.join(map(str, self.input_shape))}). "
                 f"Received: input_shape={tuple(input_shape)}."
             )
@@ -420,6 +420,14 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         return {}
 
     @property
+    def required_conditions(self) -> tuple[str, ...]:
+        """Names in `given` without which nothing can be computed: here all.
+
+        An objective that has learnt to do without some leaves these out.
+        """
+        return tuple(self.given)
+
+    @property
     def told_in_training(self) -> Mapping[str, Modality]:
         """What batches for `fit` hold besides examples: modality by name.
 
@@ -448,6 +456,7 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
             likelihood), `z` (the decoded code) and the parameters of the posterior;
             all float32.
         """
+        self.check_conditions(given)
         posterior = self.infer(inputs, training, **given)
         if training and sample_seed is None:
             sample_seed = self.seed_generator
@@ -722,6 +731,11 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
             *args: As in Keras.
             **kwargs: As in Keras; `input_signature` states another dtype.
         """
+        if self.required_conditions:
+            raise UnsupportedOperationError(
+                f"Keras exports models of one input, and {self.family!r} must also be "
+                f"told {' and '.join(self.required_conditions)}. Use `aezoo.export`."
+            )
         self.ensure_built()
         dtype = self.modality.target_dtype
         signature = [keras.InputSpec(dtype, (None, *self.input_shape))]
@@ -753,5 +767,5 @@ def check_for_modality(
         hint = did_you_mean(str(value), [c for c in choices if isinstance(c, str)])
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, choices))} for "
-            f"{modality.noun}s. Received: {name}={value!r}.{hint}"
+            f"{modality.nouns}. Received: {name}={value!r}.{hint}"
         )

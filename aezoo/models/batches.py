@@ -123,8 +123,8 @@ def _check_batch(model: Any, batch: Any) -> None:
     x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
     if tuple(getattr(x, "shape", ())) == model.modality.shape:
         raise ValueError(
-            f"The dataset gives single {noun}s, not batches of them. Received: "
-            f"x.shape={tuple(x.shape)}. Pass `dataset.batch(128)`."
+            f"The dataset gives single {model.modality.nouns}, not batches of them. "
+            f"Received: x.shape={tuple(x.shape)}. Pass `dataset.batch(128)`."
         )
     examples = model.modality.check(_as_array(x))
     if weights is not None:

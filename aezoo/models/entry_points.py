@@ -139,6 +139,8 @@ class CompiledEntryPoints(EntryPoints):
 
     def check_given_batch(self: Any, name: str, value: Tensor) -> Tensor:
         """A condition of a batch in a graph; labels as int32, `(batch,)`."""
+        if name not in self.told_in_training:
+            raise self.not_told(name, self.told_in_training)
         modality = self.told_in_training[name]
         if isinstance(modality, Label):
             kind = keras.backend.standardize_dtype(value.dtype)
@@ -151,7 +153,7 @@ class CompiledEntryPoints(EntryPoints):
             return ops.reshape(ops.cast(value, "int32"), (-1,))
         if tuple(value.shape[1:]) != modality.shape:
             raise ValueError(
-                f"`{name}` must be a batch of {modality.noun}s of shape "
+                f"`{name}` must be a batch of {modality.nouns} of shape "
                 f"{modality.shape}. Received: {name}.shape={tuple(value.shape)}."
             )
         return value
@@ -163,6 +165,7 @@ class CompiledEntryPoints(EntryPoints):
         told = {} if given is None else dict(given)
         if labels is not None:
             told["labels"] = labels
+        self.check_conditions(told)
         return {name: self.check_given_batch(name, v) for name, v in told.items()}
 
     # --- Compiled calls ---------------------------------------------------------------

@@ -224,7 +224,7 @@ def flat_config(model: "Autoencoder") -> dict[str, Any]:
         config["modality"] = model.modality.to_config()
     for name, argument in arguments_of(type(model)).items():
         value = model.argument_values[argument.name]
-        config[name] = _as_lists(value)
+        config[name] = _as_json(value)
     network = model.network
     if type(network) is not type(family.network) and not isinstance(network, Custom):
         config["network"] = network.kind
@@ -233,5 +233,9 @@ def flat_config(model: "Autoencoder") -> dict[str, Any]:
     return {**config, **{n: v for n, v in arguments.items() if n not in unused}}
 
 
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(v) for v in value] if isinstance(value, tuple | list) else value
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Modality):
+        return value.to_config()
+    if isinstance(value, Mapping):
+        return {name: _as_json(part) for name, part in value.items()}
+    return [_as_json(v) for v in value] if isinstance(value, tuple | list) else value

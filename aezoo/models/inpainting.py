@@ -48,7 +48,7 @@ def inpaint(
     modality = model.modality
     if not modality.is_continuous or model.is_autoregressive:
         raise UnsupportedOperationError(
-            f"{model.name!r} cannot fill in {modality.noun}s: `inpaint` is for "
+            f"{model.name!r} cannot fill in {modality.nouns}: `inpaint` is for "
             f"examples of continuous {modality.element}s that are decoded at once."
         )
     x = modality.check(x)

@@ -279,7 +279,7 @@ class Training(Steps):
             told = ", ".join(self.told_in_training)
             also = f", or {told}," if told else ""
             raise ValueError(
-                f"{count} of the {self.modality.noun}s{also} were out of range or not "
+                f"{count} of the {self.modality.nouns}{also} were out of range or not "
                 "finite, or their weights were. They taught nothing, and the losses "
                 "that were reported are NaN. `model.encode` says of a batch what is "
                 "wrong with it."
@@ -287,9 +287,9 @@ class Training(Steps):
 
     def _check_batch_shape(self: Any, name: str, shape: tuple[Any, ...]) -> None:
         if shape[1:] != self.input_shape:
-            noun = self.modality.noun
+            noun, nouns = self.modality.noun, self.modality.nouns
             raise ValueError(
-                f"`{name}` must be a batch of {noun}s of shape {self.input_shape}. "
+                f"`{name}` must be a batch of {nouns} of shape {self.input_shape}. "
                 f"Received: {name}.shape={shape}. Autoencoders learn without labels: "
                 f"drop them with `dataset.map(lambda {noun}, label: {noun})`."
             )

@@ -183,7 +183,7 @@ class VAE(Autoencoder):
             cls, _ = SCALED[self.likelihood]
             return cls(self._activate(parameters), self.log_scale)
         raise UnsupportedOperationError(
-            f"`likelihood={self.likelihood!r}` compares {self.modality.noun}s without "
+            f"`likelihood={self.likelihood!r}` compares {self.modality.nouns} without "
             f"a distribution over {self.modality.element}s. Train with 'bernoulli', "
             "'gaussian' or 'laplace' for one."
         )

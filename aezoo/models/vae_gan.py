@@ -64,7 +64,7 @@ class VAEGAN(VAE):
         if len(self.modality.positions) != 2:
             raise NetworkError(
                 f"{self.family!r} compares by convolutions over two axes, and cannot "
-                f"learn from {self.modality.noun}s."
+                f"learn from {self.modality.nouns}."
             )
         if self.feature_layer is not None:
             check_number(

@@ -39,7 +39,7 @@ class VampVAE(MixturePrior):
         if not self.modality.is_continuous:
             raise NetworkError(
                 f"Pseudo-inputs are learnt by gradient, so {self.family!r} cannot "
-                f"have {self.modality.noun}s as such."
+                f"have {self.modality.nouns} as such."
             )
 
     def build_layers(self) -> None:

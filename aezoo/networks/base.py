@@ -157,7 +157,7 @@ class Network(abc.ABC):
         self, modality: Modality, latent: Latent | None = None
     ) -> NetworkError:
         """The error that says that it cannot carry a modality, or such a latent."""
-        what = f"{modality.noun}s" if latent is None else latent.words
+        what = f"{modality.nouns}" if latent is None else latent.words
         return NetworkError(
             f"The network {self.kind!r} cannot carry {what}. Networks: "
             f"{', '.join(sorted(_KINDS))}; `aezoo.networks` says what each is for."

@@ -133,7 +133,7 @@ class Custom(Network):
         shape = shape_of_output(self.decoder_model, given, "decoder")
         if isinstance(shape, Mapping) or tuple(shape) != expected:
             raise NetworkError(
-                f"`decoder` must map latents of shape {given} to {modality.noun}s or "
+                f"`decoder` must map latents of shape {given} to {modality.nouns} or "
                 f"parameters of the likelihood, {expected}. Received: an output of "
                 f"shape {shape}."
             )

@@ -1,7 +1,7 @@
 """Fitting a sampler of any kind to a model."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aezoo.errors import UnsupportedOperationError
@@ -32,6 +32,7 @@ def fit_sampler(
     kind: str = "gmm",
     seed: int = 0,
     labels: Any = None,
+    given: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Sampler:
     """Fit a sampler to the codes of examples, and let the model have it.
@@ -54,6 +55,7 @@ def fit_sampler(
         seed: Of codes, initialisation and choice; the same seed fits the same sampler.
         labels: Of the examples, `(n,)`, for families whose posterior depends on them
             and samplers that shall be class-conditional; the others ignore them.
+        given: What else the model is told of the examples, as in `model.encode`.
         **options: Of the kind, as above.
 
     Returns:
@@ -86,8 +88,8 @@ def fit_sampler(
             f"The sampler {kind!r} is for {cls.CODES} codes, and those of "
             f"{model.family!r} are {model.CODES}. {how_to_fit(model)}"
         )
-    given = {"labels": labels} if "labels" in model.given else {}
-    posterior = model.posterior(x, **given)
+    own = labels if "labels" in model.given else None
+    posterior = model.posterior(x, given=given, labels=own)
     if "labels" in parameters:
         options["labels"] = labels
     sampler = fitter(model, posterior, checked_seed, **options)

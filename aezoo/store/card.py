@@ -17,7 +17,7 @@ from aezoo import modalities
 from aezoo.manifest import Metrics
 from aezoo.metrics import higher_is_better
 from aezoo.modalities import Modality
-from aezoo.store.entry import FolderEntry, modality_of
+from aezoo.store.entry import FolderEntry, given_of, modality_of
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -42,11 +42,11 @@ HUB_LICENSES = frozenset(
     }
 )
 TASKS = {
-    "reconstruction": "`model.reconstruct({noun}s)`: {noun}s through the code and "
+    "reconstruction": "`model.reconstruct({nouns})`: {nouns} through the code and "
     "back. Detail that the code has no room for is lost.",
-    "features": "`model.encode({noun}s)`: codes for retrieval, clustering or a "
+    "features": "`model.encode({nouns})`: codes for retrieval, clustering or a "
     "classifier. They keep the biases of the training data.",
-    "sampling": "`model.sample(n, seed=0)`: new {noun}s like those of the training "
+    "sampling": "`model.sample(n, seed=0)`: new {nouns} like those of the training "
     "data. They show what the model has learned; they are no data.",
 }
 
@@ -197,8 +197,7 @@ def _shown(entry: FolderEntry) -> Iterator[str]:
 
 def _usage(entry: FolderEntry, address: str) -> str:
     modality = modality_of(entry)
-    noun = f"{modality.noun}s"
-    shape = ", ".join(map(str, ("4", *modality.shape)))
+    nouns = modality.nouns
     codes = ", ".join(map(str, ("n", *entry.latent_shape)))
     lines = [
         "```python",
@@ -206,15 +205,32 @@ def _usage(entry: FolderEntry, address: str) -> str:
         "import numpy as np",
         "",
         f"model = aezoo.load({json.dumps(address)})  # a keras.Model",
-        f'{noun} = np.zeros(({shape}), "uint8")  # yours; or floats in [0, 1]',
-        f"codes = model.encode({noun})  # ({codes})",
-        f"reconstructions = model.reconstruct({noun})  # uint8, as the {noun}",
+        _placeholder(nouns, modality, 4),
+    ]
+    given = given_of(entry)
+    each = one = ""
+    if given:
+        for name, told in given.items():
+            lines.append(_placeholder(_slug(name), told, 4))
+        names = [_slug(name) for name in given]
+        pairs = ", ".join(f'"{name}": {name}' for name in names)
+        lines.append(f"told = {{{pairs}}}  # beside each of the {nouns}")
+        first = ", ".join(f'"{name}": {name}[0]' for name in names)
+        each, one = ", given=told", f", given={{{first}}}"
+    dtype, floats = _dtype(modality), ""
+    if dtype == "uint8":
+        floats = "  # floats in [0, 1]"
+    lines += [
+        f"codes = model.encode({nouns}{each})  # ({codes})",
+        f"reconstructions = model.reconstruct({nouns}{each})"
+        f"  # {dtype}, as the {nouns}",
     ]
     if "sampling" in entry.tasks:
-        lines.append("samples = model.sample(16, seed=0)  # floats in [0, 1]")
+        lines.append(f"samples = model.sample(16, seed=0{one}){floats}")
     for kind in entry.samplers:
         lines.append(
-            f'samples = model.sample(16, seed=0, sampler="{_slug(kind)}")  # fitted'
+            f'samples = model.sample(16, seed=0, sampler="{_slug(kind)}"{one})'
+            "  # fitted"
         )
     lines += [
         "```",
@@ -234,18 +250,36 @@ def _usage(entry: FolderEntry, address: str) -> str:
     return "\n".join(lines)
 
 
+def _dtype(modality: Modality) -> str:
+    return modality.check(modality.examples(1)).dtype.name
+
+
+def _placeholder(name: str, modality: Modality, n: int) -> str:
+    """A line of code that makes blank examples of the right shape and dtype."""
+    shape = ", ".join(map(str, (n, *modality.shape)))
+    dtype = _dtype(modality)
+    hint = "; or floats in [0, 1]" if dtype == "uint8" else ""
+    return f'{name} = np.zeros(({shape}), "{dtype}")  # yours{hint}'
+
+
 def _limits(entry: FolderEntry) -> str:
     shape = " x ".join(map(str, entry.input_shape))
-    noun = modality_of(entry).noun
+    nouns = modality_of(entry).nouns
     lines = [
-        f"- {TASKS[task].format(noun=noun)}" for task in entry.tasks if task in TASKS
+        f"- {TASKS[task].format(nouns=nouns)}" for task in entry.tasks if task in TASKS
     ]
     data = entry.data
     trained = f", trained on {_text(data.name)} alone" if data else ""
     measured = sorted({_text(key.rpartition("/")[0] or key) for key in _results(entry)})
     where = f"outside {', '.join(measured)}" if measured else "on any data"
+    told = ", ".join(entry.given)
+    if told:
+        lines.append(
+            f"- It must be told, beside each of the {nouns}, what it was told in "
+            f"training: `given` holds {_text(told)}."
+        )
     lines.append(
-        f"- It is made for {noun}s of {shape}{trained}; its quality {where} was not "
+        f"- It is made for {nouns} of {shape}{trained}; its quality {where} was not "
         "measured."
     )
     return "\n".join(lines)

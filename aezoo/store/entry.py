@@ -25,7 +25,7 @@ from aezoo.manifest import (
 )
 from aezoo.utils.files import is_folder, path_inside, read_file
 from aezoo.utils.folders import restore
-from aezoo.utils.records import Natural, Text, decode, recast
+from aezoo.utils.records import Natural, Text, decode, plain, recast
 
 if TYPE_CHECKING:
     from aezoo.modalities import Modality
@@ -38,9 +38,9 @@ MAX_ENTRY_BYTES = 1_000_000
 REMEDY = "Copy the folder again, or save the model again with `aezoo.save`."
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
-# Arguments that are descriptions: `aezoo.modalities.from_config` builds the first from
-# known kinds, and Keras the others in its safe mode.
-_DESCRIBED = ("modality", "encoder", "decoder")
+# Arguments that are descriptions: `aezoo.modalities.from_config` builds the first two
+# from known kinds, and Keras the others in its safe mode.
+_DESCRIBED = ("modality", "given", "encoder", "decoder")
 
 
 def modality_of(entry: ModelRecord) -> "Modality":
@@ -58,6 +58,16 @@ def modality_of(entry: ModelRecord) -> "Modality":
     if described is None:
         return modalities.Image(*entry.input_shape)
     return modalities.from_config(described)
+
+
+def given_of(entry: ModelRecord) -> "dict[str, Modality]":
+    """What a model must be told beside examples; raises as `modality_of` does."""
+    from aezoo import modalities
+
+    return {
+        name: modalities.from_config(config)
+        for name, config in plain(entry.given).items()
+    }
 
 
 class FolderEntry(ModelRecord, frozen=True, kw_only=True, forbid_unknown_fields=False):

@@ -148,6 +148,7 @@ def save(
         latent_shape=copy.latent_shape,
         num_params=copy.count_params(),
         tasks=copy.TASKS,
+        given=stated_conditions(copy),
         data=stated[1],
         weights=file_record(WEIGHTS, files[WEIGHTS]),
         golden=GoldenFile(GOLDEN, sha256_hex(files[GOLDEN])),
@@ -163,6 +164,11 @@ def save(
     files |= card_files(entry, files[GOLDEN])
     write_folder(target, files, WRITTEN, lambda: check_target(target, overwrite))
     return Path(folder)
+
+
+def stated_conditions(model: Autoencoder) -> dict[str, Any]:
+    """What entries state of what a model must be told."""
+    return {name: model.given[name].to_config() for name in model.required_conditions}
 
 
 def file_record(name: str, content: bytes) -> BundledFile:

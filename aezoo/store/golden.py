@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Mapping
 
 import numpy as np
 from keras import ops
@@ -12,6 +13,8 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.store.entry import GOLDEN
 from aezoo.utils.archives import read_npz
 
+# Begins the names of what the model is told.
+GIVEN = "given_"
 # Absolute; backends differ by about 1e-6 relative in the sums of a deep network.
 TOLERANCE = 1e-4
 # Half precision rounds at every layer: TensorFlow and JAX were up to 8 roundings apart.
@@ -30,35 +33,64 @@ def golden_inputs(model: Autoencoder) -> np.ndarray:
     return model.modality.check(model.modality.examples(count))
 
 
-def golden_tensors(model: Autoencoder, inputs: np.ndarray) -> dict[str, np.ndarray]:
+def golden_conditions(model: Autoencoder, count: int) -> dict[str, np.ndarray]:
+    """What the model must be told, made by a program; empty if it is nothing.
+
+    Args:
+        model: The model.
+        count: How many of each.
+    """
+    known = {name: model.given[name] for name in model.required_conditions}
+    return {
+        name: told.check(told.examples(count), name) for name, told in known.items()
+    }
+
+
+def repeated(told: Mapping[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
+    """Conditions for `n` examples: those that there are, again and again."""
+    return {name: value[np.arange(n) % len(value)] for name, value in told.items()}
+
+
+def golden_tensors(
+    model: Autoencoder,
+    inputs: np.ndarray,
+    told: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
     """What the golden file holds for a model.
 
     Args:
         model: The model.
         inputs: Examples, as the modality makes them.
+        told: What the model must be told of them; None for `golden_conditions`.
 
     Returns:
-        `inputs`, the posterior's parameters (`posterior_*`), `codes`; where there is
-        a decoder, `reconstruction` (of images float32 in [0, 1]); and, where the family
-        has a prior, `samples` for seed 0. Of autoregressive models, whose choices may
-        differ by a rounding, `log_probs` takes the place of the last two: of the
-        inputs, given their codes.
+        `inputs`, what the model must be told of them (`given_*`), the posterior's
+        parameters (`posterior_*`), `codes`; where there is a decoder, `reconstruction`
+        (of images float32 in [0, 1]); and, where the family has a prior, `samples` for
+        seed 0. Of autoregressive models, whose choices may differ by a rounding,
+        `log_probs` takes the place of the last two: of the inputs, given their codes.
     """
     x = model.modality.unrounded(inputs)
-    posterior = model.posterior(x)
-    tensors = {"inputs": inputs, "codes": model.encode(x)}
+    told = golden_conditions(model, len(x)) if told is None else dict(told)
+    posterior = model.posterior(x, given=told)
+    tensors = {"inputs": inputs, **{GIVEN + k: v for k, v in told.items()}}
+    tensors["codes"] = model.encode(x, given=told)
     if not model.is_autoregressive and "reconstruction" in model.TASKS:
-        tensors["reconstruction"] = model.reconstruct(x)
+        tensors["reconstruction"] = model.reconstruct(x, given=told)
     for name, value in posterior.parameters().items():
         tensors[f"posterior_{name}"] = ops.convert_to_numpy(value)
     if model.is_autoregressive:
-        parameters = model.run("decode_parameters", tensors["codes"], NUM_INPUTS)
+        codes = tensors["codes"]
+        parameters = model.run("decode_parameters", codes, NUM_INPUTS, **told)
         symbols = model.modality.to_model(x)
         log_probs = model.decoder.log_probs(parameters, symbols)
         tensors["log_probs"] = ops.convert_to_numpy(log_probs)
         return tensors
     if "sampling" in model.TASKS:
-        tensors["samples"] = model.sample(NUM_INPUTS, seed=SAMPLE_SEED)
+        of_samples = repeated(told, NUM_INPUTS)
+        tensors["samples"] = model.sample(
+            NUM_INPUTS, seed=SAMPLE_SEED, given=of_samples
+        )
     return tensors
 
 
@@ -84,7 +116,7 @@ def golden_deviation(
         path: Its path, for the messages.
 
     Returns:
-        Deviation by tensor name, of all but the inputs; compare with
+        Deviation by tensor name, of all that is computed; compare with
         `golden_tolerance`.
 
     Raises:
@@ -105,13 +137,19 @@ def golden_deviation(
             f"(n, {', '.join(map(str, like.shape[1:]))}). "
             f"Received: {inputs.dtype}, {inputs.shape}."
         )
+    names = [name for name in model.required_conditions if GIVEN + name in expected]
     try:
         model.modality.check(inputs, "inputs")
+        told = {
+            name: model.check_given(name, expected[GIVEN + name], len(inputs))
+            for name in names
+        }
+        model.check_conditions(told)
     except ValueError as error:
         raise ManifestError(
             f"The golden file {path} does not fit model {model.name!r}: {error}"
         ) from error
-    actual = golden_tensors(model, inputs)
+    actual = golden_tensors(model, inputs, told)
     facts = {name: (value.shape, value.dtype.kind) for name, value in actual.items()}
     received = {name: (v.shape, v.dtype.kind) for name, v in expected.items()}
     if facts != received:
@@ -119,8 +157,9 @@ def golden_deviation(
             f"The golden file {path} does not fit model {model.name!r}: expected "
             f"shapes and kinds {facts}, received {received}."
         )
-    del actual["inputs"]
+    asked = {"inputs", *(GIVEN + name for name in told)}
     return {
         name: float(np.abs(value.astype("float64") - expected[name]).max())
         for name, value in actual.items()
+        if name not in asked
     }

@@ -59,6 +59,7 @@ class Archive:
         max_bytes: Most bytes that all arrays together may take; None for `FREE_BYTES`,
             or `MAX_RATIO` times the size of the file if that is more.
         names: Arrays to look at, whatever else there is; None for all members.
+        prefix: Beside `names`, those whose names begin with it; None for no others.
         kinds: Kinds of NumPy's dtypes that its arrays may have.
         error: Type of the errors.
         remedy: What to do about them; ends their messages.
@@ -81,6 +82,7 @@ class Archive:
         *,
         max_bytes: int | None = None,
         names: Collection[str] | None = None,
+        prefix: str | None = None,
         kinds: str = NUMBERS,
         error: type[AezooError] = ManifestError,
         remedy: str = "",
@@ -97,7 +99,7 @@ class Archive:
             if max_bytes is None:
                 max_bytes = max(FREE_BYTES, MAX_RATIO * size)
             self.max_bytes = max_bytes
-            self.headers = self._read_headers(names)
+            self.headers = self._read_headers(names, prefix)
             self._files = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -129,11 +131,15 @@ class Archive:
     def _failure(self, what: str) -> AezooError:
         return self._error(f"The {self._owner} {what}. {self._remedy}".rstrip())
 
-    def _read_headers(self, names: Collection[str] | None) -> dict[str, Header]:
+    def _read_headers(
+        self, names: Collection[str] | None, prefix: str | None
+    ) -> dict[str, Header]:
         members = [
             member
             for member in self._zip.infolist()
-            if names is None or member.filename.removesuffix(".npy") in names
+            if names is None
+            or member.filename.removesuffix(".npy") in names
+            or (prefix is not None and member.filename.startswith(prefix))
         ]
         size = sum(member.file_size for member in members)
         if size > self.max_bytes:

@@ -51,7 +51,7 @@ def fit(evaluation: Evaluation) -> Iterator[Baseline]:
     if not isinstance(modality, Image):
         raise UnsupportedOperationError(
             f"The baselines are of images, and {evaluation.model.name!r} takes "
-            f"{modality.noun}s. Leave out `baselines`."
+            f"{modality.nouns}. Leave out `baselines`."
         )
     shape, units = evaluation.model.input_shape, evaluation.codes.shape[1]
     yield pca(shape, units, evaluation.train.examples)

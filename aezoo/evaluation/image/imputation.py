@@ -64,6 +64,7 @@ def _mse(chunk: Chunk, kind: str) -> np.ndarray:
         STEPS,
         CANDIDATES,
         first=chunk.start,
+        **chunk.given,
     )
     return error_of(chunk.x, completions.mean(axis=1), hidden)
 

@@ -89,7 +89,7 @@ def measure_rates(evaluation: Evaluation, name: str, lossless: bool = False) -> 
     modality, model = evaluation.modality, evaluation.model
     if modality.kind != "image":
         raise UnsupportedOperationError(
-            f"Codecs are for images, and {model.name!r} has {modality.noun}s."
+            f"Codecs are for images, and {model.name!r} has {modality.nouns}."
         )
     is_binary = lossless and model.likelihood_name == "bernoulli"
     x, bound = _observed(evaluation, is_binary) if lossless else (None, None)

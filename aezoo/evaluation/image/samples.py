@@ -338,11 +338,7 @@ def _real(evaluation: Evaluation) -> np.ndarray:
 @functools.cache  # one function per sampler, by which features are remembered
 def _generated(sampler: str) -> Callable[[Evaluation], np.ndarray]:
     def generate(evaluation: Evaluation) -> np.ndarray:
-        return to_uint8(
-            evaluation.model.sample(
-                evaluation.num_samples, seed=evaluation.seed, sampler=sampler
-            )
-        )
+        return to_uint8(evaluation.sample(sampler))
 
     return generate
 

@@ -48,4 +48,4 @@ def denoising_mse(chunk: Chunk) -> np.ndarray:
     """Squared error per pixel of a noisy image against the clean one, `(n,)`."""
     noise = ops.convert_to_numpy(chunk.noise().normal(chunk.x.shape))
     noisy = np.clip(chunk.x + DENOISING_SIGMA * noise, 0.0, 1.0)
-    return squared_error(chunk.x, chunk.model.reconstruct(noisy))
+    return squared_error(chunk.x, chunk.model.reconstruct(noisy, given=chunk.given))

@@ -1,7 +1,7 @@
 """How probable a model finds examples: bounds, importance sampling, bits."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -82,16 +82,18 @@ def _log_marginal(chunk: Chunk) -> np.ndarray:
     samples = evaluation.settings.importance_samples
     draws = min(DRAWS, samples)
     group = max(1, ROWS // draws)
-    names = sorted(chunk.parameters)
+    told = chunk.given
+    names = [*sorted(chunk.parameters), *told]
+    values = {**chunk.parameters, **told}
     functions = {
-        count: _compiled(chunk, names, count)
+        count: _compiled(chunk, names, values, count)
         for count in {draws, samples % draws} - {0}
     }
     parts = []
     for first in range(0, len(chunk), group):
         rows = slice(first, first + group)
         x = chunk.x[rows]
-        arrays = [chunk.parameters[name][rows] for name in names]
+        arrays = [values[name][rows] for name in names]
         position = np.full(len(x), chunk.start + first, "int32")
         total = np.full(len(x), -np.inf)
         for draw in range(0, samples, draws):
@@ -103,9 +105,11 @@ def _log_marginal(chunk: Chunk) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _compiled(chunk: Chunk, names: list[str], draws: int) -> Callable[..., np.ndarray]:
+def _compiled(
+    chunk: Chunk, names: list[str], values: Mapping[str, np.ndarray], draws: int
+) -> Callable[..., np.ndarray]:
     """Compiled log-sum of the importance weights of `draws` codes per example."""
-    model, seed = chunk.model, chunk.evaluation.seed
+    model, seed, told = chunk.model, chunk.evaluation.seed, tuple(chunk.given)
     key = ("log_marginal", seed, draws)
     functions = model.compiled_functions  # a second evaluation need not trace
     for other in [k for k in functions if k[0] == key[0] and k[1] != seed]:
@@ -116,16 +120,16 @@ def _compiled(chunk: Chunk, names: list[str], draws: int) -> Callable[..., np.nd
     ) -> Tensor:
         noise = IndexedNoise(seed, position[0], draws, first_draw[0])
         parameters = dict(zip(names, arrays, strict=True))
-        return log_sum_of_weights(model, x, parameters, noise)
+        given = {name: parameters.pop(name) for name in told}
+        return log_sum_of_weights(model, x, parameters, noise, **given)
 
-    arrays = chunk.parameters
     compiled: Callable[..., np.ndarray] = model.compiled_function(
         key,
         log_sum,
         (model.modality.tensor_shape, model.modality.target_dtype),
         ((), "int32"),
         ((), "int32"),
-        *((arrays[name].shape[1:], arrays[name].dtype.name) for name in names),
+        *((values[name].shape[1:], values[name].dtype.name) for name in names),
     )
     return compiled
 
@@ -135,6 +139,7 @@ def log_sum_of_weights(
     x: Tensor,
     parameters: dict[str, Tensor],
     noise: IndexedNoise,
+    **given: Tensor,
 ) -> Tensor:
     """Log of the sum of importance weights over `noise.draws` codes per example.
 
@@ -143,6 +148,7 @@ def log_sum_of_weights(
         x: Examples as the model sees them, `(batch, *tensor_shape)`.
         parameters: Parameters of their posteriors.
         noise: Where the codes come from.
+        **given: What the model is told, `(batch, ...)` each.
 
     Returns:
         Nats, `(batch,)`.
@@ -154,6 +160,7 @@ def log_sum_of_weights(
     posterior = model.make_posterior({k: repeat(v) for k, v in parameters.items()})
     # (batch * draws, *latent_shape) and (batch * draws,)
     z, log_q = posterior.sample_with_log_prob(noise)
-    likelihood = model.make_likelihood(model.decode_parameters(z))
+    told = {name: repeat(value) for name, value in given.items()}
+    likelihood = model.make_likelihood(model.decode_parameters(z, **told))
     log_weights = likelihood.log_prob(repeat(x)) + model.log_prior(z) - log_q
     return ops.logsumexp(ops.reshape(log_weights, (-1, noise.draws)), axis=1)

@@ -40,11 +40,7 @@ def pitch_class_entropy(evaluation: Evaluation, sampler: str) -> Result:
     """Entropy of the pitch classes of samples, bits (Dong et al., 2020)."""
 
     def draw() -> np.ndarray:
-        return evaluation.modality.check(
-            evaluation.model.sample(
-                evaluation.num_samples, seed=evaluation.seed, sampler=sampler
-            )
-        )
+        return evaluation.modality.check(evaluation.sample(sampler))
 
     pieces = evaluation.cached(("pieces", sampler), draw)
     return mean_with_error(pitch_class_entropy_of(pieces))

@@ -68,10 +68,7 @@ def self_bleu(evaluation: Evaluation, sampler: str) -> Result:
 
 def _samples(evaluation: Evaluation, sampler: str) -> list[list[int]]:
     def draw() -> list[list[int]]:
-        drawn = evaluation.model.sample(
-            evaluation.num_samples, seed=evaluation.seed, sampler=sampler
-        )
-        rows = evaluation.modality.check(drawn)
+        rows = evaluation.modality.check(evaluation.sample(sampler))
         return [row[row != 0].tolist() for row in rows]
 
     return evaluation.cached(("sentences", sampler), draw)
