@@ -78,6 +78,19 @@ def test_units_of_unknown_models_are_sorted_by_variance(tmp_path: Path) -> None:
         Neighbours().of(opened, opened.examples(1, 0))
 
 
+@pytest.mark.parametrize("name", ["kl_flux", "tiny", "vq", "mae"])
+def test_models_of_diffusers_and_transformers(name: str) -> None:
+    folder = Path(__file__).parent / "fixtures" / "imports" / name
+    opened = open_model(str(folder))
+    x = opened.examples(2, 0)
+    answer, _ = views.reconstruction(opened, x[:1])
+    expected = opened.model.reconstruct(x[:1])
+    np.testing.assert_array_equal(ran(answer, x=x[:1]), expected)
+    assert answer.picture is not None
+    with pytest.raises(UnsupportedOperationError, match="no prior"):
+        views.random_code(opened, 0)
+
+
 def test_a_code_and_the_lines_that_decode_it(digits: Opened) -> None:
     z = views.random_code(digits, seed=3)
     answer = views.decoded(digits, z)

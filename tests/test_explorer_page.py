@@ -33,11 +33,20 @@ WAIT = 60_000
 TABS = ("Code", "Plane", "Example", "Path", "Samples", "Compare")
 
 
+IMPORTED = Path(__file__).parent / "fixtures" / "imports" / "kl_flux"
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the command, as people start it."""
-    folder = tmp_path_factory.mktemp("served")
-    command = [sys.executable, "-m", "aezoo", "explore", "dense_vae_mnist_z2"]
+    with serving("dense_vae_mnist_z2", tmp_path_factory.mktemp("served")) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serving(name: str, folder: Path) -> Iterator[str]:
+    """The address of the command for a model, run in a folder."""
+    command = [sys.executable, "-m", "aezoo", "explore", name]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -56,8 +65,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         else:
             pytest.fail("The page was not served.")
         threading.Thread(target=process.stdout.read, daemon=True).start()
-        yield found[1]
-        process.terminate()
+        try:
+            yield found[1]
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +92,7 @@ def opened(browser: Any, address: str, width: int = 1440) -> Iterator[Any]:
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else 0)
     page.on("request", lambda r: complaints.extend(_elsewhere(r.url)))
     page.goto(address)
-    page.get_by_role("slider").first.wait_for()
+    page.get_by_text("aezoo explorer").first.wait_for()
     yield page
     assert complaints == []
     context.close()
@@ -130,6 +141,14 @@ def test_every_tab_is_used_and_fits(browser: Any, served: str, width: int) -> No
             assert wide <= width, f"{tab} is {wide} wide"
         lines = page.locator(".cm-content:visible").first.inner_text()
         assert 'model = aezoo.load("dense_vae_mnist_z2")' in lines
+
+
+def test_a_model_of_diffusers(browser: Any, tmp_path: Path) -> None:
+    with serving(str(IMPORTED), tmp_path) as address, opened(browser, address) as page:
+        page.get_by_role("tab", name="Example", exact=True).click()
+        used(page, "Example")
+        page.get_by_role("tab", name="Path", exact=True).click()
+        used(page, "Path")
 
 
 def used(page: Any, tab: str) -> None:

@@ -473,6 +473,16 @@ def test_repositories_that_cannot_be_converted(hub) -> None:
     hub.add_repo("org/private", files_of("kl_sd"), private=True)
     with pytest.raises(HubError, match="or it is private"):
         aezoo.load("hf://org/private")
+    assert aezoo.load("hf://org/private", token=hub.token).name == "private"
+
+
+def test_a_gated_repository(hub) -> None:
+    hub.add_repo("org/gated", files_of("kl_sd"), gated=True)
+    hub.add_token("hf_stranger", repos=[])
+    for token in (None, "hf_stranger"):
+        with pytest.raises(HubError, match=r"org/gated is gated. Ask for access on"):
+            aezoo.load("hf://org/gated", token=token)
+    assert_same_weights(aezoo.load("hf://org/gated", token=hub.token), loaded("kl_sd"))
 
 
 # --- What is refused -----------------------------------------------------------------

@@ -110,7 +110,7 @@ class PlanarStep(keras.layers.Layer):
             name="bias",
         )
 
-    def _parameters(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _read(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """`u` and `w` `(batch, dim)`, `b` and `1 + w'u`, both `(batch, 1)`."""
         both = ops.matmul(context, ops.convert_to_tensor(self.kernel))
         both = both + ops.convert_to_tensor(self.bias)
@@ -129,7 +129,7 @@ class PlanarStep(keras.layers.Layer):
 
     def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Next codes, and the log determinant of the step, `(batch,)`."""
-        u, w, b, slope = self._parameters(context)
+        u, w, b, slope = self._read(context)
         tanh = ops.tanh(ops.sum(w * z, axis=-1, keepdims=True) + b)
         return z + u * tanh, self._log_det(tanh, slope)
 
@@ -139,7 +139,7 @@ class PlanarStep(keras.layers.Layer):
         `a = w'z + b` before the step solves `a + w'u tanh(a) = w'z' + b`, which grows
         with `a`: by bisection, and one Newton step that carries derivatives.
         """
-        u, w, b, slope = self._parameters(context)
+        u, w, b, slope = self._read(context)
         target = ops.sum(w * z, axis=-1, keepdims=True) + b
         factor = slope - 1.0
         low, high = target - ops.abs(factor), target + ops.abs(factor)

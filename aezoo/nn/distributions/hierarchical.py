@@ -101,4 +101,5 @@ class HierarchicalGaussian(EstimatedKL):
 
 
 def _log_prob_of_path(path: dict[str, Tensor]) -> Tensor:
-    return DiagonalGaussian(path["z_mean"], path["z_log_var"]).log_density(path["z"])
+    z = ops.convert_to_tensor(path["z"])  # the path of an array is of arrays
+    return DiagonalGaussian(path["z_mean"], path["z_log_var"]).log_density(z)
