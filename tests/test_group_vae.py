@@ -155,6 +155,19 @@ def test_what_cannot_be_swapped_or_completed_is_refused() -> None:
         model.group("styl")
 
 
+def test_groups_of_one_example_are_refused() -> None:
+    model, x = tiny(style_dim=1), np.zeros((4, 8, 8, 1), "uint8")
+    model.compile("adam")
+    pairs, unknown = np.array([0, 0, 1, 1]), np.full(4, -1)
+    model.fit(x, {"style": pairs, "content": unknown}, verbose=0)
+    alone = {"style": pairs, "content": np.arange(4)}
+    with pytest.raises(ValueError, match="`content` puts each of 4 examples into a gr"):
+        model.fit(x, alone, verbose=0)
+    batches = [(x[:2], {"style": np.arange(2), "content": unknown[:2]})]
+    with pytest.raises(ValueError, match="`style` puts each of 2 examples into a gr"):
+        model.fit(iter(batches), verbose=0)
+
+
 def test_batches_without_groups_are_those_of_a_vae() -> None:
     x = np.random.default_rng(0).random((8, 8, 8, 1), "float32")
     models = [tiny(style_dim=1), tiny("vae")]

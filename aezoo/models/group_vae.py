@@ -50,8 +50,9 @@ class GroupVAE(GroupedVAE):
     each gives alone. Here both parts are of groups: the first `style_dim` units of a
     code are shared by the examples of one style, the others by those of one content.
     In place of one draw a group each example has its own. Batches for `fit` are `(x,
-    {"style": integers, "content": integers})`, in which groups recur; `x` alone is
-    learnt from as by a VAE. `encode` sees each example by itself.
+    {"style": integers, "content": integers})`, in which groups recur: an example that
+    is alone in its group, or whose group is unknown, -1, is learnt from as by a VAE,
+    and so is `x` alone. `encode` sees each example by itself.
 
     Args:
         style_dim: Units of the style, below `latent_dim`; the rest is the content's.
@@ -74,6 +75,29 @@ class GroupVAE(GroupedVAE):
     def group_sizes(self) -> Mapping[str, int]:
         """Units of style and content."""
         return {"style": self.style_dim, "content": self.latent_dim - self.style_dim}
+
+    def check_given(
+        self,
+        name: str,
+        value: Any,
+        n: int,
+        known: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """As in `EntryPoints`; refuses groups of which each is of one example.
+
+        Raises:
+            ValueError: If so, as no two examples then have anything in common.
+        """
+        labels = super().check_given(name, value, n, known)
+        groups = labels[labels >= 0]
+        if len(groups) > 1 and len(np.unique(groups)) == len(groups):
+            raise ValueError(
+                f"`{name}` puts each of {len(groups)} examples into a group of one "
+                "example, which says nothing of what examples have in common. Let "
+                "groups recur, in every batch of a dataset; or pass -1 where they are "
+                "not known."
+            )
+        return labels
 
     def infer(
         self, inputs: Tensor, training: bool = False, **told: Tensor
@@ -129,7 +153,8 @@ class GroupVAE(GroupedVAE):
         The evidence of all `examples` on the style is multiplied, as in training.
 
         Args:
-            examples: Of one style, `(n, *input_shape)`, as in `encode`.
+            examples: Of one style, `(n, *input_shape)`, as in `encode`; of a single
+                one the style is what `encode` sees.
             characters: Which contents, shown in any other style: `(m, *input_shape)`;
                 or `(m, k, *input_shape)`, by several examples each, whose evidence on
                 the content is multiplied.
