@@ -93,7 +93,7 @@ class MarkovModel:
         self.latent_shape = (length, 3)
         self.samplers = Samplers(self)  # type: ignore[arg-type]
 
-    def posterior(self, images: Any) -> Categorical:  # noqa: ARG002
+    def posterior(self, x: Any, **conditions: Any) -> Categorical:  # noqa: ARG002
         return Categorical(1e4 * self.codes)
 
     def get_weights(self) -> list[np.ndarray]:
@@ -332,8 +332,8 @@ def test_discrete_families_sample_from_it(family: str) -> None:
     z = sampler.sample_codes(5, np.random.default_rng(0))
     again = np.asarray(model.decode(z))
     assert again.shape == (5, 8, 8, 1)
-    assert "causal transformer of 2 layers" in sampler.description
-    assert "60 images" in sampler.description
+    assert "causal transformer of 2 layers" in sampler.describe()
+    assert "60 images" in sampler.describe("images")
 
 
 @pytest.mark.parametrize("family", ["vq_vae", "vq_vae_2", "fsq"])

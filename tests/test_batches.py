@@ -143,7 +143,7 @@ def test_batches_of_any_structure_are_split() -> None:
 @pytest.mark.parametrize(
     ("shape", "hint"),
     [
-        ((6, 8, 1), r"single images: batch it with `dataset\.batch\(128\)`"),
+        ((6, 8, 1), r"single examples: batch it with `dataset\.batch\(128\)`"),
         (
             (6, 8),
             r"without a channel axis: `dataset\.map\(lambda x: x\[\.\.\., None\]\)",

@@ -302,7 +302,7 @@ class FakeModel:
         self.latent_shape = codes.shape[1:]
         self.samplers = samplers.Samplers(self)  # type: ignore[arg-type]
 
-    def posterior(self, images: Any) -> Any:  # noqa: ARG002
+    def posterior(self, x: Any, **conditions: Any) -> Any:  # noqa: ARG002
         from aezoo.nn.distributions import PointMass
 
         return PointMass(self.codes)

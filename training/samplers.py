@@ -122,7 +122,7 @@ def main(
     except (AezooError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     path = folder / f"{name}.{kind}.npz"
-    click.echo(f"{path}: {sampler.description}, {path.stat().st_size:,} bytes.")
+    click.echo(f"{path}: {sampler.describe()}, {path.stat().st_size:,} bytes.")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def split_batch(batch: Any) -> tuple[Any, Any]:
                 "A batch that is a dictionary must hold "
                 f"{' or '.join(map(repr, EXAMPLE_KEYS))}. Received: keys "
                 f"{', '.join(map(repr, batch))[:80]}. Rename one, e.g. with "
-                "`dataset.map(lambda row: {'image': row['pixels']})`."
+                "`dataset.map(lambda row: {'examples': row['data']})`."
             )
         labels = next((batch[key] for key in LABEL_KEYS if key in batch), None)
         return batch[found[0]], labels
@@ -63,15 +63,15 @@ def batch_hint(shape: Sequence[int | None], input_shape: Sequence[int]) -> str:
 
     Example:
         >>> batch_hint((28, 28, 1), (28, 28, 1))
-        ' Its elements are single images: batch it with `dataset.batch(128)`.'
+        ' Its elements are single examples: batch it with `dataset.batch(128)`.'
     """
     got, expected = tuple(shape), tuple(input_shape)
     channelless = expected[:-1] if expected[-1:] == (1,) else None
     if got == expected:
-        return " Its elements are single images: batch it with `dataset.batch(128)`."
+        return " Its elements are single examples: batch it with `dataset.batch(128)`."
     if got == channelless:
         return (
-            " Its elements are single images without a channel axis: "
+            " Its elements are single examples without a channel axis: "
             "`dataset.map(lambda x: x[..., None]).batch(128)`."
         )
     if len(expected) != 3 or None in got[1:]:

@@ -139,7 +139,7 @@ class Evaluation:
     def _samples_in_words(self, sampler: str | None) -> str:
         if sampler in (None, PRIOR):
             return self.model.SAMPLES
-        description = self.model.samplers[sampler].description
+        description = self.model.samplers[sampler].describe(self._nouns)
         return f"decoded codes from the sampler {sampler!r}, a {description}"
 
     @property

@@ -115,7 +115,7 @@ def layerwise_learning_rates(
     extractor = find_extractor(model)
     if not model.built:
         raise ValueError(
-            f"{model.name!r} has no weights yet. Call it on images, or call its "
+            f"{model.name!r} has no weights yet. Call it on examples, or call its "
             "`build`, and then `layerwise_learning_rates`."
         )
     groups = extractor.layer_groups()

@@ -308,6 +308,14 @@ class Modality(abc.ABC):
             seed: Same seed, same examples.
         """
 
+    def pipeline_tag(self, can_sample: bool) -> str:  # noqa: ARG002
+        """What the Hub calls the task of a model of such examples.
+
+        Args:
+            can_sample: Whether the model draws new examples.
+        """
+        return "feature-extraction"
+
     def unrounded(self, x: np.ndarray) -> np.ndarray:
         """The same examples in the dtype for which models round nothing."""
         return x

@@ -99,13 +99,12 @@ class AutoregressiveSampler(Sampler):
         if self.class_token is not None:
             self._expect(class_token=(len(self.class_token), width))
 
-    @property
-    def description(self) -> str:
+    def describe(self, nouns: str = "examples") -> str:
         """What it is and what it was fitted to."""
         known = f", given one of {self.num_classes} classes" if self.num_classes else ""
         return (
             f"causal transformer of {len(self.bias_in)} layers on the code indices of "
-            f"{self.fit.get('num_images', 0):,} images{known}"
+            f"{self.num_fitted:,} {nouns}{known}"
         )
 
     @property

@@ -14,6 +14,7 @@ from aezoo.samplers.autoregressive import (
     AutoregressiveSampler,
     causal_mask,
 )
+from aezoo.samplers.base import COUNT
 from aezoo.samplers.training import LikelihoodNetwork
 from aezoo.utils.validation import check_positive_int
 
@@ -165,7 +166,7 @@ def fit_autoregressive(
     return AutoregressiveSampler(
         model.latent_shape,
         {
-            "num_images": len(indices),
+            COUNT: len(indices),
             "seed": seed,
             **fit,
             **({"class_conditional": True} if class_conditional else {}),

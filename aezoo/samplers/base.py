@@ -11,6 +11,9 @@ import numpy as np
 from aezoo.errors import UnsupportedOperationError
 from aezoo.utils.arrays import to_numpy
 
+# Where a file says how many examples a sampler was fitted to.
+COUNT = "num_images"
+
 if TYPE_CHECKING:
     from aezoo.nn.distributions import Posterior
 
@@ -136,10 +139,18 @@ class Sampler(abc.ABC):
         """Number of code units."""
         return math.prod(self.latent_shape)
 
+    def describe(self, nouns: str = "examples") -> str:
+        """What it is and what it was fitted to, in words; for protocols.
+
+        Args:
+            nouns: What the modality calls examples.
+        """
+        return f"{self.kind}, fitted to {self.num_fitted:,} {nouns}"
+
     @property
-    def description(self) -> str:
-        """What it is and what it was fitted to, in words; for protocols."""
-        return f"{self.kind}, fitted to {self.fit.get('num_images', 0):,} images"
+    def num_fitted(self) -> int:
+        """How many examples it was fitted to; 0 where nobody says."""
+        return int(self.fit.get(COUNT, 0))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that was fitted, by name."""
@@ -150,7 +161,7 @@ class Sampler(abc.ABC):
     def __repr__(self) -> str:
         """Kind, and shapes of the arrays."""
         shapes = ", ".join(f"{k}{v.shape}" for k, v in self.arrays().items())
-        return f"<{self.description}: {shapes}>"
+        return f"<{self.describe()}: {shapes}>"
 
     def _as_codes(self, rows: np.ndarray) -> np.ndarray:
         return rows.astype("float32").reshape(len(rows), *self.latent_shape)

@@ -67,7 +67,7 @@ class Samplers(MutableMapping[str, Sampler]):
             raise StaleSamplerError(
                 f"The sampler {kind!r} of {self._model.name!r} was fitted to the codes "
                 "of other weights: the model has been trained, or given weights, "
-                "since. Fit it again with `aezoo.samplers.fit_sampler(model, images, "
+                "since. Fit it again with `aezoo.samplers.fit_sampler(model, x, "
                 f"{kind!r})`, or drop it with `del model.samplers[{kind!r}]`."
             )
         return self._read(kind)

@@ -10,7 +10,7 @@ import numpy as np
 
 from aezoo.errors import ManifestError
 from aezoo.manifest import BundledFile
-from aezoo.samplers.base import Sampler
+from aezoo.samplers.base import COUNT, Sampler
 from aezoo.samplers.kinds import CLASSES, KINDS
 from aezoo.utils.archives import NUMBERS, TEXT, read_npz
 from aezoo.utils.files import read_verified, write_file
@@ -159,8 +159,8 @@ def _parse(arrays: dict[str, np.ndarray]) -> Sampler:
             "`latent_shape` must be a list of positive integers, and `fit` an object. "
             f"Received: {shape!r:.80}, {fit!r:.80}."
         )
-    if type(fit.get("num_images")) is not int:
-        raise ValueError(f"`fit` must state `num_images`. Received: {fit!r:.80}.")
+    if type(fit.get(COUNT)) is not int:
+        raise ValueError(f"`fit` must state `{COUNT}`. Received: {fit!r:.80}.")
     cls = CLASSES[kind]
     fields = dataclasses.fields(cls)[2:]
     names = {f.name for f in fields}

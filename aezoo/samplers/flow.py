@@ -63,12 +63,11 @@ class FlowSampler(Sampler):
         if not np.all(self.scale > 0):
             raise ValueError("`scale` must be positive.")
 
-    @property
-    def description(self) -> str:
+    def describe(self, nouns: str = "examples") -> str:
         """What it is and what it was fitted to."""
         return (
             f"masked autoregressive flow of {len(self.bias_0)} steps on codes of "
-            f"{self.fit.get('num_images', 0):,} images"
+            f"{self.num_fitted:,} {nouns}"
         )
 
     @functools.cached_property

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
-from aezoo.samplers.base import drawn_codes, moments
+from aezoo.samplers.base import COUNT, drawn_codes, moments
 from aezoo.samplers.flow import FlowSampler, made_masks
 from aezoo.samplers.training import LikelihoodNetwork
 from aezoo.utils.validation import check_positive_int
@@ -90,7 +90,7 @@ def fit_flow(
     fit = {"num_steps": num_steps, "width": width, "epochs": epochs}
     return FlowSampler(
         model.latent_shape,
-        {"num_images": len(codes), "seed": seed, **fit},
+        {COUNT: len(codes), "seed": seed, **fit},
         centre.astype("float32"),
         scale.astype("float32"),
         **arrays,

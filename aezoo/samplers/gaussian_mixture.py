@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from aezoo.samplers.base import Sampler, drawn_codes, log_normal, log_sum_exp, moments
+from aezoo.samplers.base import (
+    COUNT,
+    Sampler,
+    drawn_codes,
+    log_normal,
+    log_sum_exp,
+    moments,
+)
 from aezoo.utils.extras import require
 from aezoo.utils.validation import check_positive_int
 
@@ -47,12 +54,11 @@ class GaussianMixtureSampler(Sampler):
                 "`scale_tril` must be lower triangular, with positive diagonals."
             )
 
-    @property
-    def description(self) -> str:
+    def describe(self, nouns: str = "examples") -> str:
         """What it is and what it was fitted to."""
         return (
             f"Gaussian mixture of {len(self.weights)} components with full covariances "
-            f"on codes of {self.fit.get('num_images', 0):,} images"
+            f"on codes of {self.num_fitted:,} {nouns}"
         )
 
     def sample_codes(self, n: int, generator: np.random.Generator) -> np.ndarray:
@@ -110,7 +116,7 @@ def fit_gaussian_mixture(
     factors = np.linalg.cholesky(estimate.covariances_) * scale[:, None]
     return GaussianMixtureSampler(
         model.latent_shape,
-        {"num_images": len(codes), "seed": seed, "num_components": num_components},
+        {COUNT: len(codes), "seed": seed, "num_components": num_components},
         estimate.weights_.astype("float32"),
         (centre + scale * estimate.means_).astype("float32"),
         factors.astype("float32"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from aezoo.errors import UnsupportedOperationError
-from aezoo.samplers.base import Sampler, log_normal, log_sum_exp
+from aezoo.samplers.base import COUNT, Sampler, log_normal, log_sum_exp
 from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_positive_int
 
@@ -42,10 +42,9 @@ class PosteriorMixtureSampler(Sampler):
         if np.any(np.abs(self.z_log_var) > 80.0):
             raise ValueError("`z_log_var` must be within -80 and 80.")
 
-    @property
-    def description(self) -> str:
+    def describe(self, nouns: str = "examples") -> str:
         """What it is and what it was fitted to."""
-        return f"mixture of the posteriors of {len(self.z_mean):,} images"
+        return f"mixture of the posteriors of {len(self.z_mean):,} {nouns}"
 
     def sample_codes(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """As in `Sampler`: a posterior by chance, then a code from it."""
@@ -97,7 +96,7 @@ def fit_posterior_mixture(
     return PosteriorMixtureSampler(
         model.latent_shape,
         {
-            "num_images": count,
+            COUNT: count,
             "seed": seed,
             "num_pseudo_inputs": num_pseudo_inputs,
         },

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo import modalities
 from aezoo.manifest import Metrics
 from aezoo.metrics import higher_is_better
 from aezoo.modalities import Modality
@@ -62,15 +61,15 @@ def pictures(entry: FolderEntry, golden: Mapping[str, np.ndarray]) -> dict[str, 
         `samples.png` where the model can sample, and `reconstruction.png`, golden
         inputs above their reconstructions, where the inputs are drawn digits.
     """
-    images = {}
+    pictures = {}
     for name in _picture_names(entry):
         if name == SAMPLES:
             rows = [golden["samples"]]
         else:
             rows = [modality_of(entry).unrounded(golden["inputs"])]
             rows.append(golden["reconstruction"])
-        images[name] = _png(modality_of(entry), rows)
-    return images
+        pictures[name] = _png(modality_of(entry), rows)
+    return pictures
 
 
 def model_card(entry: FolderEntry, address: str = ADDRESS) -> "ModelCard":
@@ -113,12 +112,7 @@ def _license(name: str | None) -> tuple[str | None, str | None]:
 
 
 def _pipeline_tag(entry: FolderEntry) -> str:
-    if not isinstance(modality_of(entry), modalities.Image):
-        return "feature-extraction"
-    can_sample = "sampling" in entry.tasks
-    return (
-        "unconditional-image-generation" if can_sample else "image-feature-extraction"
-    )
+    return modality_of(entry).pipeline_tag("sampling" in entry.tasks)
 
 
 def _tags(entry: FolderEntry) -> list[str]:
@@ -417,11 +411,9 @@ def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...]) -> str:
 
 def _png(modality: Modality, rows: Sequence[np.ndarray]) -> bytes:
     """Rows of examples as a PNG file."""
-    from PIL import Image
+    from PIL.Image import fromarray
 
-    pixels = modality.sheet(np.concatenate(rows), len(rows[0]), PICTURE_SIDE // 2)
+    sheet = modality.sheet(np.concatenate(rows), len(rows[0]), PICTURE_SIDE // 2)
     file = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(
-        file, "png"
-    )
+    fromarray(sheet[:, :, 0] if sheet.shape[2] == 1 else sheet).save(file, "png")
     return file.getvalue()

@@ -171,6 +171,11 @@ class Image(Modality):
         generator = np.random.default_rng(seed)
         return generator.integers(0, 256, (n, *self.shape), dtype="uint8")
 
+    def pipeline_tag(self, can_sample: bool) -> str:
+        """Of images that are drawn anew, or else of their features."""
+        task = "unconditional-image-generation"
+        return task if can_sample else "image-feature-extraction"
+
     def unrounded(self, x: np.ndarray) -> np.ndarray:
         """Images as floats in [0, 1], so that answers are floats, too."""
         return x.astype("float32") / 255.0 if x.dtype == np.uint8 else x
