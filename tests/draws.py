@@ -18,6 +18,7 @@ TWINS = {
     "dense_vae": "conv_vae",
     "fsq": "vq_vae",
     "linear_ae": "conv_ae",
+    "motion_vae": "conv_vae",
     "music_vae": "conv_vae",
     "resnet_ae": "conv_ae",
     "resnet_vae": "conv_vae",

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from aezoo.modalities import Image, Modality, Music, Text, Voxels
+from aezoo.modalities import Image, Modality, Music, Text, Trajectory, Voxels
 from aezoo.models.families import compose
 from aezoo.networks import (
     Dense,
@@ -43,6 +43,12 @@ TINY: dict[str, dict[str, Any]] = {
         "decoder_heads": 2,
         "decoder_mlp_dim": 8,
     },
+    "motion": {
+        "hidden_units": (16,),
+        "patch_size": 4,
+        "filters": (4, 6),
+        "context_units": 8,
+    },
     "patches": {"num_filters": 6, "patch_size": 3, "grid": 2},
     "recurrent": {"embedding_dim": 4, "units": 6},
     "resnet": {"filters": (4, 6), "strides": (2, 2), "normalization": None},
@@ -70,6 +76,7 @@ MODALITIES: tuple[Modality, ...] = (
     Voxels(8, 8, 8),
     Text(6, words="a b c d ."),
     Music(4, voices=2, low=60, high=64),
+    Trajectory(4),
 )
 # Arguments that an objective needs on another network than its own.
 NEEDED: dict[str, dict[str, Any]] = {"contractive_ae": {"estimator": "hutchinson"}}

@@ -122,6 +122,7 @@ LICENSES = {
     "orl_faces": "no formal licence; credit Olivetti Research Laboratory",
     "glyphs": "free licences, one for each font: OFL, GPL, Apache 2.0 and others",
     "turntable": "CC BY 3.0 and CC0; the creator of each model is named in the source",
+    "traffic_futures": "MIT; simulated with highway-env",
 }
 
 

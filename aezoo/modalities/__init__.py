@@ -5,6 +5,7 @@ from aezoo.modalities.image import Image
 from aezoo.modalities.label import UNLABELLED, Label
 from aezoo.modalities.music import Music
 from aezoo.modalities.text import Text
+from aezoo.modalities.trajectory import Trajectory
 from aezoo.modalities.voxels import Voxels
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Music",
     "Preview",
     "Text",
+    "Trajectory",
     "Voxels",
     "from_config",
 ]

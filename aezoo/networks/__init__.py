@@ -19,6 +19,7 @@ from aezoo.networks.grid3d import Grid3D
 from aezoo.networks.ldm import LDM
 from aezoo.networks.linear_gaussian import LinearGaussian
 from aezoo.networks.mae import MAE
+from aezoo.networks.motion import Motion
 from aezoo.networks.patches import Patches
 from aezoo.networks.recurrent import Recurrent
 from aezoo.networks.taesd import TAESD
@@ -38,6 +39,7 @@ __all__ = [
     "Grid3D",
     "Latent",
     "LinearGaussian",
+    "Motion",
     "Network",
     "NetworkError",
     "Patches",

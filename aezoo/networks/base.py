@@ -24,6 +24,8 @@ class Latent:
         is_hierarchical: Whether there are many latents of the network's own, of which
             each depends on those before it; `units` are then of one of them, or 0.
         is_masked: Whether the objective hides parts of an example from the encoder.
+        is_told: Whether encoder and decoder also take, as `context`, what the network's
+            `context` makes of conditions.
     """
 
     units: int
@@ -32,6 +34,7 @@ class Latent:
     quantizer: Any = None
     is_hierarchical: bool = False
     is_masked: bool = False
+    is_told: bool = False
 
     @property
     def words(self) -> str:
@@ -117,6 +120,23 @@ class Network(abc.ABC):
         Returns:
             A Keras layer, to `(batch, *output_shape)`.
         """
+
+    def context(self, given: Mapping[str, Modality]) -> Any:
+        """A new layer: tensors of conditions by name to one vector, `context`.
+
+        Args:
+            given: Modality of each condition by name.
+
+        Returns:
+            A Keras layer, to `(batch, units)`, with the number `units`.
+
+        Raises:
+            NetworkError: If the network can be told nothing.
+        """
+        raise NetworkError(
+            f"The network {self.kind!r} cannot be told {', '.join(given)} beside an "
+            "example. Networks that can: 'motion'."
+        )
 
     def output_shape(
         self,
