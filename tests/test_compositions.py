@@ -27,6 +27,7 @@ DEFAULT = {
     *((name, "dense", "image") for name in ("iwae", "factor_vae", "flow_vae", "rae")),
     ("conditional_vae", "dense", "image"),
     ("kl_autoencoder", "vit", "image"),
+    ("motion_vae", "motion", "trajectory"),
 }
 
 

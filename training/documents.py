@@ -147,6 +147,14 @@ SECTIONS: Mapping[str, Section] = {
         MUSIC_COLUMNS,
         note="The same network and training, with a conductor and without one.",
     ),
+    "traffic_futures": Section(
+        "Futures of simulated traffic, given a picture",
+        (
+            *("best_of_20_ade", "best_of_20_fde", "futures_covered", "samples_covered"),
+            *("elbo", "kl"),
+        ),
+        note="Beside a regressor and retrieval, and drawn: [motion](motion.md).",
+    ),
 }
 # What all labels of a dataset are, of those that features are carried over to.
 TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}

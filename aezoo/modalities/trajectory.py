@@ -95,6 +95,10 @@ class Trajectory(Modality):
         """Yes."""
         return True
 
+    def to_config(self) -> dict[str, Any]:
+        """As of every modality; the extent as a list."""
+        return {**super().to_config(), "extent": list(self.extent)}
+
     # --- Values -------------------------------------------------------------------
 
     def check(self, x: Any, name: str = "x") -> np.ndarray:

@@ -17,8 +17,8 @@ PRIORS = ("learned", "standard")
 # In what `call` hands on, the vector of what the model is told.
 CONTEXT = "context"
 TINY_MOTION: dict[str, Any] = {
-    "modality": {"kind": "trajectory", "steps": 4, "limit": 64.0},
-    "given": {"image": {"kind": "image", "height": 8, "width": 8, "channels": 1}},
+    "modality": Trajectory(4).to_config(),
+    "given": {"image": Image(8, 8, 1).to_config()},
     "latent_dim": 3,
     "hidden_units": (16,),
     "filters": (4, 6),

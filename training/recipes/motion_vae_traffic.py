@@ -25,7 +25,7 @@ RECIPE = Recipe(
     ),
     paper="https://arxiv.org/abs/1606.07873",
     dataset="traffic_futures",
-    epochs=45,
+    epochs=30,
     batch_size=32,
     learning_rate=1e-3,
     warmup_steps=200,
