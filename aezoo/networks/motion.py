@@ -171,7 +171,7 @@ class Context(keras.layers.Layer):
     @property
     def units(self) -> int:
         """Size of the vector."""
-        return self.mix.units  # type: ignore[no-any-return]
+        return self.mix.units
 
 
 class Moves(keras.layers.Layer):

@@ -234,7 +234,8 @@ class Simulator:
         start, heading = car.position.copy(), car.heading
         ahead = np.array([np.cos(heading), np.sin(heading)])
         right = np.array([-np.sin(heading), np.cos(heading)])
-        path, seconds = [], 0.0
+        path: list[list[float]] = []
+        seconds = 0.0
         for _ in range(int(STEPS * STEP_SECONDS * HERTZ)):
             road.act()
             road.step(1 / HERTZ)
