@@ -202,7 +202,7 @@ def test_the_command_line_takes_what_is_told_from_files(folder, tmp_path) -> Non
         assert missing.exit_code == 1
         assert "must be told half" in missing.output
     result = run(main, ["sample", str(folder), "--given", "half"])
-    assert "is not like image=photo.png" in result.output
+    assert "is not like name=file" in result.output
     result = run(main, ["sample", str(folder), "--given", f"colour={word}"])
     assert "is not told 'colour'" in result.output
     result = run(main, ["sample", str(folder), "-n", "3", *told, *told])

@@ -374,7 +374,7 @@ class Told(click.ParamType):
             return value
         name, separator, source = str(value).partition("=")
         if not (name and separator and source):
-            self.fail(f"{value!r} is not like image=photo.png.", param, ctx)
+            self.fail(f"{value!r} is not like name=file.", param, ctx)
         return name, source
 
 

@@ -189,7 +189,7 @@ def conditions(default: Mapping[str, Any]) -> Any:
         if not isinstance(value, Mapping) or not value:
             raise ValueError(
                 f"`{name}` must be a dictionary of modalities by name, such as "
-                f"{{'image': aezoo.modalities.Image(64, 64, 3)}}. Received: "
+                f"{{'labels': aezoo.modalities.Label(10)}}. Received: "
                 f"{name}={value!r:.200}."
             )
         found = {}

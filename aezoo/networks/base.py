@@ -133,9 +133,10 @@ class Network(abc.ABC):
         Raises:
             NetworkError: If the network can be told nothing.
         """
+        able = [k for k, c in _KINDS.items() if c.context is not Network.context]
         raise NetworkError(
             f"The network {self.kind!r} cannot be told {', '.join(given)} beside an "
-            "example. Networks that can: 'motion'."
+            f"example. Networks that can: {', '.join(map(repr, sorted(able)))}."
         )
 
     def output_shape(
