@@ -169,11 +169,11 @@ def makes_sense(family, arguments: dict) -> bool:
 def variants() -> list:
     """One case per family and variant that fit together.
 
-    A default run takes those whose arguments are not inherited; on JAX, whose code a
-    variant of another family has not run.
+    A default run takes those whose arguments are not inherited, once for each kind of
+    network; on JAX once.
     """
     cases: list = []
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     for family, (name, arguments) in itertools.product(FAMILIES, VARIANTS.items()):
         found = find_family(family)
         known = {"input_shape", *checks.arguments_of(found)}
@@ -187,10 +187,11 @@ def variants() -> list:
             *checks.arguments_of(find_family(parent)),
         }
         config = {**found.tiny, **arguments}
-        is_repeated = checks.BACKEND == "jax" and name in seen
+        network = (found.network.kind,) if checks.BACKEND != "jax" else ()
+        is_repeated = (name, *network) in seen
         is_not_chosen = family in OTHERS and family not in CHOSEN
         marks = [exhaustive] * (is_inherited or is_repeated or is_not_chosen)
-        seen |= set() if marks else {name}
+        seen |= set() if marks else {(name, *network)}
         cases.append(pytest.param(family, config, id=f"{family}-{name}", marks=marks))
     return cases
 
