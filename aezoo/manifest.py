@@ -572,6 +572,16 @@ def manifest_texts(manifest: Manifest) -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
+def as_stated(metric: Metric) -> Metric:
+    """A figure with as many digits of its error and its parts as a manifest states."""
+    error = metric.standard_error
+    return msgspec.structs.replace(
+        metric,
+        standard_error=None if error is None else _rounded(error),
+        values=metric.values and tuple(map(_rounded, metric.values)),
+    )
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.{PART_DIGITS}g}")
 
@@ -603,15 +613,11 @@ def manifest_text(manifest: Manifest) -> str:
             known.append(Protocol(metric.protocol, metric.unit))
         index = words.index(metric.protocol)
         is_usual = metric.unit == known[index].unit
-        parts = metric.values and [_rounded(value) for value in metric.values]
-        error = metric.standard_error
         return recast(
-            metric,
+            as_stated(metric),
             Figure,
-            standard_error=None if error is None else _rounded(error),
             protocol=index or None,
             unit=None if is_usual else metric.unit,
-            values=parts,
         )
 
     def figures(dataset: str, metrics: Mapping[str, Metric]) -> dict[str, Figure]:

@@ -1,5 +1,6 @@
 """`fit` and `evaluate` of arrays: one compiled loop with the results of Keras's."""
 
+import functools
 import logging
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
+from aezoo.models.passes import OrderedBatches
 from aezoo.registry import find_family
 
 TINY = {"input_shape": (8, 8, 1), "filters": (3, 4), "hidden_units": (6,)}
@@ -171,6 +173,55 @@ class Turns(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.seen.append(("end", batch))
         assert isinstance(logs["loss"], float)
+
+
+class Backwards(OrderedBatches):
+    """Fewer batches than there are examples, another set at each epoch."""
+
+    batch_size = 16
+
+    def __init__(self, examples, labels=None) -> None:
+        super().__init__()
+        self.examples, self.labels, self.epoch = examples, labels, 0
+
+    @property
+    def rows(self) -> np.ndarray:
+        return np.arange(len(self.examples))[::-1][self.epoch : self.epoch + 40]
+
+
+@pytest.mark.parametrize("family", ["conv_vae", "conditional_vae"])
+def test_batches_of_arrays_keep_their_order(x, rng, caplog, family) -> None:
+    caplog.set_level("INFO", logger="aezoo")
+    labels = None if family == "conv_vae" else rng.integers(0, 10, len(x))
+    models = [new_model(family), new_model(family)]
+    histories = []
+    for model, in_memory in zip(models, (True, False), strict=True):
+        batches = Backwards(x, labels)
+        begin = functools.partial(setattr, batches, "epoch")
+        callback = keras.callbacks.LambdaCallback(lambda epoch, _, f=begin: f(epoch))
+        histories.append(
+            model.fit(
+                batches,
+                epochs=3,
+                shuffle=False,
+                verbose=0,
+                callbacks=[callback],
+                in_memory=in_memory,
+            )
+        )
+    assert "one compiled loop" in caplog.messages[0]
+    assert "asked for" in caplog.messages[1]
+    assert_same(*models)
+    assert int(models[0].optimizer.iterations) == 9
+    np.testing.assert_allclose(*(h.history["loss"] for h in histories), rtol=1e-5)
+
+
+def test_a_callback_says_how_often_it_needs_a_turn(x) -> None:
+    turns = Turns()
+    turns.turn_seconds = 100.0
+    new_model().fit(x, batch_size=2, verbose=0, callbacks=[turns])
+    # the first one compiles, the second is timed, and the rest is one loop
+    assert [batch for name, batch in turns.seen if name == "end"] == [0, 1, 34]
 
 
 @pytest.mark.parametrize(("steps", "ends"), [(1, [0, 1, 2, 3, 4]), (3, [2, 3, 4])])

@@ -69,10 +69,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, int], Batch]:
     batches = {}
 
     class Recorded(ShuffledExamples):
-        def __getitem__(self, index: int) -> Batch:
-            batch = super().__getitem__(index)
-            batches[self.epoch, index] = batch
-            return batch
+        def on_epoch_begin(self) -> None:
+            for index in range(len(self)):
+                batches[self.epoch, index] = self[index]
 
     monkeypatch.setattr("training.train.ShuffledExamples", Recorded)
     return batches

@@ -138,6 +138,9 @@ class Recorder(keras.callbacks.Callback):
             never. At least one compiled call is made.
     """
 
+    # How often it has to look at the clock; steps in between are one compiled loop.
+    turn_seconds = 2.0
+
     def __init__(
         self,
         out: Path,

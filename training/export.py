@@ -19,6 +19,7 @@ from aezoo.manifest import (
     ZooData,
     ZooFile,
     ZooGolden,
+    as_stated,
 )
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.families import create
@@ -98,7 +99,10 @@ def export(
             training=TrainingInfo(**training),
             weights=weights,
             golden=golden,
-            metrics=metrics,
+            metrics={
+                key: {metric: as_stated(value) for metric, value in figures.items()}
+                for key, figures in metrics.items()
+            },
         )
         document.models[name] = entry
     remove_unused(name, folder, document)

@@ -58,7 +58,7 @@ class Recipe:
             If set, the average is what is validated, measured and exported.
         adversary_learning_rate: Peak for the adversary, on the same schedule; None
             takes `learning_rate`.
-        steps_per_execution: Steps per compiled call.
+        steps_per_execution: Steps per compiled call; 1 for as many as take two seconds.
         start_from: Name of bundled weights of the same network; what both models
             have in common starts from them, and what they lack from the family's own
             start.
@@ -94,7 +94,7 @@ class Recipe:
     ema_decay: float | None = None
     beta_1: float = 0.9
     adversary_learning_rate: float | None = None
-    steps_per_execution: int = 16
+    steps_per_execution: int = 1
     start_from: str | None = None
     labelled_examples: int | None = None
     importance_samples: int = 500

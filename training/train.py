@@ -48,7 +48,6 @@ from aezoo.nn.backend import (
     is_chief,
     num_accelerators,
     num_replicas,
-    on_accelerator,
 )
 from aezoo.nn.optimizers import Adam
 from aezoo.utils.extras import installed_versions
@@ -166,8 +165,6 @@ def train(
             if recipe.start_from:
                 start_from(model, aezoo.load(recipe.start_from))
             model.adapt(learnt[0], recipe.seed)
-            if not distribute:
-                learnt = (on_accelerator(learnt[0]), *learnt[1:])
             grid = batch_grid(recipe, train_data)
             seconds = fit(model, recipe, learnt, held_out, out, deadline, jit, grid)
             told = learnt[1] if isinstance(learnt[-1], Mapping) else None

@@ -7,6 +7,7 @@ callbacks' turn only. The mathematics is that of the step by step loop, whatever
 number of steps between two turns.
 """
 
+import abc
 import math
 import random
 import time
@@ -29,6 +30,40 @@ from aezoo.utils.validation import check_positive_int
 BATCH_SIZE = 32
 # Seconds between two turns of callbacks: of those that show progress, and others.
 SHOWN, SILENT = 0.2, 2.0
+
+
+class OrderedBatches(keras.utils.PyDataset, abc.ABC):
+    """Batches of arrays in an order of their own, for `fit`.
+
+    Where passes run in memory, `fit` takes the arrays whole, and of each epoch the
+    order alone; elsewhere Keras takes batch after batch.
+
+    Attributes:
+        examples: Array `(n, *shape)`.
+        labels: What the model is told beside them: an array, such by name, or None.
+        batch_size: Examples per batch; the last batch may be shorter.
+    """
+
+    examples: np.ndarray
+    labels: Any
+    batch_size: int
+
+    @property
+    @abc.abstractmethod
+    def rows(self) -> np.ndarray:
+        """Of which examples the epoch's batches are, integers `(m,)`."""
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        start = index * self.batch_size
+        rows = self.rows[start : start + self.batch_size]
+        if self.labels is None:
+            return (self.examples[rows],)
+        return self.examples[rows], keras.tree.map_structure(
+            lambda values: values[rows], self.labels
+        )
 
 
 def why_not(model: Any, data: tuple[Any, ...], arguments: Mapping[str, Any]) -> str:
@@ -74,6 +109,7 @@ def fit(
     validation_freq: Any = 1,
     shuffle: bool = True,
     initial_epoch: int = 0,
+    source: OrderedBatches | None = None,
     **_: Any,
 ) -> keras.callbacks.History:
     """As `keras.Model.fit`, where there is no reason against it (`why_not`).
@@ -91,11 +127,13 @@ def fit(
         validation_freq: As in Keras.
         shuffle: Whether each pass has another order, by Keras's random seed.
         initial_epoch: As in Keras.
+        source: Whose order each pass has, in the place of `shuffle`; None for none.
     """
     if validation_split and validation_data is None:
         data, validation_data = _split(data, validation_split)
     passes = Passes(model, "train", data, batch_size)
-    told = _callback_list(model, callbacks, verbose, epochs, passes.num_batches)
+    steps = passes.num_batches if source is None else len(source)
+    told = _callback_list(model, callbacks, verbose, epochs, steps)
     validate = None
     if validation_data is not None:
         size = validation_batch_size or batch_size
@@ -106,7 +144,11 @@ def fit(
     for epoch in range(model._initial_epoch or initial_epoch, epochs):
         model.reset_metrics()
         told.on_epoch_begin(epoch)
-        logs = passes.run(told, shuffle)
+        if source is not None:
+            source.on_epoch_begin()
+        logs = passes.run(told, shuffle, None if source is None else source.rows)
+        if source is not None:
+            source.on_epoch_end()
         if validate is not None and model._should_eval(epoch, validation_freq):
             logs |= {f"val_{name}": value for name, value in validate().items()}
         told.on_epoch_end(epoch, logs)
@@ -193,26 +235,35 @@ class Passes:
         self.num_batches = -(-self.num_examples // self.batch_size)
         self._data = to_device(_packed(data))
 
-    def run(self, callbacks: keras.callbacks.CallbackList, shuffle: bool) -> dict:
+    def run(
+        self,
+        callbacks: keras.callbacks.CallbackList,
+        shuffle: bool,
+        rows: np.ndarray | None = None,
+    ) -> dict:
         """One pass.
 
         Args:
             callbacks: Told between batches.
             shuffle: Whether in another order each time.
+            rows: The order, in the place of `shuffle`; None for none.
 
         Returns:
             The means of all losses, as floats.
         """
-        order = np.arange(self.num_examples, dtype="int32")
-        if shuffle:  # `keras.utils.set_random_seed` seeds Python's, too
-            np.random.default_rng(random.getrandbits(64)).shuffle(order)
-        full = self.num_examples // self.batch_size * self.batch_size
+        if rows is not None:
+            order = np.asarray(rows, "int32")
+        else:
+            order = np.arange(self.num_examples, dtype="int32")
+            if shuffle:  # `keras.utils.set_random_seed` seeds Python's, too
+                np.random.default_rng(random.getrandbits(64)).shuffle(order)
+        full = len(order) // self.batch_size * self.batch_size
         first, logs = 0, {}
-        for rows in (order[:full].reshape(-1, self.batch_size), order[None, full:]):
-            if not rows.size:
+        for batches in (order[:full].reshape(-1, self.batch_size), order[None, full:]):
+            if not batches.size:
                 continue
-            placed = to_device(rows)
-            for begin, end in self._turns(len(rows), callbacks):
+            placed = to_device(batches)
+            for begin, end in self._turns(len(batches), callbacks):
                 getattr(callbacks, f"on_{self.kind}_batch_begin")(first + begin)
                 function = self.model.pass_function(self.kind)
                 logs = {
@@ -222,7 +273,7 @@ class Passes:
                 getattr(callbacks, f"on_{self.kind}_batch_end")(first + end - 1, logs)
                 if self._is_stopped:
                     return logs
-            first += len(rows)
+            first += len(batches)
         return logs
 
     @property
@@ -234,9 +285,8 @@ class Passes:
     def _turns(self, steps: int, callbacks: Any) -> Iterator[tuple[int, int]]:
         """First and last batch, exclusive, of each compiled call."""
         each = self.model.steps_per_execution
-        hooks, is_shown = _batch_hooks(callbacks, self.kind)
-        is_timed = each == 1 and not hooks
-        seconds = SHOWN if is_shown else SILENT
+        seconds = _turn_seconds(callbacks, self.kind)
+        is_timed = each == 1 and seconds > 0.0
         begin, is_warm = 0, False
         while begin < steps:
             end = min(begin + each, steps)
@@ -248,21 +298,24 @@ class Passes:
             begin, is_warm = end, True  # the first call may have compiled
 
 
-def _batch_hooks(callbacks: Any, kind: str) -> tuple[bool, bool]:
-    """Whether a callback has a turn at every batch, and whether progress is shown."""
+def _turn_seconds(callbacks: Any, kind: str) -> float:
+    """Seconds between two turns; 0 where a callback has one at every batch."""
     base = keras.callbacks.Callback
     moments = ("batch_begin", "batch_end")
     names = [f"on_{start}{m}" for m in moments for start in ("", f"{kind}_")]
-    bars = [
-        isinstance(each, keras.callbacks.ProgbarLogger) for each in callbacks.callbacks
-    ]
-    hooks = any(
-        getattr(getattr(callback, name), "__func__", None) is not getattr(base, name)
-        for callback, is_bar in zip(callbacks.callbacks, bars, strict=True)
-        if not is_bar and getattr(callback, "save_freq", "") != "epoch"
-        for name in names
-    )
-    return hooks, any(bars)
+    seconds = SILENT
+    for callback in callbacks.callbacks:
+        if isinstance(callback, keras.callbacks.ProgbarLogger):
+            seconds = min(seconds, SHOWN)
+        elif "epoch" not in (
+            getattr(callback, name, "") for name in ("save_freq", "update_freq")
+        ) and any(
+            getattr(getattr(callback, name), "__func__", None)
+            is not getattr(base, name)
+            for name in names
+        ):
+            seconds = min(seconds, getattr(callback, "turn_seconds", 0.0))
+    return seconds
 
 
 def _callback_list(

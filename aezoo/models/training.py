@@ -410,6 +410,7 @@ class Training(Steps):
             in_memory: Whether arrays are one compiled loop; None where that can be.
                 Callbacks have their turn after every `steps_per_execution` batches;
                 where that is 1 and none of them asks for batches, a few times a second.
+                One that does not need every batch has an attribute `turn_seconds`.
             **kwargs: As there; `sample_weight` counts with and without `y`.
 
         Raises:
@@ -418,8 +419,17 @@ class Training(Steps):
         self._check_trainable()
         kwargs |= dict(zip(_names_of(keras.Model.fit), args, strict=False))
         y = self._with_mask(x, y, mask)
+        source = x if isinstance(x, passes.OrderedBatches) else None
+        if source is not None:
+            told = (source.examples, source.labels)
+            is_kept = self._is_in_memory("fit", in_memory, *told, kwargs)
+            if is_kept:
+                x, y = told
+                kwargs |= {"batch_size": source.batch_size, "source": source}
         x, y, kwargs = self._checked(x, y, kwargs, "validation_data")
-        if self._is_in_memory("fit", in_memory, x, y, kwargs):
+        if source is None:
+            is_kept = self._is_in_memory("fit", in_memory, x, y, kwargs)
+        if is_kept:
             data = (x, y, kwargs.pop("sample_weight", None))
             history = passes.fit(self, data, **kwargs)
         else:

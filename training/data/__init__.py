@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
-import keras
 import numpy as np
 
+from aezoo.models.passes import OrderedBatches
 
-class ShuffledExamples(keras.utils.PyDataset):
+
+class ShuffledExamples(OrderedBatches):
     """Batches of examples in an order that depends on the seed and the epoch alone.
 
     A training that was killed and resumed in epoch 7 so sees what an uninterrupted
@@ -74,18 +74,11 @@ class ShuffledExamples(keras.utils.PyDataset):
             order = by_size(order, self.sizes, self.batch_size, generator)
         self._order = order
 
-    def __len__(self) -> int:
-        return self.steps - self.first
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        start = (self.first + index) * self.batch_size
-        rows = self._order[start : start + self.batch_size]
-        if self.labels is None:
-            return (self.examples[rows],)
-        if isinstance(self.labels, Mapping):
-            told = {name: values[rows] for name, values in self.labels.items()}
-            return self.examples[rows], told
-        return self.examples[rows], self.labels[rows]
+    @property
+    def rows(self) -> np.ndarray:
+        """Of which examples the epoch's batches are, from `first` on."""
+        rows: np.ndarray = self._order[: self.steps * self.batch_size]
+        return rows[self.first * self.batch_size :]
 
 
 def by_grid(

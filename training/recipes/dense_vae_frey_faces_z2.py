@@ -24,6 +24,5 @@ RECIPE = Recipe(
     epochs=400,
     batch_size=100,
     learning_rate=1e-3,
-    steps_per_execution=8,
     importance_samples=0,
 )

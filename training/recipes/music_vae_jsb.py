@@ -28,7 +28,6 @@ RECIPE = Recipe(
     batch_size=64,
     learning_rate=3e-3,
     warmup_steps=200,
-    steps_per_execution=4,
     importance_samples=0,
     validation_examples=1058,
 )

@@ -27,7 +27,6 @@ RECIPE = Recipe(
     batch_size=128,
     learning_rate=3e-3,
     warmup_steps=300,
-    steps_per_execution=4,
     importance_samples=100,
     validation_examples=3000,
 )

@@ -45,7 +45,6 @@ if TYPE_CHECKING:  # what every backend's file has
         mean_pool,
         num_accelerators,
         num_replicas,
-        on_accelerator,
         replica_sum,
         to_device,
         trimmed,

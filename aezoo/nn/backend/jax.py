@@ -84,14 +84,6 @@ def mean_pool(x: Tensor, size: tuple[int, int] | int) -> Tensor:
 # --- Training ------------------------------------------------------------------
 
 
-def on_accelerator(x: np.ndarray) -> Any:
-    """An array where the accelerator is, if there is one, to gather batches from.
-
-    So no step waits for examples to be copied. The array itself on CPUs.
-    """
-    return x if jax.default_backend() == "cpu" else jax.device_put(x)
-
-
 def to_device(data: Any) -> Any:
     """Arrays of any structure, where models compute."""
     return jax.device_put(data)

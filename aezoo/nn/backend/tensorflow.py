@@ -93,14 +93,6 @@ def mean_pool(x: Tensor, size: tuple[int, int] | int) -> Tensor:
 # --- Training ------------------------------------------------------------------
 
 
-def on_accelerator(x: np.ndarray) -> Any:
-    """An array where batches are gathered from: as it is.
-
-    The input pipeline runs on the host and copies ahead.
-    """
-    return x
-
-
 def to_device(data: Any) -> Any:
     """Arrays of any structure as tensors, where models compute."""
     return tf.nest.map_structure(tf.constant, data)

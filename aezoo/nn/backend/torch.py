@@ -91,11 +91,6 @@ def mean_pool(x: Tensor, size: tuple[int, int] | int) -> Tensor:
 # --- Training ------------------------------------------------------------------
 
 
-def on_accelerator(x: np.ndarray) -> Any:
-    """An array where the accelerator is, if there is one, to gather batches from."""
-    return x if _is_on_cpu() else ops.convert_to_tensor(x)
-
-
 def to_device(data: Any) -> Any:
     """Arrays of any structure, where models compute."""
     return keras.tree.map_structure(ops.convert_to_tensor, data)
