@@ -38,6 +38,7 @@ _ON_OTHER_NETWORKS = {
     "resnet_ae": "ae",
     "resnet_vae": "vae",
     "sentence_ae": "ae",
+    "voxel_vae": "vae",
 }
 _families: dict[str, "Family"] = {}
 _Class = TypeVar("_Class", bound=type)

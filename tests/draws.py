@@ -25,6 +25,7 @@ TWINS = {
     "semi_supervised_vae": "conditional_vae",
     "sentence_vae": "conv_vae",
     "vae": "conv_vae",
+    "voxel_vae": "conv_vae",
 }
 # The family that stands for an objective's own code, where it is named otherwise.
 OF_OBJECTIVE = {"ae": "conv_ae", "vae": "conv_vae"}

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from aezoo.networks.conv import ConvDecoder, ConvEncoder
+from aezoo.nn.layers.conv3d import Conv3D, Conv3DTranspose
 from aezoo.nn.layers.normalization import GroupNormalization
 from aezoo.nn.layers.upsampling import (
     UPSAMPLING,
@@ -153,3 +154,32 @@ def test_groups_are_normalised_as_defined(rng, dtype) -> None:
     own = keras.layers.GroupNormalization(2, epsilon=1e-3)
     own.build((None, 3, 4, 6))
     assert [w.name for w in own.weights] == [w.name for w in layer.weights]
+
+
+@pytest.mark.parametrize("size", [(4, 6, 5), (3, 1, 2)], ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [
+        (Conv3D, keras.layers.Conv3D),
+        (Conv3DTranspose, keras.layers.Conv3DTranspose),
+    ],
+)
+def test_3d_convolutions_are_those_of_keras(own, theirs, size, stride) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, *size, 3)).astype("float32")
+    product = own(5, stride, activation="tanh")
+    keras_own = theirs(
+        5,
+        3,
+        strides=stride,
+        padding="same",
+        activation="tanh",
+        data_format="channels_last",
+    )
+    for layer in (product, keras_own):
+        layer.build(x.shape)
+    weights = [rng.normal(size=w.shape) for w in product.get_weights()]
+    for layer in (product, keras_own):
+        layer.set_weights(weights)
+    np.testing.assert_allclose(product(x), keras_own(x), atol=1e-5)

@@ -119,6 +119,7 @@ LICENSES = {
     "tatoeba": "CC BY 2.0 FR",
     "jsb_chorales_2bars": "public domain",
     "jsb_chorales_4bars": "public domain",
+    "modelnet10": "academic research only; the meshes belong to their authors",
     "orl_faces": "no formal licence; credit Olivetti Research Laboratory",
     "glyphs": "free licences, one for each font: OFL, GPL, Apache 2.0 and others",
     "turntable": "CC BY 3.0 and CC0; the creator of each model is named in the source",

@@ -18,6 +18,7 @@ from aezoo.metrics import (
     music,
     reconstruction,
     representation,
+    shapes,
     text,
 )
 from aezoo.metrics.definition import PRIOR, MetricDefinition
@@ -33,6 +34,7 @@ METRICS = MappingProxyType(
             *text.RECONSTRUCTION,
             *music.RECONSTRUCTION,
             *motion.RECONSTRUCTION,
+            *shapes.RECONSTRUCTION,
             *likelihood.METRICS,
             *text.LIKELIHOOD,
             *latent.METRICS,
@@ -40,6 +42,7 @@ METRICS = MappingProxyType(
             *text.SAMPLES,
             *music.SAMPLES,
             *motion.SAMPLES,
+            *shapes.SAMPLES,
             *representation.METRICS,
             *disentanglement.METRICS,
         )

@@ -1,11 +1,14 @@
 """Solid shapes on a grid as a modality."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from aezoo.modalities.base import Modality, Preview, all_within
+from aezoo.modalities.meshes import MESHES
+from aezoo.modalities.voxel_files import GRIDS, read_shapes, write_shapes
 from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_positive_int
 
@@ -16,7 +19,9 @@ Tensor = Any
 class Voxels(Modality):
     """Solid shapes on a grid: occupied or not, or floats in [0, 1].
 
-    Inside models they are floats in [0, 1], `(batch, depth, height, width, 1)`.
+    Inside models they are floats in [0, 1], `(batch, depth, height, width, 1)`. Files
+    are grids (.npz, .binvox) or watertight meshes (.obj, .ply, .stl, .off), which need
+    `aezoo[shapes]`; `aezoo.modalities.voxel_files` says by which rules.
 
     Args:
         depth: Cells along the first axis.
@@ -31,6 +36,8 @@ class Voxels(Modality):
     kind: ClassVar[str] = "voxels"
     noun: ClassVar[str] = "shape"
     element: ClassVar[str] = "voxel"
+    suffixes: ClassVar[tuple[str, ...]] = (*GRIDS, *MESHES)
+    outputs: ClassVar[tuple[str, ...]] = (".npz", *MESHES)
     likelihoods: ClassVar[tuple[str, ...]] = ("bernoulli", "gaussian", "laplace")
     errors: ClassVar[tuple[str, ...]] = ("bce", "mse", "mae", "smooth_l1")
     corruptions: ClassVar[tuple[str, ...]] = ("gaussian", "masking", "salt_and_pepper")
@@ -122,6 +129,30 @@ class Voxels(Modality):
         from aezoo.modalities.image.corruption import apply_corruption
 
         return apply_corruption(x, kind, level, seed)
+
+    def read(self, path: Path, **options: Any) -> tuple[np.ndarray, str | None]:
+        """The first shape of a file, and what was changed."""
+        shapes, note = self.read_many(str(path), **options)
+        if len(shapes) > 1:
+            first = f"the first of {len(shapes)} shapes"
+            note = first if note is None else f"{first}; {note}"
+        return shapes[0], note
+
+    def read_many(self, source: str, **_: Any) -> tuple[np.ndarray, str | None]:
+        """The shapes of a file, uint8; as in `aezoo.modalities.voxel_files`."""
+        return read_shapes(Path(source), self.shape)
+
+    def write(self, x: np.ndarray, path: Path) -> None:
+        """One shape as a grid or a mesh."""
+        self.write_many(np.asarray(x)[None], path)
+
+    def write_many(self, x: np.ndarray, path: Path) -> None:
+        """Shapes as an archive of grids, or as one mesh, side by side.
+
+        Raises:
+            MissingDependencyError: If it is a mesh, and `aezoo[shapes]` is not there.
+        """
+        write_shapes(self.check(x), path)
 
     def preview(self, x: np.ndarray, columns: int | None = None) -> Preview:
         """Shapes as seen from the front: the nearer, the brighter."""

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 from keras import ops
 
 from aezoo.errors import UnsupportedOperationError
-from aezoo.modalities import Image
+from aezoo.modalities import Image, Voxels
 from aezoo.models.ae import TINY_CONV, TINY_DENSE, TINY_RESNET
 from aezoo.models.arguments import Argument, count, flag, keep, weight
 from aezoo.models.autoencoder import Autoencoder, check_for_modality
-from aezoo.networks import Conv, Dense, ResNet
+from aezoo.networks import Conv, Dense, Grid3D, ResNet
 from aezoo.nn import losses
 from aezoo.nn.distributions import (
     Bernoulli,
@@ -25,6 +25,13 @@ from aezoo.registry import register_family
 from aezoo.utils.validation import check_number
 
 Tensor = Any
+TINY_VOXELS: dict[str, Any] = {
+    "modality": {"kind": "voxels", "depth": 6, "height": 6, "width": 6},
+    "latent_dim": 3,
+    "filters": (2, 4),
+    "strides": (2, 2),
+    "hidden_units": (8,),
+}
 # In place of a number for `likelihood_scale`.
 FITTED_SCALES = ("learned", "optimal")
 # Of the running mean of the optimal scale, after as many steps as make it so.
@@ -49,6 +56,13 @@ def check_scale(name: str, value: Any) -> Any:
     modality=Image(32, 32, 3),
     tiny=TINY_RESNET,
     latent_dim=128,
+)
+@register_family(
+    "voxel_vae",
+    network=Grid3D(),
+    modality=Voxels(),
+    tiny=TINY_VOXELS,
+    latent_dim=64,
 )
 @register_family("dense_vae", network=Dense(), tiny=TINY_DENSE)
 @register_family("conv_vae", network=Conv(), tiny=TINY_CONV)

@@ -20,6 +20,7 @@ from aezoo.networks.ldm import LDM
 from aezoo.networks.linear_gaussian import LinearGaussian
 from aezoo.networks.mae import MAE
 from aezoo.networks.motion import Motion
+from aezoo.networks.occupancy import Occupancy
 from aezoo.networks.patches import Patches
 from aezoo.networks.recurrent import Recurrent
 from aezoo.networks.taesd import TAESD
@@ -42,6 +43,7 @@ __all__ = [
     "Motion",
     "Network",
     "NetworkError",
+    "Occupancy",
     "Patches",
     "Recurrent",
     "ResNet",

@@ -12,11 +12,11 @@ from aezoo.modalities.base import Modality
 from aezoo.networks.base import Latent, Network, check_activation
 from aezoo.networks.dense import dense_heads, dense_stages
 from aezoo.networks.stages import Encoder, Stage
+from aezoo.nn.layers.conv3d import Conv3D, Conv3DTranspose
 from aezoo.nn.layers.dense import build_dense
 from aezoo.utils.validation import check_positive_ints, check_strides
 
 Tensor = Any
-CHANNELS_LAST = {"data_format": "channels_last"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,20 +90,12 @@ class Grid3DEncoder(Encoder):
     ) -> None:
         super().__init__(**kwargs)
         self.convs = [
-            keras.layers.Conv3D(
-                channels,
-                3,
-                strides=stride,
-                padding="same",
-                activation=network.activation,
-                name=f"conv_{i}",
-                **CHANNELS_LAST,
-            )
+            Conv3D(channels, stride, activation=network.activation, name=f"conv_{i}")
             for i, (channels, stride) in enumerate(
                 zip(network.filters, network.strides, strict=True), start=1
             )
         ]
-        self.flatten = keras.layers.Flatten(name="flatten", **CHANNELS_LAST)
+        self.flatten = keras.layers.Flatten(name="flatten", data_format="channels_last")
         self.hidden = [
             keras.layers.Dense(units, activation=network.activation, name=f"dense_{i}")
             for i, units in enumerate(network.hidden_units, start=1)
@@ -155,14 +147,11 @@ class Grid3DDecoder(keras.layers.Layer):
         outputs = [output_shape[-1], *network.filters[:-1]][::-1]
         last = len(outputs)
         self.convs = [
-            keras.layers.Conv3DTranspose(
+            Conv3DTranspose(
                 channels,
-                3,
-                strides=stride,
-                padding="same",
+                stride,
                 activation=None if i == last else network.activation,
                 name=f"conv_{i}",
-                **CHANNELS_LAST,
             )
             for i, (channels, stride) in enumerate(
                 zip(outputs, reversed(network.strides), strict=True), start=1
