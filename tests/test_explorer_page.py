@@ -151,6 +151,15 @@ def test_a_model_of_diffusers(browser: Any, tmp_path: Path) -> None:
         used(page, "Path")
 
 
+def test_music_is_seen_and_heard(browser: Any, served: str) -> None:
+    with opened(browser, f"{served}?model=music_vae_jsb&seed=1") as page:
+        page.get_by_role("tab", name="Samples", exact=True).click()
+        picture(page, "Samples")
+        player = page.get_by_role("tabpanel").locator("visible=true")
+        player.get_by_label("Play").first.wait_for()
+        player.get_by_text("3:33").first.wait_for()  # 24 pieces of two bars, read
+
+
 def used(page: Any, tab: str) -> None:
     """Do on a tab what it is there for, and wait for what it shows."""
     if tab == "Plane":

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import sys
+import wave
 
 import numpy as np
 import pytest
@@ -144,6 +145,23 @@ def test_a_file_that_was_written_is_read_as_it_was(tmp_path) -> None:
     np.testing.assert_array_equal(pieces[0], x[0])
     assert (pieces[1] == REST).all()
     np.testing.assert_array_equal(pieces[2], x[1])
+
+
+def test_pieces_are_heard_at_their_pitch(tmp_path) -> None:
+    bars = Music(steps=16)
+    x = np.full((1, *bars.shape), -1, "int32")
+    x[0, :8, 0], x[0, 8:, 3] = 69, 57  # a bar of 440 Hz, then one of 220
+    bars.write(x[0], tmp_path / "a.wav")
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        rate, count = file.getframerate(), file.getnframes()
+        heard = np.frombuffer(file.readframes(count), "<i2")
+    assert count / rate == pytest.approx(2 * 4 * 60 / 80, abs=0.2)
+    assert np.abs(heard).max() == 32_767
+    for first, frequency in ((1.0, 440.0), (4.0, 220.0)):
+        second = heard[round(first * rate) :][:rate].astype("float64")
+        spectrum = np.abs(np.fft.rfft(second))
+        assert np.argmax(spectrum) * rate / len(second) == pytest.approx(frequency)
+    assert not bars.sound(np.full_like(x, -1))[1].any()
 
 
 def test_chords_of_one_track_are_voices_from_the_highest_down(tmp_path) -> None:
@@ -295,7 +313,7 @@ def test_a_model_reads_and_writes_files(tmp_path) -> None:
     result = CliRunner().invoke(main, ["encode", folder, waltz, "-o", str(codes)])
     assert result.exit_code == 1
     assert "is in 3/4; models know 4/4 alone" in result.output
-    result = CliRunner().invoke(main, ["sample", folder, "-o", "a.wav"])
+    result = CliRunner().invoke(main, ["sample", folder, "-o", "a.mp3"])
     assert result.exit_code == 1
     assert ".mid" in result.output
 

@@ -85,6 +85,13 @@ class Shown:
             visible=False,
             buttons=["copy"],
         )
+        self.sound = gr.Audio(
+            label=f"{label}, to listen to",
+            format="wav",
+            interactive=False,
+            visible=False,
+            buttons=["download"],
+        )
         self.note = gr.Markdown()
         self.code = gr.Code(
             language="python",
@@ -92,21 +99,24 @@ class Shown:
             interactive=False,
             lines=2,
         )
-        self.parts = [self.picture, self.text, self.note, self.code]
+        self.parts = [self.picture, self.text, self.sound, self.note, self.code]
 
     @staticmethod
     def of(answer: Answer) -> list[Any]:
         """What the components show then."""
+        hidden = gr.update(visible=False)
+        rest = [hidden, answer.note, answer.code]
+        if answer.sound is not None:
+            rest[0] = gr.update(value=answer.sound, visible=True)
         if answer.picture is None:
             text = gr.update(value="\n".join(answer.lines), visible=True)
-            return [gr.update(visible=False), text, answer.note, answer.code]
-        picture = gr.update(value=answer.picture, visible=True)
-        return [picture, gr.update(visible=False), answer.note, answer.code]
+            return [hidden, text, *rest]
+        return [gr.update(value=answer.picture, visible=True), hidden, *rest]
 
     @staticmethod
     def empty(note: str = "") -> list[Any]:
         """What they show where there is nothing."""
-        return [gr.update(value=None), gr.update(value=None), note, ""]
+        return [*[gr.update(value=None)] * 2, gr.update(visible=False), note, ""]
 
 
 class Input:

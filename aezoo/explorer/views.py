@@ -19,6 +19,8 @@ HEIGHT, ROW_HEIGHT = 280, 84
 # Codes along a side of the manifold's picture, and positions on a path.
 GRID, POSITIONS = 15, 21
 MAX_SAMPLES = 100
+# Examples of an answer that can be listened to.
+MAX_HEARD = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +32,14 @@ class Answer:
         picture: uint8, `(height, width)` or `(height, width, 3)`; None for text.
         lines: Lines of text; none where there is a picture.
         note: One line about it.
+        sound: Samples a second, and samples, int16; None where nothing is heard.
     """
 
     code: str
     picture: np.ndarray | None = None
     lines: tuple[str, ...] = ()
     note: str = ""
+    sound: tuple[int, np.ndarray] | None = None
 
 
 def show(
@@ -65,7 +69,7 @@ def show(
     picture = modality.sheet(x, columns, height)
     if picture.shape[-1] == 1:
         picture = picture[..., 0]
-    return Answer(code, picture, note=note)
+    return Answer(code, picture, note=note, sound=modality.sound(x[:MAX_HEARD]))
 
 
 def told(opened: Opened, label: int | None) -> dict[str, int]:

@@ -299,6 +299,18 @@ class Modality(abc.ABC):
         """
         raise NotImplementedError(f"{self.noun.capitalize()}s are shown as text.")
 
+    def sound(self, x: np.ndarray) -> "tuple[int, np.ndarray] | None":  # noqa: ARG002
+        """Examples to listen to, one after the other.
+
+        Args:
+            x: Examples, `(n, *shape)`.
+
+        Returns:
+            Samples a second, and the samples, int16, `(m,)`; None where there is
+            nothing to be heard.
+        """
+        return None
+
     @abc.abstractmethod
     def examples(self, n: int, seed: int = 0) -> np.ndarray:
         """Examples made by a program, for golden files, tests and benchmarks.

@@ -10,6 +10,7 @@ import numpy as np
 
 from aezoo.errors import ExampleFileError
 from aezoo.modalities.base import Modality, Preview
+from aezoo.modalities.sound import RATE, synthesize, write_wave
 from aezoo.utils.arrays import to_numpy
 from aezoo.utils.extras import require
 from aezoo.utils.validation import check_count, check_positive_int
@@ -25,6 +26,8 @@ QUARTERS = 4
 TEMPO, PROGRAM = 80, 19
 # MIDI's highest pitch, and its channel of drums, from 0.
 HIGHEST, DRUMS = 127, 9
+# Of files that are written to be heard.
+WAVE = ".wav"
 # What is read of one file at most.
 MAX_BYTES, MAX_STEPS = 10_000_000, 1_000_000
 # Of a picture of music: colour of each voice in turn, and pixels of a step and a pitch.
@@ -70,7 +73,7 @@ class Music(Modality):
     noun: ClassVar[str] = "piece"
     element: ClassVar[str] = "pitch"
     suffixes: ClassVar[tuple[str, ...]] = (".mid", ".midi")
-    outputs: ClassVar[tuple[str, ...]] = (".mid", ".midi")
+    outputs: ClassVar[tuple[str, ...]] = (".mid", ".midi", WAVE)
     likelihoods: ClassVar[tuple[str, ...]] = ("autoregressive",)
     errors: ClassVar[tuple[str, ...]] = ("nll",)
     corruptions: ClassVar[tuple[str, ...]] = ("masking",)
@@ -291,27 +294,46 @@ class Music(Modality):
         except ValueError as error:
             raise MusicFileError(f"{error} Transpose the music.") from None
 
-    def write(self, x: np.ndarray, path: Path) -> None:
-        """One piece as a MIDI file of a track for each voice."""
-        self.write_many(np.asarray(x)[None], path)
-
-    def write_many(self, x: np.ndarray, path: Path) -> None:
-        """Pieces as one MIDI file, one after the other, a bar of silence between them.
-
-        Args:
-            x: Pieces, `(n, steps, voices)`.
-            path: The file.
-
-        Raises:
-            MissingDependencyError: If `aezoo[music]` is not installed.
-        """
-        mido = _mido("Writing MIDI files")
+    def _in_a_row(self, x: np.ndarray) -> np.ndarray:
+        """Pieces one after the other, a bar of silence between them; `(m, voices)`."""
         silence = np.full((QUARTERS * self.steps_per_quarter, self.voices), REST)
         pieces = list(self.check(x))
         steps = [pieces[0]]
         for piece in pieces[1:]:
             steps += [silence, piece]
-        pitches = np.concatenate(steps)
+        return np.concatenate(steps)
+
+    def sound(self, x: np.ndarray) -> tuple[int, np.ndarray]:
+        """Pieces as a small organ plays them, a bar of silence between them."""
+        pitches = self._in_a_row(x)
+        step = 60.0 / (TEMPO * self.steps_per_quarter)
+        notes = (
+            (first * step, last * step, pitch)
+            for voice in pitches.T
+            for first, last, pitch in _notes_of(voice)
+        )
+        return RATE, synthesize(notes)
+
+    def write(self, x: np.ndarray, path: Path) -> None:
+        """One piece as a MIDI file of a track for each voice, or as a WAV file."""
+        self.write_many(np.asarray(x)[None], path)
+
+    def write_many(self, x: np.ndarray, path: Path) -> None:
+        """Pieces as one file, one after the other, a bar of silence between them.
+
+        Args:
+            x: Pieces, `(n, steps, voices)`.
+            path: The file: a WAV file if it is named `.wav`, else a MIDI file.
+
+        Raises:
+            MissingDependencyError: If `aezoo[music]`, which MIDI files need, is not
+                installed.
+        """
+        if path.suffix.lower() == WAVE:
+            write_wave(self.sound(x)[1], path)
+            return
+        mido = _mido("Writing MIDI files")
+        pitches = self._in_a_row(x)
         file = mido.MidiFile(type=1, ticks_per_beat=480)
         step = file.ticks_per_beat // self.steps_per_quarter
         head = mido.MidiTrack()

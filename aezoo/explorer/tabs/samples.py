@@ -19,7 +19,7 @@ NUMBER = 36
 # Temperatures of the slider, as an address writes them.
 _HEATS = {f"{i * 0.05:.3g}" for i in range(31)}
 _ADDRESS = """(model, source, seed, label, heat) => {
-    const query = new URLSearchParams({model, source, seed, label, heat});
+    const query = new URLSearchParams({model, source: source ?? "", seed, label, heat});
     history.replaceState(null, "", "?" + query + "#samples");
     return [];
 }"""
@@ -93,7 +93,7 @@ class SampleTab(Tab):
         self,
         opened: Opened,
         label: str,
-        source: str,
+        source: str | None,
         number: float,
         seed: float | None,
         heat: float,
@@ -104,7 +104,7 @@ class SampleTab(Tab):
         self,
         opened: Opened,
         label: str,
-        source: str,
+        source: str | None,
         number: float,
         seed: float | None,
         heat: float,
@@ -115,7 +115,7 @@ class SampleTab(Tab):
             opened,
             int(number),
             seed_of(seed),
-            source,
+            source or opened.sources[0],  # browsers send no choice where there is one
             label=label_of(label),
             temperature=heat if knows_heat else None,
         )
