@@ -8,6 +8,7 @@ matplotlib and pandas where it finds them. Prints Markdown.
 
 import argparse
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,9 @@ def added(results: dict[str, list[dict[str, float]]], label: str, base: str) -> 
 def main() -> None:
     """Run everything in a round robin."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--python", type=Path, required=True)
+    parser.add_argument(
+        "--python", type=Path, default=Path(sys.executable), help="has aezoo"
+    )
     parser.add_argument("--jax-python", type=Path, help="the same, with JAX")
     parser.add_argument("--pythae-python", type=Path, help="has pythae 0.1.2")
     parser.add_argument("--model", default="conv_vae_mnist_z16")

@@ -1,5 +1,7 @@
 """All benchmarks in one go: what is kept, what is said, and when they do not run."""
 
+import argparse
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +57,25 @@ def test_sections_are_replaced_and_targets_counted(
     assert list(benchmarks.read_sections(results)) == ["startup", "writing_speed"]
     benchmarks.main()
     assert results.read_text("utf-8") == text, "the same figures, the same file"
+
+
+@pytest.mark.parametrize("name", list(benchmarks.BENCHMARKS))
+def test_a_benchmark_takes_what_it_is_given(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ParsedError(Exception):
+        pass
+
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(parser: argparse.ArgumentParser) -> None:
+        parse(parser)
+        raise ParsedError
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(sys, "argv", [name, *benchmarks.BENCHMARKS[name]])
+    with pytest.raises(ParsedError):
+        importlib.import_module(f"benchmarks.{name}").main()
 
 
 def test_a_busy_machine_is_refused_or_named(
