@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="a model of `traffic_futures`")
     parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=20, help="of the regressor")
+    parser.add_argument("--epochs", type=int, default=10, help="of the regressor")
     parser.add_argument("--figure", type=Path, help="picture to draw")
     args = parser.parse_args()
     about = machine()

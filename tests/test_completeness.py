@@ -42,7 +42,6 @@ UNTRAINED = {
         "music_vae_jsb_4bars_flat",
     )
 } | {
-    "motion_vae_traffic": "it is being trained",
     "occupancy_vae_modelnet10": "40 minutes of two idle cores, which there were not",
     "voxel_vae_modelnet10": "40 minutes of two idle cores, which there were not",
 }

@@ -16,7 +16,12 @@ _NOTES = (
 
 
 # A family of each modality.
-FAMILIES = {"image": "dense_vae", "music": "music_vae", "text": "sentence_vae"}
+FAMILIES = {
+    "image": "dense_vae",
+    "music": "music_vae",
+    "text": "sentence_vae",
+    "trajectory": "motion_vae",
+}
 
 
 def stated() -> list[tuple[str, str, str, str]]:
