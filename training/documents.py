@@ -194,7 +194,11 @@ def short_text() -> str:
     lines = []
     for dataset in measured_datasets():
         rows = leaderboard(dataset, baselines=False).rows
-        measured = [row for row in rows if "mse" in row.metrics]
+        measured = [  # errors in other units do not compare
+            row
+            for row in rows
+            if "mse" in row.metrics and "[0, 1]" in row.metrics["mse"].unit
+        ]
         if measured:
             best = min(measured, key=lambda row: row.metrics["mse"].value)
             figure = format_figure("mse", best.metrics["mse"].value)

