@@ -214,7 +214,7 @@ def check_call(family: Family, config: Config) -> None:
     for training in (False, True):
         outputs = model(x, training=training, **tensors_for(model, x))
         assert {"x_hat", "decoder_output", "z"} <= set(outputs)
-        assert tuple(outputs["x_hat"].shape) == x.shape
+        assert tuple(outputs["x_hat"].shape) == (5, *model.modality.tensor_shape)
         assert tuple(outputs["z"].shape) == (5, *model.latent_shape)
         for name, value in outputs.items():
             dtype = "int32" if name in INTEGERS else "float32"

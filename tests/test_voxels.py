@@ -253,3 +253,11 @@ def test_modelnet_is_made_of_the_public_archive(tmp_path) -> None:
     test = load_dataset("modelnet10", "test", tmp_path)
     assert test.examples.shape == (3, 8, 8, 8)
     assert test.labels.tolist() == [0, 2, 3]
+
+
+def test_the_nearest_known_shape_has_most_in_common() -> None:
+    from benchmarks.shapes import nearest
+
+    known = np.stack([box((0, 0, 0), (3, 8, 8)), box((5, 0, 0), (8, 8, 8))])
+    x = np.stack([box((4, 0, 0), (8, 8, 8)), box((0, 0, 0), (2, 8, 8))])
+    np.testing.assert_array_equal(nearest(x, known), known[[1, 0]])

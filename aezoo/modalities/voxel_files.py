@@ -77,7 +77,7 @@ def resampled(x: np.ndarray, grid: Sequence[int], name: str = "x") -> np.ndarray
         ShapeFileError: If the proportions differ.
     """
     sides = x.shape[1:]
-    if len({side * grid[0] / wanted for side, wanted in zip(sides, grid)}) > 1:  # noqa: B905
+    if len({side * grid[0] / n for side, n in zip(sides, grid, strict=True)}) > 1:
         raise ShapeFileError(
             f"{name} has a grid of {' x '.join(map(str, sides))} cells, of other "
             f"proportions than {' x '.join(map(str, grid))}. Pad it with empty cells."
