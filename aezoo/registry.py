@@ -26,6 +26,7 @@ _SHARED = {
     "families",
     "inpainting",
     "passes",
+    "projection",
     "training",
 }
 # Families of an objective on another network than its own: the objective's module.

@@ -167,6 +167,32 @@ def arrays(model: Autoencoder, x: Any) -> np.ndarray:
     return x if isinstance(x, np.ndarray) else modality.check(x)
 
 
+def codes_of(model: Autoencoder, x: np.ndarray) -> np.ndarray:
+    """Codes of examples; of the prior, as many, where nothing encodes these."""
+    if model.has_encoder:
+        return model.encode(x, **given_for(model, x))
+    return model.sample_prior(len(x), np.random.default_rng(0))
+
+
+def paths_from(model: Autoencoder, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `interpolate` starts from, examples or codes, and what it shows of it."""
+    one = one_for(model)
+    if model.has_encoder:
+        return x, arrays(model, model.reconstruct(x, **one))
+    codes = codes_of(model, x)
+    return codes, arrays(model, model.decode(codes, **one))
+
+
+def refuses_examples(model: Autoencoder, x: np.ndarray) -> bool:
+    """Whether a model has no encoder; if so, that it says what to do instead."""
+    if model.has_encoder:
+        return False
+    for method in (model.encode, model.posterior, model.reconstruct):
+        with pytest.raises(UnsupportedOperationError, match=r"`model.project\(x\)`"):
+            method(x)
+    return True
+
+
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     """All weights by path, as copies."""
     return {w.path: np.array(ops.convert_to_numpy(w)) for w in model.weights}
@@ -280,9 +306,7 @@ def check_deterministic_when_not_training(family: Family, config: Config) -> Non
     )
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    for entry_point in (model.encode, model.reconstruct):
-        twice = (entry_point(x, **given_for(model, x)) for _ in range(2))
-        np.testing.assert_array_equal(*twice)
+    check_same_answers(model, model, x)
     first, second = (evaluate(model, x, batch_size=10) for _ in range(2))
     assert first == second
 
@@ -375,15 +399,19 @@ def check_mixed_precision(family: Family, config: Config, policy: str) -> None:
     """Computes in the lower precision, keeps float32 weights, and stays finite."""
     model = new_model(family, config, dtype=policy)
     x = examples(family, config)
-    assert model.encoder.compute_dtype == policy.removeprefix("mixed_")
+    assert model.decoder.compute_dtype == policy.removeprefix("mixed_")
     history = fit(model, x)
     assert all(np.isfinite(v).all() for v in history.values()), history
     for weight in model.weights:
         assert weight.dtype == "float32", weight.path
         assert np.isfinite(weight).all(), weight.path
+    codes, told = codes_of(model, x), given_for(model, x)
+    shown = model.decode(codes, **told)
+    if model.has_encoder:
+        shown = model.reconstruct(x, **told)
     for result, dtype in (
-        (model.encode(x, **given_for(model, x)), "float32"),
-        (arrays(model, model.reconstruct(x, **given_for(model, x))), x.dtype),
+        (codes, "float32"),
+        (arrays(model, shown), x.dtype),
     ):
         assert result.dtype == dtype
         assert np.isfinite(result).all()
@@ -503,17 +531,22 @@ def check_weights_round_trip(family: Family, config: Config, folder: Path) -> No
     model.save_weights(folder / "model.weights.h5")
     other = compose(family, **config)
     other.build()
-    told = given_for(model, x)
-    assert np.any(other.encode(x, **told) != model.encode(x, **told))
+    codes, told = codes_of(model, x), given_for(model, x)
+    before, wanted = (arrays(m, m.decode(codes, **told)) for m in (other, model))
+    assert np.any(before != wanted)
     other.load_weights(folder / "model.weights.h5")
     check_same_answers(other, model, x)
 
 
 def check_same_answers(one: Autoencoder, other: Autoencoder, x: np.ndarray) -> None:
-    """Two models give the same codes and reconstructions."""
+    """Two models give the same codes and reconstructions.
+
+    Without an encoder, the same examples of the codes of the prior.
+    """
     told = given_for(one, x)
-    for name in ("encode", "reconstruct"):
-        answers = (getattr(model, name)(x, **told) for model in (one, other))
+    for name in ("encode", "reconstruct") if one.has_encoder else ("decode",):
+        inputs = x if one.has_encoder else codes_of(one, x)
+        answers = (getattr(model, name)(inputs, **told) for model in (one, other))
         np.testing.assert_array_equal(*answers, err_msg=name)
 
 
@@ -620,8 +653,10 @@ def check_docstring_cites_a_paper(family: Family, config: Config) -> None:  # no
 
 
 def check_posterior(family: Family, config: Config) -> None:
-    """The posterior has the one interface of all families."""
+    """The posterior has the one interface of all families that have an encoder."""
     model, x = trained(family, config).model, examples(family, config)
+    if refuses_examples(model, x):
+        return
     q = model.posterior(x, **given_for(model, x))
     mean, mode, draw = map(ops.convert_to_numpy, (q.mean, q.mode(), q.sample(0)))
     for codes in (mean, mode, draw):
@@ -653,6 +688,8 @@ def check_posterior(family: Family, config: Config) -> None:
 def check_encode_is_the_mode(family: Family, config: Config) -> None:
     """`encode` is the posterior's mode, for any batch size and either dtype."""
     model, x = trained(family, config).model, examples(family, config)
+    if refuses_examples(model, x):
+        return
     told = given_for(model, x)
     codes = model.encode(x, **told)
     assert codes.dtype == np.float32
@@ -671,6 +708,8 @@ def check_encode_is_the_mode(family: Family, config: Config) -> None:
 def check_reconstruct(family: Family, config: Config) -> None:
     """Floats to floats in [0, 1], uint8 to the same picture in uint8."""
     model, x = trained(family, config).model, examples(family, config)
+    if refuses_examples(model, x):
+        return
     told = given_for(model, x)
     x_hat = arrays(model, model.reconstruct(x, **told))
     assert x_hat.shape == x.shape
@@ -702,7 +741,10 @@ def check_decode_stays_in_range(family: Family, config: Config) -> None:
 
 
 def check_interpolate(family: Family, config: Config) -> None:
-    """Paths start and end at the reconstructions of their ends."""
+    """Paths start and end at the reconstructions of their ends.
+
+    Without an encoder, at what the codes of their ends are decoded to.
+    """
     model, x = trained(family, config).model, examples(family, config)
 
     one = one_for(model)
@@ -710,7 +752,7 @@ def check_interpolate(family: Family, config: Config) -> None:
     def interpolate(*args: Any, **kwargs: Any) -> np.ndarray:
         return arrays(model, model.interpolate(*args, **kwargs, **one))
 
-    ends = arrays(model, model.reconstruct(x, **one))
+    x, ends = paths_from(model, x)
     for method in ("spherical", "linear"):
         path = interpolate(x[0], x[1], steps=5, method=method)
         assert path.shape == (5, *model.input_shape)
@@ -720,6 +762,8 @@ def check_interpolate(family: Family, config: Config) -> None:
     assert paths.shape == (3, 4, *model.input_shape)
     np.testing.assert_allclose(paths[:, 0], ends[:3], atol=1e-5)
     np.testing.assert_allclose(paths[:, -1], ends[3:6], atol=1e-5)
+    if not model.has_encoder:
+        return
     codes = model.encode(x[:2], **one)
     np.testing.assert_allclose(
         interpolate(codes[0], codes[1], steps=4, method="linear"),
@@ -734,7 +778,10 @@ def check_traverse(family: Family, config: Config) -> None:
     """Exactly one unit takes the given values; the others keep theirs."""
     model, x = trained(family, config).model, examples(family, config)
     one = one_for(model)
-    codes = model.encode(x[:2], **one)
+    x, ends = paths_from(model, x)
+    codes = x[:2]
+    if model.has_encoder:
+        codes = model.encode(x[:2], **one)
     units = codes[0].size
     for dim in (0, units - 1, -1):
         grid = arrays(model, model.traverse(x[:2], dim, [-2.0, 0.5], **one))
@@ -747,8 +794,9 @@ def check_traverse(family: Family, config: Config) -> None:
     # at its own value the unit stands still
     own = float(codes[0].ravel()[0])
     still = arrays(model, model.traverse(x[0], 0, [own], **one))[0]
-    (x_hat,) = arrays(model, model.reconstruct(x[:1], **one))
-    np.testing.assert_allclose(still, x_hat, atol=1e-5)
+    np.testing.assert_allclose(still, ends[0], atol=1e-5)
+    if not model.has_encoder:
+        return
     as_bytes = examples(family, config, dtype="uint8")[0]
     assert arrays(model, model.traverse(as_bytes, 0, **one)).dtype == as_bytes.dtype
 

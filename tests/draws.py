@@ -50,8 +50,13 @@ def some_cases(names: Iterable[str], at_most: int) -> list:
 
 
 def image_families() -> list[str]:
-    """Families whose examples are images; those of others have tests of their own."""
-    return [n for n in list_families() if "modality" not in find_family(n).tiny]
+    """Families that encode images; those of others have tests of their own."""
+    return [
+        name
+        for name in list_families()
+        if "modality" not in find_family(name).tiny
+        if find_family(name).objective.has_encoder
+    ]
 
 
 def families() -> list:

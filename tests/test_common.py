@@ -144,6 +144,7 @@ REFUSED = {
     ("kl_autoencoder", "binarize"),
     ("semi_supervised_vae", "gaussian_optimal"),
     ("semi_supervised_vae", "laplace_optimal"),
+    ("gan", "no_discriminator"),
     ("vae_gan", "no_discriminator"),
 }
 

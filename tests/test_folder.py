@@ -99,8 +99,9 @@ def test_what_is_saved_is_what_is_loaded(family: str, tmp_path: Path) -> None:
         for ours, theirs in zip(loaded.weights, model.weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     loaded, x = aezoo.load(path), model.modality.examples(4)
-    np.testing.assert_array_equal(loaded.encode(x), model.encode(x))
-    np.testing.assert_array_equal(native.encode(x), model.encode(x))
+    if model.has_encoder:
+        np.testing.assert_array_equal(loaded.encode(x), model.encode(x))
+        np.testing.assert_array_equal(native.encode(x), model.encode(x))
     if "sampling" in model.TASKS:
         np.testing.assert_array_equal(loaded.sample(2, seed=1), model.sample(2, seed=1))
 

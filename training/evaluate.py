@@ -44,6 +44,8 @@ from training.export import ROOT
 from training.files import edited_manifest
 from training.recipe import load_recipe
 
+# Of an example: the eigenproblem of a PCA of more takes half an hour and gigabytes.
+MOST_PCA_ELEMENTS = 4096
 MANIFEST = ROOT / manifest.MANIFEST_NAME
 SPLIT = "test"
 # Parts of a figure, e.g. one per code unit, that the manifest keeps at most.
@@ -144,7 +146,7 @@ def _baselines(
         entry.latent_dim
         for entry in entries
         if len(entry.latent_shape) == 1
-        and entry.latent_dim < math.prod(shape)
+        and entry.latent_dim < math.prod(shape) <= MOST_PCA_ELEMENTS
         and find_family(entry.family).objective.CODES == "continuous"
     }
     makers: dict[str, Callable[[], baselines.Baseline]] = {

@@ -199,6 +199,21 @@ def letters_in_styles(row: Row, settings: Settings) -> Any:
     return plots.image_rows(rows, title=row.words)
 
 
+def turned(row: Row, settings: Settings) -> Any:
+    """Shapes that were never seen, turned by hand, a row for each place of the lamp."""
+    test = load_dataset("turntable", "test", settings.data_dir)
+    model = aezoo.load(row.weights[0])
+    lamps = keras.ops.convert_to_numpy(model.value_means["light"])
+    rows = {}
+    for shape in (9, 12):
+        (z,) = model.encode(test.examples[[96 * shape + 7]])
+        for lamp, place in zip(lamps, ("left", "front", "right"), strict=True):
+            z[model.group("light")] = lamp
+            shown = model.move(z, "azimuth")[: settings.columns + 5]
+            rows[f"shape {shape}, lamp {place}"] = shown
+    return plots.image_rows(rows, title=row.words)
+
+
 ROWS = (
     Row(
         "components", "Linear autoencoder = PCA",
@@ -238,6 +253,11 @@ ROWS = (
         ("group_vae_glyphs",),
         letters_in_styles,
         "glyphs",
+    ),
+    Row(
+        "turned", "Inverse graphics",
+        "Shapes that were never seen, azimuth and lamp moved by their latents",
+        ("dc_ign_turntable",), turned, "turntable",
     ),
     Row(
         "drawing", "DRAW", "Digits as they are drawn", ("draw_mnist",),

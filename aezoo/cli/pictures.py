@@ -353,6 +353,10 @@ def interpolate(
     "itself reaches where there is no prior]",
 )
 @given_option
+@click.option(
+    "--factor",
+    help="Move a factor that the model knows, such as azimuth, through its values.",
+)
 @engine_option
 @invert_option
 @strict_option
@@ -363,12 +367,18 @@ def traverse(
     dims: tuple[int, ...],
     values: list[float] | None,
     told: tuple[tuple[str, str], ...],
+    factor: str | None,
     engine: str,
     invert: bool,
     strict: bool,
 ) -> None:
     """Draw what happens to IMAGE as single code units of model NAME move."""
     known = find_model(name, engine)
+    if factor is not None:
+        if dims or values or told:
+            raise click.UsageError("--factor goes without --dim, --values and --given.")
+        traverse_factor(known, image, factor, output, invert=invert, strict=strict)
+        return
     units = known.latent_dim
     for dim in dims:
         if not -units <= dim < units:
@@ -406,6 +416,20 @@ def traverse(
         f"One row per code unit, from above: {', '.join(map(str, chosen))}. "
         f"Columns: the input, then the unit at {', '.join(f'{v:g}' for v in values)}."
     )
+
+
+def traverse_factor(
+    known: Model, image: str, factor: str, output: Path | None, **options: bool
+) -> None:
+    """What `traverse --factor` does."""
+    check_shown(known, output)
+    x = read_examples((image,), known, **options)
+    model = load_model(known)
+    import numpy as np
+
+    moved = known.modality.check(model.move(x[0], factor))
+    show(known, np.concatenate([x, moved]), output, columns=1 + len(moved))
+    echo(f"The input, then {factor} at each of its {len(moved)} values.")
 
 
 @main.command(epilog=f"{NAMES} {READING}")

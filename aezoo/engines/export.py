@@ -218,6 +218,9 @@ def exported_files(
     files, left_out = dict(converted.files), dict(converted.left_out)
     for graph in graphs:
         left_out |= graph.remarks
+    if not model.has_encoder:
+        missing = {*names} & {*PARTS["encode"], *PARTS["reconstruct"]}
+        left_out |= dict.fromkeys(missing, "the model has no encoder")
     can_sample = "sample" in parts and "sampling" in model.TASKS
     prior = None
     if can_sample:
@@ -387,7 +390,10 @@ def answers(
         told: What both must be told of the examples.
     """
     x = model.modality.unrounded(inputs)
-    codes = original.encode(x, given=told)
+    if original.has_encoder:
+        codes = original.encode(x, given=told)
+    else:
+        codes = original.sample_prior(len(x), np.random.default_rng(_SEED))
     found: dict[str, Any] = {}
     if "encode" in graphs:
         found["codes"] = model.encode(x, given=told)

@@ -79,25 +79,28 @@ def graphs_of(model: Autoencoder) -> dict[str, Graph]:
     noun = model.modality.noun
     graphs = [
         Graph(
-            "encode",
-            f"Codes z of {model.modality.nouns} x{told}.",
-            _encode(model),
-            (x, *given),
-        ),
-        Graph(
-            "reconstruct",
-            f"Reconstructions x_hat of {model.modality.nouns} x{told}.",
-            lambda x, **told: {"x_hat": model.reconstruct_tensors(x, **told)},
-            (x, *given),
-        ),
-        Graph(
             "decode",
             f"{noun.capitalize()}s x_hat of codes z{told}.",
             lambda z, **told: {"x_hat": model._graph_decode(z, **told)},
             (z, *given),
         ),
-        *_of_posterior(model, x, z, given),
     ]
+    if model.has_encoder:
+        graphs += [
+            Graph(
+                "encode",
+                f"Codes z of {model.modality.nouns} x{told}.",
+                _encode(model),
+                (x, *given),
+            ),
+            Graph(
+                "reconstruct",
+                f"Reconstructions x_hat of {model.modality.nouns} x{told}.",
+                lambda x, **told: {"x_hat": model.reconstruct_tensors(x, **told)},
+                (x, *given),
+            ),
+            *_of_posterior(model, x, z, given),
+        ]
     if model.is_autoregressive:
         ports = (
             Port("noise", "float32", model.input_shape),

@@ -54,6 +54,7 @@ class ExportedModel(EntryPoints):
         self.license = entry.license
         self.TASKS: tuple[str, ...] = entry.tasks
         self.CODES = entry.codes
+        self.has_encoder = "encode" in entry.graphs
         self.samplers = Samplers(self)
         self._functions = functions
         self._prior = prior

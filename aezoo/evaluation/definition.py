@@ -81,9 +81,13 @@ def find_metric(name: str) -> tuple[MetricDefinition, str | None]:
 
 
 def is_possible(definition: MetricDefinition, model: Autoencoder) -> bool:
-    """Whether a model has a metric."""
+    """Whether a model has a metric; those of samples alone take no encoder."""
     return (
-        (definition.modalities is None or model.modality.kind in definition.modalities)
+        (model.has_encoder or definition.kind == "samples")
+        and (
+            definition.modalities is None
+            or model.modality.kind in definition.modalities
+        )
         and all(can(model, ability) for ability in definition.requires)
         and (definition.view is None or can(model, f"view {definition.view}"))
     )

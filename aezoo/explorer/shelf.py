@@ -166,7 +166,7 @@ def _units(opened: Opened) -> list[Unit]:
     """Units by KL or variance, as measured on test data, else on a few examples."""
     parts = _measured(opened.name)
     if "aggregate_variance" not in parts:
-        codes = opened.model.encode(opened.examples(MEASURED, seed=0))
+        codes = _codes(opened)
         parts = {
             "aggregate_mean": codes.mean(axis=0),
             "aggregate_variance": codes.var(axis=0),
@@ -181,6 +181,15 @@ def _units(opened: Opened) -> list[Unit]:
         Unit(int(i), float(importance[i]), measure, float(mean[i]), float(reach[i]))
         for i in np.argsort(-importance, kind="stable")
     ]
+
+
+def _codes(opened: Opened) -> np.ndarray:
+    """Codes of a few examples; where nothing encodes these, of the first source."""
+    if opened.model.has_encoder:
+        return np.asarray(opened.model.encode(opened.examples(MEASURED, seed=0)))
+    generator = np.random.default_rng(0)
+    drawn = opened.model.sample_codes(MEASURED, generator, opened.sources[0])
+    return np.asarray(drawn)
 
 
 def _measured(name: str) -> dict[str, np.ndarray]:

@@ -428,6 +428,38 @@ class EntryPoints:
         )
         return self.modality.present(examples[0] if is_single else examples)
 
+    def move(
+        self: Any,
+        x: Any,
+        factor: str,
+        values: Sequence[int] | None = None,
+        *,
+        of: str | None = None,
+    ) -> Any:
+        """Examples while one factor takes other values, and its units alone move.
+
+        For models that were told of factors, such as `dc_ign`.
+
+        Args:
+            x: Examples `(n, *input_shape)` or codes `(n, *latent_shape)`, or one.
+            factor: Name of a factor that has values, such as `"azimuth"`.
+            values: Which of them, integers; None for all.
+            of: As in `interpolate`.
+
+        Returns:
+            Shape `(n, len(values), *input_shape)`, or without `n` for a single one;
+            of the dtype of `x` if that is one of examples.
+
+        Raises:
+            UnsupportedOperationError: If the model keeps no values of factors.
+        """
+        del x, values, of
+        raise UnsupportedOperationError(
+            f"{self.name!r}, of the family {self.family!r}, keeps no values of "
+            f"factors, so it cannot move {factor!r}. Models of the family 'dc_ign' do, "
+            "in Keras."
+        )
+
     def edit(
         self: Any,
         x: Any,

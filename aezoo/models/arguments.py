@@ -171,6 +171,23 @@ def sizes(default: Sequence[int], *, minimum: int = 0) -> Any:
     )
 
 
+def names(default: Sequence[str]) -> Any:
+    """Names of parts: different identifiers, at least one."""
+
+    def check(name: str, value: Any) -> tuple[str, ...]:
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        found = tuple(value) if is_list else ()
+        are_names = all(isinstance(v, str) and v.isidentifier() for v in found)
+        if not found or not are_names or len(set(found)) < len(found):
+            raise ValueError(
+                f"`{name}` must be different names, such as {tuple(default)}. "
+                f"Received: {name}={value!r}."
+            )
+        return found
+
+    return Argument(tuple(default), check, is_fixed=True)
+
+
 def activation(default: str) -> Any:
     """The name of a Keras activation."""
     from aezoo.networks.base import check_activation

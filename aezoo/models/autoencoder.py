@@ -30,6 +30,7 @@ from aezoo.models.families import compose, flat_config
 from aezoo.models.inpainting import nearest_sample, project, resample
 from aezoo.models.training import Training
 from aezoo.networks.base import Latent, Network
+from aezoo.networks.stages import NoEncoder
 from aezoo.nn import losses
 from aezoo.nn.backend import SeedGenerator
 from aezoo.nn.distributions import IndexedNoise, Posterior, standard_normal
@@ -95,6 +96,8 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
     # What is averaged over them, for the protocols of metrics.
     KL_ESTIMATE: ClassVar[str] = "log q(z|x) - log p(z)"
 
+    # Whether examples are encoded; else `project` alone finds codes of them.
+    has_encoder: ClassVar[bool] = True
     # Whether p(x|z) is a distribution, rather than an error in its place.
     has_likelihood: bool = False
     # Its name, e.g. `"bernoulli"`; None without one.
@@ -279,7 +282,7 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
     def heads(self) -> dict[str, int]:
         """Width of each output of the encoder, by its name; codes depend on the first.
 
-        Defined by each objective.
+        Defined by each objective; empty without an encoder.
         """
         raise NotImplementedError
 
@@ -307,7 +310,10 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
             NetworkError: If the network cannot carry the modality or the latent.
         """
         latent = self.latent
-        self.encoder = self.network.encoder(self.modality, self.heads, latent)
+        if self.has_encoder:
+            self.encoder = self.network.encoder(self.modality, self.heads, latent)
+        else:
+            self.encoder = NoEncoder(name="encoder")
         self.decoder = self.network.decoder(self.modality, self.output_width, latent)
 
     @property

@@ -68,7 +68,9 @@ class CompiledEntryPoints(EntryPoints):
     ) -> np.ndarray:
         """Examples of codes by beam search, of an autoregressive p(x|z)."""
         graph = functools.partial(self._graph_search, beams=beams)
-        found: np.ndarray = self._run(("search", beams), graph, z, batch_size, **given)
+        found: np.ndarray = self.run_graph(
+            ("search", beams), graph, z, batch_size, **given
+        )
         return found
 
     def inpaint(
@@ -119,6 +121,48 @@ class CompiledEntryPoints(EntryPoints):
 
         told = self.check_all(len(x), given, labels)
         return inpaint(self, x, mask, n, seed, steps, candidates, **told)
+
+    def project(
+        self: Any,
+        x: Any,
+        steps: int = 200,
+        starts: int = 4,
+        seed: int | None = 0,
+        batch_size: int = 256,
+        *,
+        given: Mapping[str, Any] | None = None,
+        labels: Any = None,
+    ) -> np.ndarray:
+        """Codes whose decoded examples come near to some examples, by optimisation.
+
+        Takes no encoder, and many times the time of one: descends the squared error of
+        the decoded example from codes of the prior (Bora et al., 2017,
+        https://arxiv.org/abs/1703.03208, without their penalty on the code's norm) by
+        Adam, whose rate falls to zero, and keeps the best code that it saw.
+
+        Args:
+            x: Examples `(n, *input_shape)`, as in `encode`.
+            steps: Steps of the descent.
+            starts: Codes from which it starts, the same for each example; the best end
+                is kept.
+            seed: Of the starts; None draws afresh.
+            batch_size: Codes per compiled call.
+            given: As in `encode`.
+            labels: As in `encode`.
+
+        Returns:
+            Float32, shape `(n, *latent_shape)`.
+
+        Raises:
+            ValueError: If an argument is invalid.
+            UnsupportedOperationError: If codes or elements are not continuous, or
+                elements are written one after another.
+        """
+        from aezoo.models.projection import find_codes
+
+        x = self.modality.check(x)
+        told = self.check_all(len(x), given, labels)
+        return find_codes(self, x, steps, starts, seed, batch_size, **told)
 
     # --- Inside graphs ----------------------------------------------------------------
 
@@ -185,9 +229,9 @@ class CompiledEntryPoints(EntryPoints):
             ValueError: If what comes out is not finite.
         """
         graph = getattr(self, f"_graph_{name}")
-        return self._run((name,), graph, inputs, batch_size, **given)
+        return self.run_graph((name,), graph, inputs, batch_size, **given)
 
-    def _run(
+    def run_graph(
         self: Any,
         key: tuple[Any, ...],
         graph: Callable[..., Any],
@@ -195,7 +239,15 @@ class CompiledEntryPoints(EntryPoints):
         batch_size: int,
         **given: np.ndarray,
     ) -> Any:
-        """As `run`, of any function; `key` is as in `compiled_function`."""
+        """As `run`, of any function.
+
+        Args:
+            key: As in `compiled_function`.
+            graph: The function, of tensors.
+            inputs: As in `run`.
+            batch_size: As in `run`.
+            **given: As in `run`.
+        """
         check_count("batch_size", batch_size, minimum=1)
         self.ensure_built()
         arrays = [inputs, *given.values()]

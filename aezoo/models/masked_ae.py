@@ -203,7 +203,7 @@ class MaskedAE(AE):
         for count in np.unique(visible[visible > 0]):
             rows = visible == count
             graph = functools.partial(self._graph_complete, num_visible=int(count))
-            found[rows] = self._run(
+            found[rows] = self.run_graph(
                 ("complete", int(count)),
                 graph,
                 np.ascontiguousarray(x[rows]),

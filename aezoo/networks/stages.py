@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from aezoo.errors import UnsupportedOperationError
+
 Tensor = Any
 
 # Layers of an encoder that are no stage: the mean over positions, and the latent.
@@ -155,6 +157,25 @@ class Encoder(keras.layers.Layer):
         if LATENT in names:
             found[LATENT] = self.outputs(x)
         return found
+
+
+class NoEncoder(Encoder):
+    """In the place of an encoder that there is not."""
+
+    def stages(self) -> list[Stage]:
+        """Refuse.
+
+        Raises:
+            UnsupportedOperationError: Always.
+        """
+        raise UnsupportedOperationError(
+            "This model has no encoder: it decodes codes, and cannot `encode`, "
+            "`reconstruct` or give features of examples. `model.project(x)` finds "
+            "codes of examples by optimisation."
+        )
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Nothing to build."""
 
 
 def mean_over_positions(x: Tensor) -> Tensor:

@@ -177,7 +177,8 @@ def _picture_names(entry: FolderEntry) -> list[str]:
     if not modality.is_continuous:  # golden tensors hold probabilities in their place
         return []
     names = [SAMPLES] if "sampling" in entry.tasks else []
-    return [*names, RECONSTRUCTION] if modality.has_drawn_examples else names
+    is_drawn = modality.has_drawn_examples and "reconstruction" in entry.tasks
+    return [*names, RECONSTRUCTION] if is_drawn else names
 
 
 def _shown(entry: FolderEntry) -> Iterator[str]:
@@ -214,11 +215,15 @@ def _usage(entry: FolderEntry, address: str) -> str:
     dtype, floats = _dtype(modality), ""
     if dtype == "uint8":
         floats = "  # floats in [0, 1]"
-    lines += [
-        f"codes = model.encode({nouns}{each})  # ({codes})",
-        f"reconstructions = model.reconstruct({nouns}{each})"
-        f"  # {dtype}, as the {nouns}",
-    ]
+    if "features" in entry.tasks:
+        lines.append(f"codes = model.encode({nouns}{each})  # ({codes})")
+    else:  # without an encoder
+        lines.append(f"codes = model.project({nouns}{each})  # ({codes}), slowly")
+    if "reconstruction" in entry.tasks:
+        lines.append(
+            f"reconstructions = model.reconstruct({nouns}{each})"
+            f"  # {dtype}, as the {nouns}"
+        )
     if "sampling" in entry.tasks:
         lines.append(f"samples = model.sample(16, seed=0{one}){floats}")
     for kind in entry.samplers:

@@ -64,21 +64,22 @@ def golden_tensors(
         told: What the model must be told of them; None for `golden_conditions`.
 
     Returns:
-        `inputs`, what the model must be told of them (`given_*`), the posterior's
-        parameters (`posterior_*`), `codes`; where there is a decoder, `reconstruction`
-        (of images float32 in [0, 1]); and, where the family has a prior, `samples` for
-        seed 0. Of autoregressive models, whose choices may differ by a rounding,
-        `log_probs` takes the place of the last two: of the inputs, given their codes.
+        `inputs`, what the model must be told of them (`given_*`); where there is an
+        encoder, the posterior's parameters (`posterior_*`) and `codes`; where there is
+        a decoder, too, `reconstruction` (of images float32 in [0, 1]); and, where the
+        family has a prior, `samples` for seed 0. Of autoregressive models, whose
+        choices may differ by a rounding, `log_probs` takes the place of the last two:
+        of the inputs, given their codes.
     """
     x = model.modality.unrounded(inputs)
     told = golden_conditions(model, len(x)) if told is None else dict(told)
-    posterior = model.posterior(x, given=told)
     tensors = {"inputs": inputs, **{GIVEN + k: v for k, v in told.items()}}
-    tensors["codes"] = model.encode(x, given=told)
+    if model.has_encoder:
+        tensors["codes"] = model.encode(x, given=told)
+        for name, value in model.posterior(x, given=told).parameters().items():
+            tensors[f"posterior_{name}"] = ops.convert_to_numpy(value)
     if not model.is_autoregressive and "reconstruction" in model.TASKS:
         tensors["reconstruction"] = model.reconstruct(x, given=told)
-    for name, value in posterior.parameters().items():
-        tensors[f"posterior_{name}"] = ops.convert_to_numpy(value)
     if model.is_autoregressive:
         codes = tensors["codes"]
         parameters = model.run("decode_parameters", codes, NUM_INPUTS, **told)

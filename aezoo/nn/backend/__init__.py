@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what every backend's file has
         fits_device,
         fused_adam_update,
         fused_group_norm,
+        gradient,
         in_cluster,
         is_chief,
         is_concrete,

@@ -76,6 +76,12 @@ def jacobian_product(
     return jax.jvp(function, (x,), (direction,))[1]
 
 
+def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """What `function` gives at `x`, and the derivative of its sum."""
+    y, pull_back = jax.vjp(function, x)
+    return y, pull_back(ops.ones_like(y))[0]
+
+
 def mean_pool(x: Tensor, size: tuple[int, int] | int) -> Tensor:
     """Means of cells of feature maps; at the rim, of what there is of a cell."""
     return ops.average_pool(x, size, size, padding="same", data_format="channels_last")

@@ -77,6 +77,22 @@ def jacobian_product(
     return accumulator.jvp(y)
 
 
+def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """What `function` gives at `x`, and the derivative of its sum.
+
+    Args:
+        function: Maps `x` to a tensor.
+        x: Where; any shape.
+
+    Returns:
+        `function(x)`, and a tensor of the shape of `x`.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        y = function(x)
+    return y, tape.gradient(y, x)
+
+
 def mean_pool(x: Tensor, size: tuple[int, int] | int) -> Tensor:
     """Means of cells of feature maps; at the rim, of what there is of a cell.
 

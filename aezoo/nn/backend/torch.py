@@ -68,6 +68,15 @@ def jacobian_product(
     return torch.func.jvp(function, (x,), (direction,))[1]
 
 
+def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """What `function` gives at `x`, and the derivative of its sum."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        y = function(x)
+        (slope,) = torch.autograd.grad(y.sum(), x)
+    return y.detach(), slope
+
+
 def mean_pool(x: Tensor, size: tuple[int, int] | int) -> Tensor:
     """Means of cells of feature maps; at the rim, of what there is of a cell."""
     # Keras's own would count what fills cells up.

@@ -1,0 +1,19 @@
+"""Radford et al. (2016), https://arxiv.org/abs/1511.06434.
+
+python -m training.train gan_mnist --bundle
+"""
+
+from training.grid import BUDGET, NETWORK
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="gan",
+    config={**NETWORK, "discriminator_filters": (16, 32, 64)},
+    description="GAN on the decoder of the grid, without an encoder.",
+    metrics=("frechet/lenet_mnist_v1",),
+    paper="https://arxiv.org/abs/1511.06434",
+    beta_1=0.5,
+    adversary_learning_rate=5e-4,
+    **{**BUDGET, "learning_rate": 1e-3},
+    importance_samples=0,
+)
