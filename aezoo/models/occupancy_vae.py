@@ -46,9 +46,9 @@ class OccupancyVAE(VAE):
     the reconstruction is the sum of -log p(o_i | p_i, z) over points p_i, each occupied
     or not. In training, the sum over the cells of the grid is estimated from
     `num_points` of them, some near the surface and some far from it: the mean of either
-    kind times the number of such cells, so that the estimate has no bias. A point lies
-    anywhere in its cell, and is occupied where the grid, interpolated linearly, is at
-    least 1/2. `evaluate` and all else take the centres of all cells.
+    kind times the number of such cells; with `jitter=0` the estimate has no bias. Else
+    a point lies anywhere in its cell, and is occupied where the grid, interpolated
+    linearly, is at least 1/2. `evaluate` and all else take the centres of all cells.
 
     Args:
         num_points: Points of each shape in a step.
@@ -233,7 +233,7 @@ def near_surface(x: Tensor) -> Tensor:
     """
     solid = ops.cast(x >= 0.5, "float32")
     most, least = solid, solid
-    for axis in (1, 2, 3):  # TensorFlow's own pooling takes ten times as long
+    for axis in (1, 2, 3):  # TensorFlow's own pooling takes far longer
         most, least = (
             functools.reduce(of_two, shifted(v, axis))
             for of_two, v in ((ops.maximum, most), (ops.minimum, least))

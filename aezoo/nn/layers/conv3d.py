@@ -1,7 +1,7 @@
 """Convolutions over three axes as matrix products.
 
-The gradient of TensorFlow's own takes on a CPU 30 times as long as that of a product
-with as many multiplications. Kernels are 3x3x3, strides 1 or 2, padding `"same"`.
+The gradient of TensorFlow's own takes far longer on a CPU than that of a product with
+as many multiplications. Kernels are 3x3x3, strides 1 or 2, padding `"same"`.
 """
 
 from typing import Any
