@@ -385,7 +385,7 @@ class Figure(Leaf, frozen=True, array_like=True):
     """A metric as the file holds it, a list; nulls at its end are left out.
 
     Attributes:
-        value: As in `Metric`.
+        value: As in `Metric`, with `VALUE_DIGITS` digits.
         standard_error: As in `Metric`, with `PART_DIGITS` digits.
         protocol: Which of the protocols of its dataset and name; None for the first.
         unit: As in `Metric`; None for the protocol's.
@@ -399,8 +399,8 @@ class Figure(Leaf, frozen=True, array_like=True):
     values: Annotated[tuple[float, ...], Meta(min_length=1)] | None = None
 
 
-# Digits of standard errors, and of a figure's parts: more than is known of them.
-PART_DIGITS = 6
+# Digits of figures, and of standard errors and a figure's parts: more than is known.
+VALUE_DIGITS, PART_DIGITS = 9, 5
 Figures = Annotated[Mapping[Text, Figure], Meta(min_length=1)]
 
 
@@ -573,17 +573,19 @@ def manifest_texts(manifest: Manifest) -> dict[str, str]:
 
 
 def as_stated(metric: Metric) -> Metric:
-    """A figure with as many digits of its error and its parts as a manifest states."""
+    """A figure with as many digits as a manifest states."""
     error = metric.standard_error
     return msgspec.structs.replace(
         metric,
-        standard_error=None if error is None else _rounded(error),
-        values=metric.values and tuple(map(_rounded, metric.values)),
+        value=_rounded(metric.value, VALUE_DIGITS),
+        standard_error=None if error is None else _rounded(error, PART_DIGITS),
+        values=metric.values
+        and tuple(_rounded(value, PART_DIGITS) for value in metric.values),
     )
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.{PART_DIGITS}g}")
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _reference(value: Any) -> Any:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 import aezoo
 from aezoo import manifest
 from aezoo.errors import ManifestError, UnknownModelError
-from aezoo.manifest import Manifest, Metric, manifest_text, read_manifest
+from aezoo.manifest import Manifest, Metric, as_stated, manifest_text, read_manifest
 from aezoo.metrics.listing import WIDTH, table, telling
 from training.files import write_manifest
 
@@ -201,7 +201,7 @@ def test_a_figure_without_its_protocol_is_refused(
     )
 )
 def test_any_metrics_survive_a_round_trip(values: dict[str, tuple]) -> None:
-    figures = {name: Metric(*value) for name, value in values.items()}
+    figures = {name: as_stated(Metric(*value)) for name, value in values.items()}
     entry = replace(manifest.describe(NAME), metrics={"mnist/test": figures})
     other = replace(entry, name="other_model", metrics={"a/b": figures})
     document = Manifest(
@@ -219,9 +219,10 @@ def test_parts_of_figures_keep_their_digits(tmp_path: Path) -> None:
     entry = replace(manifest.describe(NAME), metrics={"mnist/test": {"kl": metric}})
     path = write(tmp_path, manifest_text(Manifest({NAME: entry})))
     kept = read_manifest(path).models[NAME].metrics["mnist/test"]["kl"]
-    assert kept.value == 1 / 3, "to the last bit"
-    assert kept.standard_error == 0.142857
-    assert kept.values == (0.333333, -6.66667e-10, 12345700.0)
+    assert kept.value == 0.333333333
+    assert kept.standard_error == 0.14286
+    assert kept.values == (0.33333, -6.6667e-10, 12346000.0)
+    assert kept == as_stated(metric)
 
 
 @pytest.mark.usefixtures("tiny_zoo")
