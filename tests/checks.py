@@ -306,7 +306,7 @@ def check_deterministic_when_not_training(family: Family, config: Config) -> Non
     )
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    check_same_answers(model, model, x)
+    assert_same_answers(model, model, x)
     first, second = (evaluate(model, x, batch_size=10) for _ in range(2))
     assert first == second
 
@@ -535,10 +535,10 @@ def check_weights_round_trip(family: Family, config: Config, folder: Path) -> No
     before, wanted = (arrays(m, m.decode(codes, **told)) for m in (other, model))
     assert np.any(before != wanted)
     other.load_weights(folder / "model.weights.h5")
-    check_same_answers(other, model, x)
+    assert_same_answers(other, model, x)
 
 
-def check_same_answers(one: Autoencoder, other: Autoencoder, x: np.ndarray) -> None:
+def assert_same_answers(one: Autoencoder, other: Autoencoder, x: np.ndarray) -> None:
     """Two models give the same codes and reconstructions.
 
     Without an encoder, the same examples of the codes of the prior.
@@ -557,7 +557,7 @@ def check_keras_round_trip(family: Family, config: Config, folder: Path) -> None
     loaded = keras.saving.load_model(folder / "model.keras")
     assert type(loaded) is family.objective
     assert loaded.get_config() == model.get_config()
-    check_same_answers(loaded, model, x)
+    assert_same_answers(loaded, model, x)
     for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(a, b)
     losses = evaluate(model, x, batch_size=10)
@@ -575,7 +575,7 @@ def check_mismatched_loads(family: Family, config: Config, folder: Path) -> None
     path = folder / "model.weights.h5"
     model.save_weights(path)
     loaded = load_entry(entry_of(model, path), path)
-    check_same_answers(loaded, model, x)
+    assert_same_answers(loaded, model, x)
 
     size = next(name for name in CODE_SIZES if name in model.config)
     value = model.config[size]
