@@ -92,7 +92,7 @@ def opened(browser: Any, address: str, width: int = 1440) -> Iterator[Any]:
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else 0)
     page.on("request", lambda r: complaints.extend(_elsewhere(r.url)))
     page.goto(address)
-    page.get_by_text("aezoo explorer").first.wait_for()
+    page.get_by_text("codes of").first.wait_for()
     yield page
     assert complaints == []
     context.close()
