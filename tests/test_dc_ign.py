@@ -1,9 +1,6 @@
 """Codes in groups of units: pose and the rest, learnt from batches."""
 
-import functools
-import itertools
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,77 +11,10 @@ from PIL import Image
 
 import aezoo
 from aezoo.cli import main
-from aezoo.data.datasets import Dataset
 from aezoo.errors import UnsupportedOperationError
-from training.recipe import Recipe
-from training.train import batch_grid, fit, training_examples
+from tests.bars import NAMES, bars, tiny, trained
 
-LEVELS = np.linspace(0.25, 1.0, 6)
-PLACES = range(5)
-
-
-def bars() -> tuple[np.ndarray, np.ndarray]:
-    """Bars of each brightness at each place, `(6, 5, 8, 8, 1)`; these, `(30, 2)`."""
-    images = np.zeros((len(LEVELS), len(PLACES), 8, 8, 1), "float32")
-    for place in PLACES:
-        images[:, place, :, place : place + 3] = LEVELS[:, None, None, None]
-    pairs = itertools.product(range(len(LEVELS)), PLACES)
-    return images, np.array([*pairs])
-
-
-def recipe(family: str, **config: Any) -> Recipe:
-    """Of a small dense network on the bars."""
-    return Recipe(
-        family=family,
-        config={
-            "input_shape": (8, 8, 1),
-            "network": "dense",
-            "hidden_units": (48,),
-            "activation": "silu",
-            "latent_dim": 4,
-            **config,
-        },
-        description="d",
-        paper="https://arxiv.org/abs/1705.08841",
-        metrics=("mse",),
-        epochs=2,
-        steps_per_epoch=300,
-        batch_size=32,
-        batch_grid=dict.fromkeys(NAMES[family], 2),
-        learning_rate=1e-2,
-        warmup_steps=10,
-    )
-
-
-NAMES = {"dc_ign": ("shape", "pose")}
 POSE = {"factors": ("pose", "shape"), "factor_dims": (2,), "factor_values": (5,)}
-
-
-@functools.cache
-def trained(family: str, **config: Any) -> Any:
-    """A model of the bars, as `training.train` makes it."""
-    import tempfile
-
-    keras.utils.set_random_seed(1)
-    images, factors = bars()
-    how = recipe(family, **config)
-    data = Dataset(
-        "bars", "npz", "train", images.reshape(-1, 8, 8, 1), None, factors,
-        NAMES[family],
-    )  # fmt: skip
-    model = aezoo.create(family, **how.config)
-    learnt, held_out = training_examples(model, data, how)
-    grid = batch_grid(how, data)
-    with tempfile.TemporaryDirectory() as folder:
-        fit(model, how, learnt, held_out, Path(folder), grid=grid)
-    model.finish(*learnt)
-    return model
-
-
-def tiny(family: str = "dc_ign", **config: Any) -> Any:
-    keras.utils.set_random_seed(0)
-    small = {"input_shape": (8, 8, 1), "network": "dense", "hidden_units": (8,)}
-    return aezoo.create(family, **small, latent_dim=4, **config)
 
 
 def test_units_of_factors_that_do_not_vary_are_set_to_their_mean() -> None:

@@ -1,88 +1,15 @@
 """Codes in groups of units: style and content, learnt from batches."""
 
-import functools
-import itertools
-from typing import Any
-
-import keras
 import numpy as np
 import pytest
 from keras import ops
 
-import aezoo
 from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.models._groups import alike
+from tests.bars import bars, recipe, tiny, trained
 from tests.draws import exhaustive
 from training.data import ShuffledExamples, by_grid
-from training.recipe import Recipe
-from training.train import batch_grid, fit, training_examples
-
-LEVELS = np.linspace(0.25, 1.0, 6)
-PLACES = range(5)
-
-
-def bars() -> tuple[np.ndarray, np.ndarray]:
-    """Bars of each brightness at each place, `(6, 5, 8, 8, 1)`; these, `(30, 2)`."""
-    images = np.zeros((len(LEVELS), len(PLACES), 8, 8, 1), "float32")
-    for place in PLACES:
-        images[:, place, :, place : place + 3] = LEVELS[:, None, None, None]
-    pairs = itertools.product(range(len(LEVELS)), PLACES)
-    return images, np.array([*pairs])
-
-
-def recipe(family: str, **config: Any) -> Recipe:
-    """Of a small dense network on the bars."""
-    return Recipe(
-        family=family,
-        config={
-            "input_shape": (8, 8, 1),
-            "network": "dense",
-            "hidden_units": (48,),
-            "activation": "silu",
-            "latent_dim": 4,
-            **config,
-        },
-        description="d",
-        paper="https://arxiv.org/abs/1705.08841",
-        metrics=("mse",),
-        epochs=2,
-        steps_per_epoch=300,
-        batch_size=32,
-        batch_grid=dict.fromkeys(NAMES[family], 2),
-        learning_rate=1e-2,
-        warmup_steps=10,
-    )
-
-
-NAMES = {"group_vae": ("style", "content")}
-
-
-@functools.cache
-def trained(family: str, **config: Any) -> Any:
-    """A model of the bars, as `training.train` makes it."""
-    import tempfile
-    from pathlib import Path
-
-    keras.utils.set_random_seed(1)
-    images, factors = bars()
-    how = recipe(family, **config)
-    data = Dataset(
-        "bars", "npz", "train", images.reshape(-1, 8, 8, 1), None, factors,
-        NAMES[family],
-    )  # fmt: skip
-    model = aezoo.create(family, **how.config)
-    learnt, held_out = training_examples(model, data, how)
-    grid = batch_grid(how, data)
-    with tempfile.TemporaryDirectory() as folder:
-        fit(model, how, learnt, held_out, Path(folder), grid=grid)
-    model.finish(*learnt)
-    return model
-
-
-def tiny(family: str = "group_vae", **config: Any) -> Any:
-    keras.utils.set_random_seed(0)
-    small = {"input_shape": (8, 8, 1), "network": "dense", "hidden_units": (8,)}
-    return aezoo.create(family, **small, latent_dim=4, **config)
+from training.train import batch_grid, training_examples
 
 
 def test_examples_are_alike_by_label_and_unknown_ones_by_themselves() -> None:
@@ -93,7 +20,7 @@ def test_examples_are_alike_by_label_and_unknown_ones_by_themselves() -> None:
 
 
 def test_the_evidence_of_a_group_is_multiplied_and_its_kl_counted_once() -> None:
-    model = tiny(style_dim=1)
+    model = tiny("group_vae", style_dim=1)
     x = np.random.default_rng(0).random((6, 8, 8, 1), "float32")
     alone = model.infer(ops.convert_to_tensor(x))
     mean, precision = np.asarray(alone.mean), np.exp(-np.asarray(alone.log_var))
@@ -140,7 +67,7 @@ def test_style_and_content_are_learnt_apart() -> None:
 
 
 def test_what_cannot_be_swapped_or_completed_is_refused() -> None:
-    model, x = tiny(style_dim=1), np.zeros((3, 8, 8, 1), "uint8")
+    model, x = tiny("group_vae", style_dim=1), np.zeros((3, 8, 8, 1), "uint8")
     assert model.swap(x, x[:1]).dtype == np.uint8
     assert model.complete(x, x.astype("float32")).dtype == np.uint8
     with pytest.raises(ValueError, match=r"one example, or as many.*2 and 3"):
@@ -150,13 +77,13 @@ def test_what_cannot_be_swapped_or_completed_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`characters` must have shape"):
         model.complete(x, np.zeros((3, 9, 9, 1)))
     with pytest.raises(ValueError, match=r"`style_dim` must be below `latent_dim`"):
-        tiny(style_dim=4)
+        tiny("group_vae", style_dim=4)
     with pytest.raises(ValueError, match=r"no factor 'styl'.*Did you mean 'style'"):
         model.group("styl")
 
 
 def test_groups_of_one_example_are_refused() -> None:
-    model, x = tiny(style_dim=1), np.zeros((4, 8, 8, 1), "uint8")
+    model, x = tiny("group_vae", style_dim=1), np.zeros((4, 8, 8, 1), "uint8")
     model.compile("adam")
     pairs, unknown = np.array([0, 0, 1, 1]), np.full(4, -1)
     model.fit(x, {"style": pairs, "content": unknown}, verbose=0)
@@ -170,7 +97,7 @@ def test_groups_of_one_example_are_refused() -> None:
 
 def test_batches_without_groups_are_those_of_a_vae() -> None:
     x = np.random.default_rng(0).random((8, 8, 8, 1), "float32")
-    models = [tiny(style_dim=1), tiny("vae")]
+    models = [tiny("group_vae", style_dim=1), tiny("vae")]
     losses = []
     for model in models:
         model.compile("adam")
@@ -207,7 +134,7 @@ def test_factors_and_combinations_that_are_missing_are_named() -> None:
     how = recipe("group_vae", style_dim=1)
     named = Dataset("bars", "npz", "train", flat, None, factors, ("style", "tone"))
     with pytest.raises(DatasetError, match=r"no factor 'content'. It has: style, tone"):
-        training_examples(tiny(style_dim=1), named, how)
+        training_examples(tiny("group_vae", style_dim=1), named, how)
     with pytest.raises(DatasetError, match=r"no factor 'style'. It has: none"):
         batch_grid(how, Dataset("bars", "npz", "train", flat))
     holes = Dataset(

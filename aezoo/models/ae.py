@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from keras import ops
-
 from aezoo.modalities import Image, Text
 from aezoo.models.arguments import Argument, activation, keep, number
 from aezoo.models.autoencoder import Autoencoder, check_for_modality
@@ -113,14 +111,6 @@ class AE(Autoencoder):
     def make_posterior(self, parameters: dict[str, Tensor]) -> Posterior:
         """A point mass on the code."""
         return PointMass(parameters["z"])
-
-    def point(self, parameters: Tensor) -> Tensor:
-        """The decoder's output through its activation; or what it writes."""
-        if self.network.is_autoregressive:
-            return super().point(parameters)
-        if self.output_activation == "sigmoid":
-            return ops.sigmoid(parameters)
-        return parameters
 
     def reconstruction_term(self, x: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         """The reconstruction loss, summed over elements, `(batch,)`."""

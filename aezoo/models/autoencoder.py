@@ -542,8 +542,18 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         )
 
     def point(self, parameters: Tensor) -> Tensor:
-        """What the decoder shows for its outputs; may leave the modality's range."""
-        return self.make_likelihood(parameters).point()
+        """What the decoder shows for its outputs; may leave the modality's range.
+
+        The point of the likelihood; without one, the outputs through their activation.
+        """
+        if self.has_likelihood or self.network.is_autoregressive:
+            return self.make_likelihood(parameters).point()
+        return self.activated(parameters)
+
+    def activated(self, parameters: Tensor) -> Tensor:
+        """The decoder's outputs through their activation."""
+        is_sigmoid = self.output_activation == "sigmoid"
+        return ops.sigmoid(parameters) if is_sigmoid else parameters
 
     def noise(self, shape: Any, training: bool, sample_seed: Any) -> Tensor:
         """Standard normal noise for a term that `call` prepares to estimate.

@@ -104,11 +104,6 @@ class GAN(Autoencoder):
         x_hat = self.point(decoder_output)
         return {"x_hat": x_hat, "decoder_output": decoder_output, "z": z}
 
-    def point(self, parameters: Tensor) -> Tensor:
-        """The decoder's output through its activation."""
-        is_sigmoid = self.output_activation == "sigmoid"
-        return ops.sigmoid(parameters) if is_sigmoid else parameters
-
     @property
     def loss_weights(self) -> dict[str, float]:
         """Weight of each term in `loss`; the discriminator's own loss has none."""

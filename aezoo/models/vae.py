@@ -195,22 +195,12 @@ class VAE(Autoencoder):
             return DiscretizedLogisticMixture(parameters, self.modality.channels)
         if self.likelihood in SCALED:
             cls, _ = SCALED[self.likelihood]
-            return cls(self._activate(parameters), self.log_scale)
+            return cls(self.activated(parameters), self.log_scale)
         raise UnsupportedOperationError(
             f"`likelihood={self.likelihood!r}` compares {self.modality.nouns} without "
             f"a distribution over {self.modality.element}s. Train with 'bernoulli', "
             "'gaussian' or 'laplace' for one."
         )
-
-    def _activate(self, parameters: Tensor) -> Tensor:
-        is_sigmoid = self.output_activation == "sigmoid"
-        return ops.sigmoid(parameters) if is_sigmoid else parameters
-
-    def point(self, parameters: Tensor) -> Tensor:
-        """The point of the likelihood; may leave the range if linear."""
-        if self.has_likelihood:
-            return self.make_likelihood(parameters).point()
-        return self._activate(parameters)
 
     def reconstruction_term(self, x: Tensor, outputs: dict[str, Tensor]) -> Tensor:
         """-log p(x|z), or the dissimilarity in its place, `(batch,)`."""
@@ -247,7 +237,7 @@ class VAE(Autoencoder):
         """
         terms = super().compute_terms(x, outputs, step)
         if step is not None and self.has_optimal_scale:
-            mean = self._activate(outputs["decoder_output"])
+            mean = self.activated(outputs["decoder_output"])
             cls, fit = SCALED[self.likelihood]
             # At its optimum the scale has no gradient.
             log_scale = ops.stop_gradient(fit(x, mean))

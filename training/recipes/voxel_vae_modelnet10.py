@@ -27,7 +27,6 @@ RECIPE = Recipe(
     batch_size=32,
     learning_rate=2e-3,
     warmup_steps=100,
-    steps_per_execution=8,
     importance_samples=0,
     validation_examples=199,
     license="research only, as ModelNet10",

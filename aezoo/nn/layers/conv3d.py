@@ -11,20 +11,14 @@ from keras import ops
 
 Tensor = Any
 SIDE = 3
+LAYOUT = {"padding": "same", "data_format": "channels_last"}
 
 
 class Conv3D(keras.layers.Conv3D):
     """Keras's, with the same weights: neighbourhoods as rows, times the kernel."""
 
     def __init__(self, filters: int, strides: int, **kwargs: Any) -> None:
-        super().__init__(
-            filters,
-            SIDE,
-            strides=strides,
-            padding="same",
-            data_format="channels_last",
-            **kwargs,
-        )
+        super().__init__(filters, SIDE, strides=strides, **LAYOUT, **kwargs)
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolve `(batch, depth, height, width, channels)`."""
@@ -39,14 +33,7 @@ class Conv3DTranspose(keras.layers.Conv3DTranspose):
     """Keras's, with the same weights: a product, and a sum of what overlaps."""
 
     def __init__(self, filters: int, strides: int, **kwargs: Any) -> None:
-        super().__init__(
-            filters,
-            SIDE,
-            strides=strides,
-            padding="same",
-            data_format="channels_last",
-            **kwargs,
-        )
+        super().__init__(filters, SIDE, strides=strides, **LAYOUT, **kwargs)
 
     def call(self, inputs: Tensor) -> Tensor:
         """Map `(batch, depth, height, width, channels)` to `strides` times its size."""
