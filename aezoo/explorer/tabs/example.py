@@ -1,5 +1,6 @@
 """An example, its reconstruction, its code, and its neighbours."""
 
+import dataclasses
 from typing import Any
 
 from aezoo.explorer import views
@@ -49,10 +50,8 @@ class ExampleTab(Tab):
     def _reconstruct(self, opened: Opened, label: str, *asked: Any) -> list[Any]:
         x, note = self.input.read(opened, *asked)
         answer, code = views.reconstruction(opened, x, label_of(label))
-        shown = Shown.of(answer)
-        if note:
-            shown[2] = f"{answer.note} {note}"
-        return [*shown, gr.update(value=code, visible=bool(code))]
+        answer = dataclasses.replace(answer, note=f"{answer.note} {note}".strip())
+        return [*Shown.of(answer), gr.update(value=code, visible=bool(code))]
 
     def _find(self, opened: Opened, _label: str, *asked: Any) -> list[Any]:
         x, _ = self.input.read(opened, *asked)
