@@ -46,7 +46,7 @@ test-torch: $(VENV)/.torch  ## What is of PyTorch's own, which no other target n
 	KERAS_BACKEND=torch $(PYTEST) -m "not exhaustive" tests/test_bits.py \
 		tests/test_contributing.py tests/test_common.py tests/test_golden.py \
 		tests/test_torch.py tests/test_training_step.py tests/test_checkpoints.py \
-		tests/test_features.py
+		tests/test_features.py tests/test_gan.py
 
 test-lowest: $(LOWEST)/.dev  ## The lowest versions that pyproject.toml allows
 	for backend in tensorflow jax; do KERAS_BACKEND=$$backend $(LOWEST)/bin/python \

@@ -44,7 +44,10 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "inpainting": ("hierarchical_vae_mnist", "conv_vae_mnist", "--limit", "40"),
     "missing_pixels": ("--epochs", "10"),
     "utilisation": ("hierarchical_vae_mnist", "draw_mnist", "vq_vae_2_cifar10"),
-    "import_speed": ("--python", sys.executable, "--reference", str(REFERENCES)),
+    "import_speed": (
+        *("--python", sys.executable, "--reference", str(REFERENCES)),
+        *("--rounds", "1", "--backends", "tensorflow"),
+    ),
     "rate_distortion": ("vq_vae_cifar10", "vq_vae_2_cifar10"),
 }
 PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy", "onnxruntime")

@@ -145,6 +145,8 @@ REFUSED = {
     ("semi_supervised_vae", "gaussian_optimal"),
     ("semi_supervised_vae", "laplace_optimal"),
     ("gan", "no_discriminator"),
+    # no halves of odd sides; values of any size
+    *(("restoration", name) for name in ("bce", "ms_ssim", "odd_rgb")),
     ("vae_gan", "no_discriminator"),
 }
 

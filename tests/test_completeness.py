@@ -46,6 +46,14 @@ UNTRAINED = {
 } | {
     "occupancy_vae_modelnet10": "40 minutes of two idle cores, which there were not",
     "voxel_vae_modelnet10": "40 minutes of two idle cores, which there were not",
+    **{
+        name: "an hour or more of an idle core each, which there was not"
+        for name in (
+            *(f"hyperprior_photos_q{quality}" for quality in (1, 2, 3, 4)),
+            *("restoration_cifar10_color", "restoration_photos_denoise"),
+            *("restoration_photos_x2", "restoration_photos_x4"),
+        )
+    },
 }
 
 

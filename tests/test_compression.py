@@ -30,6 +30,7 @@ from aezoo.compression import arithmetic, bits_back, codes, container
 from aezoo.compression.arithmetic import LARGEST, ONE, Kernel, to_grid
 from aezoo.compression.coder import TOTAL_BITS, Stack
 from aezoo.compression.networks import FlatLatents, TopDownLatents
+from tests.checks import shaken
 
 SMALL = {"input_shape": (8, 8, 1), "filters": (4, 6), "hidden_units": (8,)}
 HIERARCHICAL = {
@@ -39,18 +40,6 @@ HIERARCHICAL = {
     "bottleneck": 6,
     "code_dim": 2,
 }
-
-
-def shaken(family: str, **config: Any) -> Any:
-    """A small model whose every weight does something."""
-    model = aezoo.create(family, **config)
-    generator = np.random.default_rng(3)
-    for weight in model.weights:
-        noise = 0.2 * generator.standard_normal(weight.shape)
-        if "variance" in weight.path:
-            noise = np.abs(noise)
-        weight.assign(keras.ops.convert_to_numpy(weight) + noise)
-    return model
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo.modalities.image.corruption import CORRUPTIONS, apply_corruption
+from aezoo.modalities import Image
+from aezoo.modalities.image.corruption import apply_corruption
 
+NOISES = Image.noises
+# A level of each of the others; they are the same at every call.
+RULES = {"downsample": 3, "grayscale": 0.0, "jpeg": 20.0, "blur": 1.5}
 IMAGES = np.random.default_rng(0).uniform(0.2, 0.8, (20, 30, 30, 1)).astype("float32")
 
 
@@ -14,7 +18,38 @@ def corrupted(kind: str, level: float, seed: int = 0) -> np.ndarray:
     return np.asarray(apply_corruption(IMAGES, kind, level, seed))
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_all_are_tested() -> None:
+    assert {*NOISES, *RULES} == set(Image.corruptions)
+
+
+@pytest.mark.parametrize(("kind", "level"), RULES.items())
+def test_what_rules_leave_is_of_the_same_size(kind, level) -> None:
+    colours = np.random.default_rng(0).random((4, 30, 36, 3), "float32")
+    x = np.asarray(apply_corruption(colours, kind, level, 0))
+    assert x.shape == colours.shape
+    assert x.dtype == np.float32
+    assert x.min() >= 0.0
+    assert x.max() <= 1.0
+    assert np.mean((x - colours) ** 2) > 1e-3
+    np.testing.assert_array_equal(
+        x, np.asarray(apply_corruption(colours, kind, level, 1))
+    )
+
+
+def test_low_resolution_and_grey_are_shown_at_full_size() -> None:
+    colours = np.random.default_rng(0).random((4, 30, 36, 3), "float32")
+    low = np.asarray(apply_corruption(colours, "downsample", 3, 0))
+    squares = low.reshape(4, 10, 3, 12, 3, 3)
+    assert np.all(squares == squares[:, :, :1, :, :1])
+    grey = np.asarray(apply_corruption(colours, "grayscale", 0.0, 0))
+    np.testing.assert_allclose(
+        grey,
+        np.repeat(colours @ np.array([[0.299], [0.587], [0.114]]), 3, -1),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("kind", NOISES)
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
 def test_images_stay_images(kind, level) -> None:
     x = corrupted(kind, level)
@@ -24,12 +59,12 @@ def test_images_stay_images(kind, level) -> None:
     assert x.max() <= 1.0
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("kind", NOISES)
 def test_level_zero_changes_nothing(kind) -> None:
     np.testing.assert_array_equal(corrupted(kind, 0.0), IMAGES)
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("kind", NOISES)
 def test_seeds_repeat_and_differ(kind) -> None:
     np.testing.assert_array_equal(corrupted(kind, 0.3), corrupted(kind, 0.3))
     assert np.any(corrupted(kind, 0.3) != corrupted(kind, 0.3, seed=1))
@@ -61,7 +96,7 @@ def test_at_level_one_masking_leaves_nothing() -> None:
     assert corrupted("masking", 1.0).max() == 0.0
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("kind", NOISES)
 def test_models_corrupt_in_training_only(kind) -> None:
     config = {"input_shape": (6, 6, 1), "latent_dim": 2, "hidden_units": (8,)}
     keras.utils.set_random_seed(0)
@@ -78,7 +113,7 @@ def test_models_corrupt_in_training_only(kind) -> None:
     assert np.any(first != second)
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("kind", NOISES)
 def test_the_target_is_the_clean_image(kind) -> None:
     model = aezoo.create(
         "linear_ae", input_shape=(6, 6, 1), latent_dim=2, corruption=kind

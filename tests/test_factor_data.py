@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from aezoo.data.datasets import load_dataset
-from training.data import glyphs, orl_faces, sheets, turntable
+from training.data import glyphs, orl_faces, photos, sheets, turntable
 
 
 def write_sheets(folder: Path, images: np.ndarray, columns: int, rows: int) -> None:
@@ -69,3 +69,31 @@ def test_faces_stand_take_by_take_and_small(tmp_path: Path) -> None:
     assert data.labels.tolist() == [0, 1, 0, 1, 0, 1]
     assert data.factors[:, 1].tolist() == [0, 0, 1, 1, 0, 0]
     assert data.factor_names == ("person", "glasses", "smile")
+
+
+def test_patches_of_photographs_do_not_overlap(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    source = tmp_path / "source" / "kodak"
+    source.mkdir(parents=True)
+    pictures = [
+        draws.integers(0, 256, shape, dtype="uint8")
+        for shape in ((130, 200, 3), (150, 129, 3))
+    ]
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(source / f"{i}.webp", lossless=True)
+    folder = tmp_path / "photos"
+    assert photos.build(tmp_path / "source", folder, "test") == 2 * 3 + 2 * 2
+    data = load_dataset("photos", "test", tmp_path)
+    assert data.factor_names == ("photograph", "row", "column")
+    assert data.labels.tolist() == [0] * 6 + [1] * 4
+    for patch, (photograph, row, column) in zip(
+        data.examples, data.factors, strict=True
+    ):
+        whole = pictures[photograph]
+        part = whole[64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
+        np.testing.assert_array_equal(patch, part)
+    assert len(np.unique(data.factors, axis=0)) == 10
+    larger = load_dataset("photos128", "test", tmp_path)
+    np.testing.assert_array_equal(larger.examples[0], pictures[0][:128, :128])
+    with pytest.raises(FileNotFoundError, match="no photographs"):
+        photos.build(tmp_path, folder, "train")

@@ -44,7 +44,7 @@ MODULES = {
     "measuring": ("evaluate", "metrics", "verify"),
     "pictures": (
         *("demo", "edit", "inpaint", "interpolate"),
-        *("reconstruct", "sample", "traverse"),
+        *("reconstruct", "restore", "sample", "traverse"),
     ),
     "training": ("train",),
 }

@@ -155,6 +155,37 @@ def inpaint(
 
 @main.command(epilog=NAMES)
 @name_argument
+@click.argument("image", type=click.Path(path_type=Path), required=True)
+@output_option(f"{_PICTURE})", required=True)
+@click.option(
+    "--tile",
+    type=click.IntRange(16),
+    default=256,
+    show_default=True,
+    help="Height and width of what is restored at once.",
+)
+def restore(name: str, image: Path, output: Path, tile: int) -> None:
+    """Write IMAGE, of any size, as model NAME restores it."""
+    known = find_model(name)
+    if known.family != "restoration":
+        raise UnsupportedOperationError(
+            f"{name} restores nothing. Models that do: `aezoo list --family "
+            "restoration`."
+        )
+    from aezoo.modalities.image.files import read_whole_image, write_image
+
+    model: Any = load_model(known)
+    seen, note = read_whole_image(image, model.latent_shape[-1])
+    if note:
+        echo(f"{image}: {note}.", err=True)
+    restored = model.restore(seen, tile=tile)
+    write_image(output, restored)
+    height, width = restored.shape[:2]
+    report_file(output, f"{width} x {height} pixels")
+
+
+@main.command(epilog=NAMES)
+@name_argument
 @click.option(
     "-n",
     "--number",

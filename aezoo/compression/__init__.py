@@ -21,6 +21,7 @@ from aezoo.compression.container import (
     unpack,
 )
 from aezoo.errors import ChecksumError, CompressionError, UnsupportedOperationError
+from aezoo.modalities.image.check import check_any_size
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
@@ -36,7 +37,9 @@ def compress(
     """Examples as few bytes, which say themselves how to read them.
 
     With loss: the indices of discrete codes (`vq_vae`, `vq_vae_2`, `fsq`), coded under
-    the model's autoregressive prior if it has one, else by how often each is used.
+    the model's autoregressive prior if it has one, else by how often each is used; or
+    images of any size by a `hyperprior`, whose maps are coded under what their
+    hyperlatents expect.
     Without loss: bits back (Townsend et al., 2019, https://arxiv.org/abs/1901.04866)
     with a variational autoencoder, one level of Gaussian latents or several
     (`hierarchical_vae`); about the negative bound of the examples in bits. That is for
@@ -44,7 +47,8 @@ def compress(
 
     Args:
         model: A name from `aezoo.list_models()`, or a model.
-        x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1].
+        x: Examples `(n, *input_shape)`; of images uint8, or floats in [0, 1]. A
+            `hyperprior` takes images of any size, `(n, height, width, channels)`.
             Without loss, images of a Bernoulli likelihood must be binary, and others
             uint8.
         lossless: Whether examples come back bit by bit, rather than their
@@ -71,8 +75,12 @@ def compress(
 def _compress(
     model: Any, name: str, revision: str, x: Any, lossless: bool, batch_size: int
 ) -> bytes:
-    x = model.modality.check(x)
     _check_plain(model)
+    is_hyper = not lossless and has_hyperlatents(model)
+    if is_hyper:
+        x, _ = check_any_size(x, model.modality.channels)
+    else:
+        x = model.modality.check(x)
     fields = {
         "model": name,
         "revision": revision,
@@ -81,6 +89,8 @@ def _compress(
     }
     if lossless:
         found, words = _compress_lossless(model, x)
+    elif is_hyper:
+        found, words = _compress_maps(model, x, batch_size)
     else:
         found, words = _compress_codes(model, x, batch_size)
     weights = _hash_of(model, found["mode"])
@@ -133,6 +143,8 @@ def decompress(
             "configuration or prior than those of "
             f"{model.name!r}. Pass the one that compressed them."
         )
+    if header.mode == "hyper":
+        return _decompress_maps(model, header, words)
     if header.shape[1:] != tuple(model.modality.shape):
         raise CompressionError(
             f"The bytes hold examples of shape {header.shape[1:]}, and "
@@ -189,7 +201,8 @@ def _check_discrete(model: Any) -> None:
     if not hasattr(model, "codebooks"):
         raise UnsupportedOperationError(
             f"{model.name!r} has {model.CODES} codes without a codebook. With loss, "
-            "models of the families 'vq_vae', 'vq_vae_2' and 'fsq' compress; "
+            "models of the families 'vq_vae', 'vq_vae_2', 'fsq' and 'hyperprior' "
+            "compress; "
             "variational autoencoders compress with `lossless=True`."
         )
 
@@ -238,6 +251,37 @@ def _decompress_codes(
     check_content(header, indices)
     decoded = model.decode_indices(indices.reshape(n, *shape), batch_size)
     return np.asarray(model.modality.to_dtype(decoded, header.dtype))
+
+
+# --- Rounded maps -------------------------------------------------------------------
+
+
+def has_hyperlatents(model: Any) -> bool:
+    """Whether a model codes rounded maps under a hyperprior."""
+    return getattr(model.latent, "has_hyperlatent", False)
+
+
+def _compress_maps(model: Any, x: np.ndarray, batch_size: int) -> Any:
+    from aezoo.compression import hyper
+
+    words, symbols = hyper.encode(model, x, batch_size)
+    content = digest(*(part.astype("int32") for part in symbols))
+    return {"mode": "hyper", "content": content}, words
+
+
+def _decompress_maps(model: Any, header: Header, words: np.ndarray) -> np.ndarray:
+    from aezoo.compression import hyper
+
+    channels = model.modality.channels if has_hyperlatents(model) else None
+    if len(header.shape) != 4 or header.shape[-1] != channels:
+        raise CompressionError(
+            f"The bytes hold images of shape {header.shape[1:]}, which {model.name!r} "
+            "does not code."
+        )
+    z, symbols = hyper.decode(model, words, header.shape)
+    check_content(header, *symbols)
+    images = hyper.images_of(model, z)[:, : header.shape[1], : header.shape[2]]
+    return np.asarray(model.modality.to_dtype(images, header.dtype))
 
 
 # --- Without loss ---------------------------------------------------------------------

@@ -56,6 +56,20 @@ class Stack:
         self._lowest = min(self._lowest, self._coder.num_words())
         return np.asarray(symbols)
 
+    def push_alike(self, symbols: Array, counts: Array) -> None:
+        """As `push`, of symbols that all have the table `(symbols,)`."""
+        symbols = np.ascontiguousarray(symbols, "int32")
+        self._coder.encode_reverse(symbols, self._table(counts))
+
+    def pop_alike(self, n: int, counts: Array) -> Array:
+        """Pop `n` symbols that all have the table `(symbols,)`: int32, `(n,)`."""
+        symbols = self._coder.decode(self._table(counts), n)
+        self._lowest = min(self._lowest, self._coder.num_words())
+        return np.asarray(symbols)
+
+    def _table(self, counts: Array) -> Any:
+        return self._models.Categorical(_rows(counts), perfect=False)
+
     def push_uniform(self, symbols: Array, bits: int) -> None:
         """Push symbols `(n,)` of `2**bits` equally probable ones."""
         symbols = np.ascontiguousarray(symbols, "int32")

@@ -37,7 +37,8 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         revision: Commit on the Hub that the model's manifest pins; empty without one.
         weights: Hash of its configuration, weights and prior.
         mode: `"lossless"`: examples by bits back; `"prior"`, `"tables"`: discrete
-            codes, under the autoregressive prior, or by their frequencies.
+            codes, under the autoregressive prior, or by their frequencies; `"hyper"`:
+            rounded maps under a hyperprior.
         shape: `(n, ...)` of the examples.
         dtype: Of the examples.
         content: Hash of the symbols: of examples, or of indices of codes.
@@ -49,7 +50,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: Text
     revision: str
     weights: Digest
-    mode: Literal["lossless", "prior", "tables"]
+    mode: Literal["lossless", "prior", "tables", "hyper"]
     shape: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1, max_length=8)]
     dtype: Literal["uint8", "float32", "int32"]
     content: Digest
@@ -127,13 +128,13 @@ def unpack(blob: bytes, max_bytes: int = MAX_BYTES) -> tuple[Header, Array]:
     return header, array
 
 
-def check_content(header: Header, symbols: Array) -> None:
+def check_content(header: Header, *symbols: Array) -> None:
     """Compare what was decoded with the checksum of what was encoded.
 
     Raises:
         ChecksumError: If it is something else.
     """
-    if digest(symbols) != header.content:
+    if digest(*symbols) != header.content:
         raise ChecksumError(
             "What was decoded is not what was encoded: its checksum differs, so "
             f"nothing is returned. Model: {header.model!r}, NumPy {np.__version__}, "

@@ -122,6 +122,8 @@ LICENSES = {
     "modelnet10": "academic research only; the meshes belong to their authors",
     "orl_faces": "no formal licence; credit Olivetti Research Laboratory",
     "glyphs": "free licences, one for each font: OFL, GPL, Apache 2.0 and others",
+    "photos": "CC BY, CC BY-SA, CC0 and GPL; authors are named in the source",
+    "photos128": "CC BY, CC BY-SA, CC0 and GPL; authors are named in the source",
     "turntable": "CC BY 3.0 and CC0; the creator of each model is named in the source",
     "traffic_futures": "MIT; simulated with highway-env",
 }

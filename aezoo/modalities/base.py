@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aezoo.utils.text import did_you_mean, plural
+from aezoo.utils.validation import check_number
 
 Tensor = Any
 _KINDS: dict[str, type["Modality"]] = {}
@@ -52,6 +53,9 @@ class Modality(abc.ABC):
     likelihoods: ClassVar[tuple[str, ...]] = ()
     errors: ClassVar[tuple[str, ...]] = ()
     corruptions: ClassVar[tuple[str, ...]] = ()
+    # Of these, for models that restore examples; and those whose level may be drawn.
+    degradations: ClassVar[tuple[str, ...]] = ()
+    noises: ClassVar[tuple[str, ...]] = ()
     # Output activations of decoders; the first one is the default.
     activations: ClassVar[tuple[str, ...]] = ("linear",)
     # Other looks at the same examples, by name: variants of a metric.
@@ -218,6 +222,39 @@ class Modality(abc.ABC):
             seed: As in `aezoo.distributions.standard_normal`.
         """
         raise NotImplementedError(f"{self.noun.capitalize()}s know no corruptions.")
+
+    def degraded(self, x: Tensor, kind: str, level: Any, seed: Any) -> Tensor:
+        """As `corrupt`, in no more elements than are left.
+
+        Args:
+            x: What `to_model` gave.
+            kind: One of `corruptions`.
+            level: How much; of `noises` also one of each example, `(batch, 1, ...)`.
+            seed: As in `corrupt`.
+        """
+        raise NotImplementedError(f"{self.noun.capitalize()}s are not degraded.")
+
+    def degraded_shape(self, kind: str, level: float) -> tuple[int, ...]:
+        """Shape of what `degraded` makes of one example.
+
+        Args:
+            kind: One of `corruptions`.
+            level: How much.
+        """
+        raise NotImplementedError(f"{self.noun.capitalize()}s are not degraded.")
+
+    def check_corruption(self, kind: str, level: float) -> None:
+        """Refuse a level that makes no sense for a corruption.
+
+        Args:
+            kind: One of `corruptions`.
+            level: How much: a probability, or of `"gaussian"` a standard deviation.
+
+        Raises:
+            ValueError: Says what does.
+        """
+        if kind != "gaussian":
+            check_number("corruption_level", level, low=0.0, high=1.0)
 
     def is_valid(self, x: Tensor) -> "Tensor | bool":  # noqa: ARG002
         """Whether the values of examples are what `check` allows, in a graph.

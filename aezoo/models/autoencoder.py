@@ -66,8 +66,11 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         sparsity: Weight of the L1 norm of the code (its posterior mean).
         corruption: Corrupts the input in training only (Vincent et al., 2010,
             https://www.jmlr.org/papers/v11/vincent10a.html): for images
-            `"gaussian"`, `"masking"` or `"salt_and_pepper"`; or None.
-        corruption_level: Noise standard deviation, or probability per element.
+            `"gaussian"`, `"masking"`, `"salt_and_pepper"`, `"blocks"`,
+            `"downsample"`, `"grayscale"`, `"jpeg"` or `"blur"`, at their own size; or
+            None.
+        corruption_level: Standard deviation of noise, or of a blur in pixels; a
+            probability per element or block; a factor; or a quality.
         **kwargs: `name`, `dtype` and `trainable` of `keras.Model`.
     """
 
@@ -236,12 +239,8 @@ class Autoencoder(CompiledEntryPoints, Training, keras.Model):
         check_for_modality(
             "corruption", self.corruption, (None, *modality.corruptions), modality
         )
-        if self.corruption not in (None, "gaussian") and self.corruption_level > 1.0:
-            raise ValueError(
-                "`corruption_level` must be a finite number at least 0 and at most 1, "
-                "a probability. Received: corruption_level="
-                f"{self.corruption_level!r}."
-            )
+        if self.corruption is not None:
+            modality.check_corruption(self.corruption, self.corruption_level)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from aezoo.networks.patches import Patches
 from aezoo.networks.recurrent import Recurrent
 from aezoo.networks.taesd import TAESD
 from aezoo.networks.top_down import TopDown
+from aezoo.networks.transforms import Transforms
 from aezoo.networks.two_level import TwoLevel
+from aezoo.networks.unet import UNet
 from aezoo.networks.vit import ViT
 from aezoo.networks.voices import Voices
 
@@ -48,7 +50,9 @@ __all__ = [
     "Recurrent",
     "ResNet",
     "TopDown",
+    "Transforms",
     "TwoLevel",
+    "UNet",
     "ViT",
     "Voices",
     "network_class",

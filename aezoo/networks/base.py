@@ -24,6 +24,8 @@ class Latent:
         is_hierarchical: Whether there are many latents of the network's own, of which
             each depends on those before it; `units` are then of one of them, or 0.
         is_masked: Whether the objective hides parts of an example from the encoder.
+        is_degraded: Whether it is a degraded example, of the objective's own shape.
+        has_hyperlatent: Whether a code of the map, of the network's own, goes with it.
         is_told: Whether encoder and decoder also take, as `context`, what the network's
             `context` makes of conditions.
     """
@@ -34,11 +36,17 @@ class Latent:
     quantizer: Any = None
     is_hierarchical: bool = False
     is_masked: bool = False
+    is_degraded: bool = False
+    has_hyperlatent: bool = False
     is_told: bool = False
 
     @property
     def words(self) -> str:
         """What it is, for messages."""
+        if self.is_degraded:
+            return "a degraded example"
+        if self.has_hyperlatent:
+            return "a map with a hyperlatent"
         if self.is_hierarchical:
             return "hierarchical latents"
         if self.quantizer is not None:
@@ -62,6 +70,8 @@ class Network(abc.ABC):
     kind: ClassVar[str]
     # Whether its decoder has a `likelihood`, whose elements depend on those before.
     is_autoregressive: ClassVar[bool] = False
+    # Whether its layers take any number of positions, where the strides allow it.
+    takes_any_size: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -51,6 +51,33 @@ def check_images(x: Any, shape: Sequence[int], name: str = "x") -> np.ndarray:
     return check_levels(images, name)
 
 
+def check_any_size(x: Any, channels: int, name: str = "x") -> tuple[np.ndarray, bool]:
+    """Images of one size, whatever it is, as `check_images` has them.
+
+    Args:
+        x: Images `(n, height, width, channels)`, or one of them.
+        channels: Of each.
+        name: What to call them in a message.
+
+    Returns:
+        The images, `(n, height, width, channels)`; and whether it was a single one.
+
+    Raises:
+        ValueError: As `check_images`.
+    """
+    images = as_array(x, name, "image")
+    is_single = images.ndim == 3
+    if is_single:
+        images = images[None]
+    if images.ndim != 4 or images.shape[-1] != channels or 0 in images.shape:
+        raise ValueError(
+            f"`{name}` must have shape (n, height, width, {channels}), or be one "
+            f"image of {channels} channel{'s' * (channels != 1)}. Received: "
+            f"{name}.shape={np.shape(x)}."
+        )
+    return check_levels(images, name), is_single
+
+
 def check_levels(images: np.ndarray, name: str = "x") -> np.ndarray:
     """Images of any shape, as they are: uint8, or else as float32 in [0, 1].
 

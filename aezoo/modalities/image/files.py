@@ -53,6 +53,8 @@ _FRAME_TIME, _LAST_FRAME_TIME = 120, 1500
 _BRIGHT = 140
 _FRAME_LEVEL = 56
 
+_Shape = tuple[int | None, int | None, int]
+
 
 def read_image(
     path: str | Path, input_shape: Sequence[int], invert: bool = False
@@ -87,6 +89,23 @@ def read_image(
         )
     with _named_errors(path), open_regular(path) as file:
         return _read(file, path, (height, width, channels), invert)
+
+
+def read_whole_image(path: str | Path, channels: int) -> tuple[np.ndarray, str | None]:
+    """Read an image file at its own size; the rule's last two steps are left out.
+
+    Args:
+        path: As in `read_image`.
+        channels: 1 for grey, 3 for RGB.
+
+    Returns:
+        The image, uint8 `(height, width, channels)`, and a line as `read_image` has it.
+
+    Raises:
+        ImageFileError: As `read_image`.
+    """
+    with _named_errors(path), open_regular(path) as file:
+        return _read(file, path, (None, None, channels), invert=False)
 
 
 @contextlib.contextmanager
@@ -135,18 +154,19 @@ def _too_large(path: str | Path, what: str) -> ImageFileError:
 
 
 def _read(
-    file: BinaryIO, path: str | Path, shape: tuple[int, int, int], invert: bool
+    file: BinaryIO, path: str | Path, shape: _Shape, invert: bool
 ) -> tuple[np.ndarray, str | None]:
-    """What `read_image` returns, of an open file."""
+    """What `read_image` returns, of an open file; sizes of None are its own."""
     height, width = shape[:2]
     if file.seek(0, os.SEEK_END) > MAX_FILE_BYTES:
         raise _too_large(path, f"more than {MAX_FILE_BYTES:,} bytes")
     file.seek(0)
     with Image.open(file, formats=INPUT_FORMATS) as image:
         source = f"{image.width}x{image.height} {image.mode}"
-        _check_pixels(image, file, path, 4 * height * width)
-        box = _DRAFT * max(height, width)
-        image.draft(None, (box, box))
+        _check_pixels(image, file, path, 4 * (height or 0) * (width or 0))
+        if height and width:
+            box = _DRAFT * max(height, width)
+            image.draft(None, (box, box))
         is_large = image.width * image.height > _LARGE
         with _one_at_a_time if is_large else contextlib.nullcontext():
             image.load()
@@ -206,11 +226,15 @@ def _convert(
     image: Image.Image,
     source: str,
     steps: list[str],
-    shape: tuple[int, int, int],
+    shape: _Shape,
     invert: bool,
 ) -> tuple[np.ndarray, str | None]:
     """A decoded image as the rule says, and what was done."""
-    height, width, channels = shape
+    height, width, channels = (
+        shape[0] or image.height,
+        shape[1] or image.width,
+        shape[2],
+    )
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray(_to_8_bits(np.asarray(image)))
         steps.append("16-bit levels scaled to 8")
@@ -237,7 +261,7 @@ def _convert(
     notes = []
     if steps:
         notes.append(f"{source} -> {width}x{height} {mode}: {', '.join(steps)}")
-    if channels == 1 and not invert and pixels.mean() > _BRIGHT:
+    if channels == 1 and not invert and shape[0] and pixels.mean() > _BRIGHT:
         notes.append(
             "mostly bright: if it is dark ink on light paper, invert it "
             "(`--invert`, `invert=True`)"

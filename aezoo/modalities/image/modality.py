@@ -10,11 +10,10 @@ import numpy as np
 
 from aezoo.modalities.base import Modality, Preview, all_within
 from aezoo.modalities.image.check import TOLERANCE, check_images
+from aezoo.modalities.image.colours import to_luma
 from aezoo.utils.validation import check_positive_int
 
 Tensor = Any
-# Weights of red, green and blue in a grey value: ITU-R BT.601, as in Pillow's "L".
-LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +48,14 @@ class Image(Modality):
         "discretized_logistic",
     )
     errors: ClassVar[tuple[str, ...]] = ("mse", "mae", "smooth_l1", "bce", "ms_ssim")
-    corruptions: ClassVar[tuple[str, ...]] = (
-        "gaussian",
-        "masking",
-        "salt_and_pepper",
+    noises: ClassVar[tuple[str, ...]] = (
+        *("gaussian", "masking", "salt_and_pepper", "blocks"),
     )
+    corruptions: ClassVar[tuple[str, ...]] = (
+        *noises,
+        *("downsample", "grayscale", "jpeg", "blur"),
+    )
+    degradations: ClassVar[tuple[str, ...]] = corruptions
     activations: ClassVar[tuple[str, ...]] = ("sigmoid", "linear")
     views: ClassVar[tuple[str, ...]] = ("binarised", "dequantised")
 
@@ -107,6 +109,24 @@ class Image(Modality):
 
         return apply_corruption(x, kind, level, seed)
 
+    def degraded(self, x: Tensor, kind: str, level: Any, seed: Any) -> Tensor:
+        """As in `aezoo.modalities.image.corruption`."""
+        from aezoo.modalities.image.corruption import degraded
+
+        return degraded(x, kind, level, seed)
+
+    def degraded_shape(self, kind: str, level: float) -> tuple[int, int, int]:
+        """As in `aezoo.modalities.image.corruption`."""
+        from aezoo.modalities.image.corruption import degraded_shape
+
+        return degraded_shape(self.shape, kind, level)
+
+    def check_corruption(self, kind: str, level: float) -> None:
+        """As in `aezoo.modalities.image.corruption`."""
+        from aezoo.modalities.image.corruption import check_corruption
+
+        check_corruption(self.shape, kind, level)
+
     def convert_channels(self, x: Tensor) -> Tensor:
         """Tensors of images with as many channels as these have, in a graph.
 
@@ -122,8 +142,7 @@ class Image(Modality):
             return x
         if self.channels == 3:
             return ops.repeat(x, 3, axis=-1)
-        luma = ops.convert_to_tensor(LUMA, x.dtype)
-        return ops.sum(x * luma, axis=-1, keepdims=True)
+        return to_luma(x)
 
     def read(self, path: Path, **options: Any) -> tuple[np.ndarray, str | None]:
         """As in `aezoo.modalities.image.files.read_image`."""

@@ -121,6 +121,79 @@ def apply_in_tiles(
     return np.asarray(total / weight)
 
 
+def smallest_tile(side: int, tile: int, overlap: float) -> int:
+    """The shortest side of a tile of which no more are needed than of a given one.
+
+    Args:
+        side: What tiles cover, along one axis.
+        tile: The longest that is allowed.
+        overlap: Share of a tile that the next one covers too.
+    """
+    shared = int(overlap * tile)
+    count = 1 + -(-(side - tile) // (tile - shared))
+    for smaller in range(1, tile):
+        if smaller + (count - 1) * (smaller - int(overlap * smaller)) >= side:
+            return smaller
+    return tile
+
+
+def apply_in_windows(
+    function: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    tile: int,
+    margin: int,
+    grain: int = 1,
+    grow: int = 1,
+) -> np.ndarray:
+    """Apply a function of small images to large ones, each tile with its surroundings.
+
+    Without a trace of the tiles, if no pixel of the result depends on one that is
+    farther away than the margin.
+
+    Args:
+        function: From images `(n, height, width, channels)` of any size to images that
+            are larger by `grow`.
+        images: `(n, height, width, channels)`.
+        tile: Height and width of a tile, a multiple of `grain`.
+        margin: Pixels around a tile that the function sees too, a multiple of `grain`.
+        grain: Windows begin at multiples of it; below and to the right images are
+            mirrored until they end at one.
+        grow: Factor by which the function makes images larger.
+
+    Returns:
+        `(n, grow * height, grow * width, channels)`.
+    """
+    sides = images.shape[1:3]
+    missing = [-side % grain for side in sides]
+    padded = np.pad(
+        images, ((0, 0), *((0, n) for n in missing), (0, 0)), mode="symmetric"
+    )
+    windows = [min(tile + 2 * margin, side) for side in padded.shape[1:3]]
+    result: Any = None
+    for top, left in itertools.product(*(range(0, n, tile) for n in padded.shape[1:3])):
+        corner = [
+            min(max(start - margin, 0), side - window)
+            for start, side, window in zip(
+                (top, left), padded.shape[1:3], windows, strict=True
+            )
+        ]
+        rows, columns = (slice(c, c + n) for c, n in zip(corner, windows, strict=True))
+        found = function(np.ascontiguousarray(padded[:, rows, columns]))
+        if result is None:
+            shape = (len(images), *(grow * n for n in padded.shape[1:3]))
+            result = np.empty((*shape, found.shape[-1]), found.dtype)
+        inner = [
+            slice(grow * (start - c), grow * (start - c + tile))
+            for start, c in zip((top, left), corner, strict=True)
+        ]
+        result[
+            :,
+            grow * top : grow * (top + tile),
+            grow * left : grow * (left + tile),
+        ] = found[:, *inner]
+    return np.ascontiguousarray(result[:, : grow * sides[0], : grow * sides[1]])
+
+
 def _ramp(length: int, shared: int) -> np.ndarray:
     """Weights of a tile's rows or columns, which fall to both ends within `shared`."""
     depth = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5

@@ -132,12 +132,7 @@ class SubpixelConv2D(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Convolve and rearrange."""
-        _, height, width, _ = inputs.shape
-        outputs = self.conv(inputs)  # (batch, h, w, 2 * 2 * filters)
-        outputs = ops.reshape(outputs, (-1, height, width, 2, 2, self.filters))
-        outputs = ops.transpose(outputs, (0, 1, 3, 2, 4, 5))  # (b, h, 2, w, 2, f)
-        outputs = ops.reshape(outputs, (-1, 2 * height, 2 * width, self.filters))
-        return self.activation(outputs)
+        return self.activation(depth_to_space(self.conv(inputs), 2))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple:
         """`(batch, 2h, 2w, filters)`."""
@@ -166,6 +161,25 @@ class SubpixelInitializer(keras.initializers.Initializer):
     def get_config(self) -> dict[str, Any]:
         """No arguments."""
         return {}
+
+
+def depth_to_space(x: Tensor, factor: int) -> Tensor:
+    """Feature maps whose channels are rearranged to a larger size.
+
+    Args:
+        x: `(batch, h, w, factor * factor * channels)`.
+        factor: By how much height and width grow; 1 changes nothing.
+
+    Returns:
+        `(batch, factor * h, factor * w, channels)`.
+    """
+    if factor == 1:
+        return x
+    _, height, width, depth = x.shape
+    channels = depth // factor**2
+    x = ops.reshape(x, (-1, height, width, factor, factor, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (-1, factor * height, factor * width, channels))
 
 
 def upsampling_layer(

@@ -1,0 +1,206 @@
+"""Coding of rounded maps under a hyperprior: images of any size, with loss.
+
+What is expected of each unit is computed from the hyperlatent in exact arithmetic, on
+both sides; its scale then is one of a few, each with a table of its own, so that all
+units of a scale are coded at once. Hyperlatents go first, under tables of their own.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from aezoo.compression.arithmetic import (
+    ONE,
+    counts_of,
+    exp,
+    normal_cdf,
+    sigmoid,
+    to_grid,
+)
+from aezoo.compression.coder import TOTAL_BITS, Stack
+from aezoo.compression.networks import ExactLayers, numbers
+from aezoo.modalities.image.tiling import apply_in_windows
+from aezoo.models.hyperprior import MIN_SCALE, Hyperprior
+
+Array = np.ndarray
+# Scales that are told apart, from `MIN_SCALE` on; the factor from one to the next, and
+# logarithms: written out, for the mathematical library's may differ in the last bit.
+SCALES, FACTOR = 64, 1.1
+_LOG_FACTOR, _LOG_MIN_SCALE = 0.09531017980432493, -2.2072749131897207
+# A unit is cut to so many scales around its mean, or to so many integers where these
+# are more, and a hyperlatent to its bounds.
+REACH, LEAST_BOUND, HYPER_BOUND = 8.0, 64, 63
+# Positions of a map, along an axis, that are decoded at once; and on each side, those
+# on which what is inside depends.
+TILE, MARGIN = 64, 4
+
+
+class HyperCoder:
+    """Tables of a model's hyperlatents and maps, in exact arithmetic.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: Hyperprior) -> None:
+        self.model = model
+        self._layers = ExactLayers()
+
+    @functools.cached_property
+    def hyper_tables(self) -> Array:
+        """Of each channel of the hyperlatent, `(channels, symbols)`."""
+        prior = self.model.hyper_prior
+        logits, means, log_scales = (
+            numbers(w) for w in (prior.logits, prior.means, prior.log_scales)
+        )
+        powers = exp(logits - logits.max(axis=0))
+        total = powers[0]
+        for row in powers[1:]:  # in a fixed order
+            total = total + row
+        borders = np.arange(-HYPER_BOUND, HYPER_BOUND) + 0.5
+        cdf: Any = 0.0
+        for power, mean, log_scale in zip(powers, means, log_scales, strict=True):
+            distance = (borders - mean[:, None]) / exp(log_scale)[:, None]
+            cdf = cdf + (power / total)[:, None] * sigmoid(distance)
+        return counts_of(cdf, TOTAL_BITS)
+
+    def expected(self, hyper: Array) -> tuple[Array, Array]:
+        """Means and the number of the scale of each unit, of rounded hyperlatents.
+
+        Args:
+            hyper: Integers, `(n, h, w, channels)`.
+
+        Returns:
+            Float64 and integers, `(n, 4 * h, 4 * w, units)`.
+        """
+        x = to_grid(hyper)
+        for layer in self.model.hyper_decoder.layers:
+            x = self._layers.run(layer, x)
+        center, log_scale = np.split(x / ONE, 2, axis=-1)
+        above = _softplus(log_scale - _LOG_MIN_SCALE)
+        index = np.clip(np.rint(above / _LOG_FACTOR), 0, SCALES - 1)
+        return center, index.astype("int32")
+
+
+def _softplus(x: Array) -> Array:
+    """`log(1 + exp(x))`, from a table over the grid."""
+    table = _softplus_table()
+    end = 16 * ONE
+    index = np.rint(np.clip(x * ONE, -end, end)).astype("int64") + end
+    return np.where(x > 16.0, x, table[index])
+
+
+@functools.cache
+def _softplus_table() -> Array:
+    """Of points from -16 to 16: sums of its slope, the sigmoid, at midpoints."""
+    end = 16 * ONE
+    points = (np.arange(-end, end) + 0.5) / ONE
+    slopes = np.rint(sigmoid(points) * 2.0**40).astype("int64")
+    sums = np.concatenate([[0], np.cumsum(slopes)])
+    return np.asarray(sums / float(2**40 * ONE))
+
+
+@functools.cache
+def scale_of(index: int) -> float:
+    """One of the scales, by multiplications."""
+    return MIN_SCALE if index == 0 else scale_of(index - 1) * FACTOR
+
+
+@functools.cache
+def scale_table(index: int) -> Array:
+    """Frequencies of distances from the mean, in order, of one of the scales."""
+    scale, bound = scale_of(index), bound_of(index)
+    borders = (np.arange(-bound, bound) + 0.5) / scale
+    return counts_of(normal_cdf(borders)[None], TOTAL_BITS)[0]
+
+
+def bound_of(index: int) -> int:
+    """The largest distance that is coded, of one of the scales."""
+    return max(LEAST_BOUND, math.ceil(REACH * scale_of(index)))
+
+
+def encode(model: Hyperprior, x: Array, batch_size: int) -> tuple[Array, list[Array]]:
+    """Images as words; and the symbols that they hold.
+
+    Args:
+        model: The model.
+        x: Images of any size, `(n, height, width, channels)`, checked.
+        batch_size: Images per compiled call.
+
+    Returns:
+        uint32; hyperlatents and distances, int32.
+    """
+    coder = HyperCoder(model)
+    found = model.run("encode_parameters", padded(model, x), batch_size)
+    hyper = np.clip(np.rint(found["hyper"]), -HYPER_BOUND, HYPER_BOUND)
+    hyper = hyper.astype("int32")
+    center, index = coder.expected(hyper)
+    bounds = np.array([bound_of(i) for i in range(SCALES)])[index]
+    distance = np.rint(found["y"] - center)
+    distance = np.clip(distance, -bounds, bounds).astype("int32")
+    stack = Stack(np.empty(0, "uint32"))
+    for i in np.unique(index)[::-1]:
+        chosen = distance[index == i]
+        stack.push_alike(chosen + bound_of(i), scale_table(int(i)))
+    for channel in range(hyper.shape[-1])[::-1]:
+        symbols = hyper[..., channel].ravel() + HYPER_BOUND
+        stack.push_alike(symbols, coder.hyper_tables[channel])
+    return stack.words(), [hyper, distance]
+
+
+def decode(
+    model: Hyperprior, words: Array, shape: Sequence[int]
+) -> tuple[Array, list[Array]]:
+    """Maps of images of a shape, and the symbols that were held.
+
+    Args:
+        model: As in `encode`.
+        words: What it returned.
+        shape: `(n, height, width, channels)` of the images.
+
+    Returns:
+        Float32, `(n, h, w, units)`; hyperlatents and distances, int32.
+    """
+    coder, network = HyperCoder(model), model.transforms
+    sides = [-(-side // network.hyper_stride) for side in shape[1:3]]
+    stack = Stack(words)
+    hyper = np.empty((shape[0], *sides, network.hyper_filters), "int32")
+    for channel in range(hyper.shape[-1]):
+        symbols = stack.pop_alike(hyper[..., 0].size, coder.hyper_tables[channel])
+        hyper[..., channel] = symbols.reshape(hyper.shape[:-1]) - HYPER_BOUND
+    center, index = coder.expected(hyper)
+    distance = np.empty(center.shape, "int32")
+    for i in np.unique(index):
+        place = index == i
+        symbols = stack.pop_alike(int(place.sum()), scale_table(int(i)))
+        distance[place] = symbols - bound_of(i)
+    return (center + distance).astype("float32"), [hyper, distance]
+
+
+def padded(model: Hyperprior, x: Array) -> Array:
+    """Images whose sides are multiples of the hyperlatent's stride: mirrored."""
+    stride = model.transforms.hyper_stride
+    missing = [-side % stride for side in x.shape[1:3]]
+    return np.pad(x, ((0, 0), *((0, n) for n in missing), (0, 0)), mode="symmetric")
+
+
+def images_of(model: Hyperprior, z: Array) -> Array:
+    """Images of maps of any size, by parts of which each sees its surroundings.
+
+    Args:
+        model: The model.
+        z: Maps, `(n, h, w, units)`.
+
+    Returns:
+        Float32 in [0, 1], `(n, 16 * h, 16 * w, channels)`.
+    """
+    return apply_in_windows(
+        lambda windows: model.run("decode_whole", windows, 1),
+        z,
+        tile=TILE,
+        margin=MARGIN,
+        grow=model.transforms.stride,
+    )

@@ -1,0 +1,116 @@
+"""Whole photographs in real bytes: the zoo's hyperprior models beside codecs.
+
+    python -m benchmarks.photographs --photographs FOLDER
+
+Each photograph, such as the 24 Kodak pictures, becomes bytes by `aezoo.compress`, with
+everything that reading them needs, and comes back by `aezoo.decompress`. Bits per pixel
+and peak signal-to-noise ratio (of red, green and blue) are means over photographs. Each
+model stands beside what a codec, of Pillow, would need for the same error, read off the
+codec's own mean curve; the last table has the Bjontegaard difference of rates over all
+models. Seconds are of one photograph, both ways, after the first. Prints Markdown.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from aezoo.evaluation.image.rates import bd_rate, codec_rates, codecs
+from benchmarks.common import machine, markdown_table, verdict
+
+MODELS = tuple(f"hyperprior_photos_q{quality}" for quality in (1, 2, 3, 4))
+# Difference of rates that the models are to reach against JPEG.
+TARGET = -0.2
+Point = tuple[float, float]
+
+
+def psnr_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Decibels, of uint8 images."""
+    error = np.mean((a.astype("float64") - b) ** 2)
+    return float(10.0 * np.log10(255.0**2 / error))
+
+
+def points_of_codec(codec: str, originals: list[np.ndarray]) -> list[Point]:
+    """Mean bits per pixel and decibels of each quality."""
+    curves = []
+    for photograph in originals:
+        found = list(codec_rates(codec, photograph[None]))
+        curves.append([(3 * rate.bits, rate.psnr) for rate in found])
+    means = np.mean(curves, axis=0)
+    return [(float(bits), float(psnr)) for bits, psnr in means]
+
+
+def point_of_model(name: str, originals: list[np.ndarray]) -> tuple[Point, list[float]]:
+    """Its mean bits per pixel and decibels; seconds of coding and of decoding."""
+    import aezoo
+
+    model = aezoo.load(name)
+    points, seconds = [], []
+    for photograph in originals:
+        start = time.perf_counter()
+        blob = aezoo.compress(model, photograph[None])
+        middle = time.perf_counter()
+        decoded = aezoo.decompress(blob, model)[0]
+        seconds.append((middle - start, time.perf_counter() - middle))
+        bits = 8.0 * len(blob) / (photograph.shape[0] * photograph.shape[1])
+        points.append((bits, psnr_of(photograph, decoded)))
+    bits, psnr = np.mean(points, axis=0)
+    times = np.median(seconds[1:] or seconds, axis=0)
+    return (float(bits), float(psnr)), [float(t) for t in times]
+
+
+def bits_at(curve: list[Point], psnr: float) -> float:
+    """Bits per pixel of a codec at an error, between its qualities; NaN beyond them."""
+    ordered = sorted((p, np.log(bits)) for bits, p in curve)
+    at, logs = np.transpose(ordered)
+    if not at[0] <= psnr <= at[-1]:
+        return float("nan")
+    return float(np.exp(np.interp(psnr, at, logs)))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(MODELS), help="models")
+    parser.add_argument("--photographs", type=Path, required=True, help="a folder")
+    parser.add_argument("--limit", type=int, help="the first photographs only")
+    options = parser.parse_args()
+
+    from training.data.photos import photographs
+
+    originals = photographs(options.photographs)[: options.limit]
+    curves = {codec: points_of_codec(codec, originals) for codec in codecs()}
+    found = {name: point_of_model(name, originals) for name in options.names}
+    print(f"{machine()}; {len(originals)} photographs.\n")
+    rows = [
+        [
+            name,
+            f"{bits:.3f}",
+            f"{psnr:.2f}",
+            *(f"{bits_at(curve, psnr):.3f}" for curve in curves.values()),
+            *(f"{t:.2f}" for t in times),
+        ]
+        for name, ((bits, psnr), times) in found.items()
+    ]
+    columns = ["", "bits per pixel", "PSNR, dB"]
+    columns += [f"{codec} for that" for codec in curves]
+    print(markdown_table([*columns, "to bytes, s", "back, s"], rows))
+    print()
+    jpeg = curves["JPEG"]
+    for name, ((bits, psnr), _) in found.items():
+        share = bits / bits_at(jpeg, psnr)
+        print(verdict(f"{name}, of JPEG's bits", share, 1.0, at_least=False))
+    if len(found) > 1:
+        own = [point for point, _ in found.values()]
+        for codec, curve in curves.items():
+            difference = bd_rate(own, curve)
+            if codec == "JPEG":
+                label = "rate against JPEG, relative"
+                print(verdict(label, difference, TARGET, at_least=False))
+            else:
+                print(f"\nRate against {codec}: {100 * difference:+.1f} %.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""Restoration: what degrades is the code, what restores is learnt, at any size."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import aezoo
+from aezoo.cli import main
+from aezoo.errors import UnsupportedOperationError
+from aezoo.modalities.image.corruption import degraded
+from aezoo.modalities.image.resampling import blur_weights, resize_weights
+from aezoo.networks import NetworkError
+from tests.checks import shaken
+
+TINY = {"input_shape": (16, 16, 3), "filters": (4, 6), "blocks": 1}
+
+
+def photograph(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """Waves of several lengths, uint8: smooth, but not flat."""
+    rows, columns = np.mgrid[:height, :width]
+    waves = [
+        np.sin(rows / (3.0 + c) + columns / (7.0 - c)) + np.cos(columns / (2.5 + c))
+        for c in range(channels)
+    ]
+    return np.round(127.5 + 60.0 * np.stack(waves, axis=-1)).astype("uint8")
+
+
+def restoration(**config) -> Any:
+    """One whose weights are not those of its start."""
+    return shaken("restoration", **{**TINY, **config})
+
+
+# --- What is lost ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "shape"),
+    [
+        ("downsample", 2, (8, 8, 3)),
+        ("downsample", 4, (4, 4, 3)),
+        ("grayscale", 0.5, (16, 16, 1)),
+        ("jpeg", 30, (16, 16, 3)),
+        ("blur", 1.5, (16, 16, 3)),
+        ("blocks", 0.5, (16, 16, 3)),
+        ("gaussian", 0.1, (16, 16, 3)),
+    ],
+)
+def test_codes_are_degraded_examples(kind, level, shape) -> None:
+    model = restoration(corruption=kind, corruption_level=level)
+    x = photograph(16, 16)[None]
+    z = model.encode(x)
+    assert model.latent_shape == shape
+    assert z.shape == (1, *shape)
+    assert z.min() >= 0.0
+    assert z.max() <= 1.0
+    assert model.reconstruct(x).shape == x.shape
+    restored = 255 * model.decode(z)
+    assert np.abs(model.reconstruct(x) - restored).max() < 0.51
+
+
+def test_smaller_images_are_those_of_pillow() -> None:
+    """Pillow's own bicubic filter, antialiased, within a level of rounding."""
+    x = photograph(48, 60)
+    for factor in (2, 3, 4):
+        ours = degraded(x[None] / np.float32(255), "downsample", factor, 0)
+        size = (60 // factor, 48 // factor)
+        theirs = np.asarray(Image.fromarray(x).resize(size, Image.Resampling.BICUBIC))
+        inner = np.s_[2:-2, 2:-2]  # Pillow cuts the kernel at borders, and we mirror
+        difference = 255 * np.asarray(ours)[0][inner] - theirs[inner]
+        assert np.abs(difference).max() < 1.1
+
+
+@pytest.mark.parametrize("quality", [10, 50, 90])
+@pytest.mark.parametrize(("channels", "levels"), [(1, 1.5), (3, 3.0)])
+def test_a_jpeg_is_that_of_pillow(quality, channels, levels) -> None:
+    """But for its integers: within a few levels of 255, root mean square."""
+    x = photograph(48, 64, channels)
+    file = io.BytesIO()
+    Image.fromarray(x[..., 0] if channels == 1 else x).save(
+        file, "jpeg", quality=quality
+    )
+    theirs = np.asarray(Image.open(file), "float32").reshape(x.shape) / 255
+    ours = np.asarray(degraded(x[None] / np.float32(255), "jpeg", quality, 0))[0]
+    lost = np.mean((theirs - x / 255) ** 2)
+    assert 255 * np.sqrt(np.mean((ours - theirs) ** 2)) < levels
+    assert np.mean((ours - x / 255) ** 2) == pytest.approx(lost, rel=0.1)
+
+
+def test_weights_sum_to_one_and_keep_what_is_flat() -> None:
+    for weights in (
+        resize_weights(31, 7), resize_weights(7, 31), blur_weights(9, 2.0),
+        blur_weights(3, 4.0), resize_weights(2, 1),
+    ):  # fmt: skip
+        np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_cubic_interpolation_keeps_straight_lines() -> None:
+    line = np.arange(32.0)
+    larger = resize_weights(32, 64) @ line
+    np.testing.assert_allclose(
+        larger[8:-8], (np.arange(64) / 2 - 0.25)[8:-8], atol=1e-4
+    )
+
+
+def test_blocks_hide_squares() -> None:
+    x = np.ones((50, 16, 16, 3), "float32")
+    found = np.asarray(degraded(x, "blocks", 0.3, 0))
+    squares = found.reshape(50, 8, 2, 8, 2, 3)
+    assert np.all(squares == squares[:, :, :1, :, :1, :1])
+    assert 1.0 - found.mean() == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_blur_is_that_of_scipy() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    x = photograph(20, 24, 1)[None] / np.float32(255)
+    ours = np.asarray(degraded(x, "blur", 1.3, 0))
+    theirs = gaussian_filter(x, (0, 1.3, 1.3, 0), mode="reflect")
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+# --- What is put back -----------------------------------------------------------------
+
+
+def test_untrained_it_gives_what_came_in() -> None:
+    """Of low resolution, enlarged: the baseline from which it learns."""
+    x = photograph(16, 16)[None]
+    denoiser = aezoo.create("restoration", **TINY, corruption="gaussian")
+    np.testing.assert_allclose(
+        denoiser.reconstruct(x / np.float32(255)), denoiser.encode(x), atol=1e-6
+    )
+    larger = aezoo.create("restoration", **TINY)
+    enlarged = np.einsum(
+        "ih,jw,nhwc->nijc",
+        resize_weights(8, 16),
+        resize_weights(8, 16),
+        larger.encode(x),
+    )
+    np.testing.assert_allclose(
+        larger.reconstruct(x / np.float32(255)), np.clip(enlarged, 0, 1), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "channels", "factor"),
+    [
+        ({}, 3, 2),
+        ({"corruption_level": 4}, 3, 4),
+        ({"corruption": "grayscale"}, 1, 1),
+        ({"corruption": "gaussian", "corruption_level": 0.1}, 3, 1),
+    ],
+)
+def test_any_size_is_restored_without_seams(config, channels, factor) -> None:
+    """Tiles give what the whole image at once gives."""
+    model = restoration(**config)
+    x = photograph(75, 93, channels)[None] / np.float32(255)
+    whole = model.restore(x, tile=200)
+    assert whole.shape == (1, 75 * factor, 93 * factor, 3)
+    assert np.ptp(whole) > 0.1
+    np.testing.assert_allclose(model.restore(x, tile=16), whole, atol=1e-5)
+
+
+def test_one_image_and_dtypes() -> None:
+    model = restoration()
+    x = photograph(9, 11)
+    one = model.restore(x)
+    assert one.dtype == np.uint8
+    assert one.shape == (18, 22, 3)
+    np.testing.assert_array_equal(model.restore(x[None])[0], one)
+    floats = model.restore(x / np.float32(255))
+    assert np.abs(255 * floats - one).max() <= 0.51
+
+
+def test_restore_is_decode_at_its_own_size() -> None:
+    model = restoration()
+    z = model.encode(photograph(16, 16)[None])
+    np.testing.assert_allclose(model.restore(z), model.decode(z), atol=1e-6)
+
+
+def test_it_learns() -> None:
+    """To fill in blocks of a colour that is always the same."""
+    x = np.full((64, 16, 16, 3), (200, 120, 40), "uint8")
+    model = aezoo.create(
+        "restoration", **TINY, corruption="blocks", corruption_level=0.4
+    )
+    before = np.mean((model.reconstruct(x) / 255.0 - x / 255.0) ** 2)
+    model.compile("adam", jit_compile=False)
+    model.optimizer.learning_rate = 3e-3
+    model.fit(x, epochs=40, batch_size=16, verbose=0)
+    after = np.mean((model.reconstruct(x) / 255.0 - x / 255.0) ** 2)
+    assert after < before / 5
+
+
+def test_levels_are_drawn_in_training_alone() -> None:
+    model = restoration(corruption="gaussian", corruption_level=0.3, lowest_level=0.0)
+    x = np.full((200, 16, 16, 3), 0.5, "float32")
+    trained = np.asarray(model(x, training=True)["z"]).std(axis=(1, 2, 3))
+    assert trained.min() < 0.05
+    assert trained.max() > 0.24
+    assert np.corrcoef(np.sort(trained), np.arange(200))[0, 1] > 0.98  # evenly
+    shown = model.encode(x).std(axis=(1, 2, 3))
+    np.testing.assert_allclose(shown, 0.29, atol=0.03)  # clipped a little
+
+
+# --- What is refused ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"corruption_level": 5}, "`corruption_level` of 2, 3, 4"),
+        ({"corruption_level": 3}, "that divides both sides"),
+        ({"corruption": None}, "`corruption` must be one of gaussian"),
+        ({"corruption": "fog"}, "`corruption` must be one of gaussian"),
+        ({"corruption": "jpeg", "corruption_level": 0}, "at least 1 and at most 100"),
+        ({"corruption": "blur", "corruption_level": 0}, "above 0"),
+        (
+            {"corruption": "grayscale", "input_shape": (8, 8, 1)},
+            "is of images of 3 channels",
+        ),
+        ({"lowest_level": 0.1}, "`lowest_level` is of a corruption that is drawn"),
+        (
+            {"corruption": "gaussian", "corruption_level": 0.1, "lowest_level": 0.2},
+            "`lowest_level` must be at most `corruption_level`",
+        ),
+        ({"output_activation": "sigmoid"}, "needs `output_activation='linear'`"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(config, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        aezoo.create("restoration", **{**TINY, **config})
+
+
+def test_networks_and_modalities_that_do_not_fit() -> None:
+    with pytest.raises(NetworkError, match="needs the network 'unet'"):
+        aezoo.create("restoration", network="conv")
+    with pytest.raises(NetworkError, match="cannot carry a flat latent"):
+        aezoo.create("ae", network="unet")
+    with pytest.raises(ValueError, match="`corruption` must be one of "):
+        aezoo.create("restoration", modality=aezoo.modalities.Voxels(8, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((4, 4), "uint8"), r"shape \(n, height, width, 3\)"),
+        (np.zeros((4, 4, 1), "uint8"), "one image of 3 channels"),
+        (np.zeros((1, 0, 4, 3), "uint8"), "Received: x.shape"),
+        (np.full((4, 4, 3), 7.0), "Divide values of 0 to 255 by 255"),
+        (np.full((4, 4, 3), np.nan), "NaN"),
+    ],
+)
+def test_wrong_images_are_refused(x, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        restoration().restore(x)
+
+
+def test_it_does_not_sample() -> None:
+    with pytest.raises(UnsupportedOperationError):
+        restoration().sample(1)
+
+
+# --- On the command line --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("restoration") / "model"
+    aezoo.save(restoration(), path)
+    return str(path)
+
+
+def run(*arguments) -> Result:
+    return CliRunner().invoke(main, ["restore", *map(str, arguments)])
+
+
+def test_a_file_is_restored_at_its_own_size(folder, tmp_path) -> None:
+    source, target = tmp_path / "small.png", tmp_path / "large.png"
+    x = photograph(30, 41)
+    Image.fromarray(x).save(source)
+    result = run(folder, source, "-o", target, "--tile", 16)
+    assert result.exit_code == 0, result.output
+    assert "82 x 60 pixels" in result.output
+    found = np.asarray(Image.open(target))
+    np.testing.assert_array_equal(found, aezoo.load(folder).restore(x))
+
+
+def test_a_grey_file_is_converted_and_that_is_said(folder, tmp_path) -> None:
+    source, target = tmp_path / "grey.png", tmp_path / "large.png"
+    Image.fromarray(photograph(8, 8, 1)[..., 0]).save(source)
+    result = run(folder, source, "-o", target)
+    assert result.exit_code == 0, result.output
+    assert "8x8 L -> 8x8 RGB: converted to RGB" in result.output
+
+
+def test_other_models_and_files_are_refused(folder, tmp_path) -> None:
+    source = tmp_path / "x.png"
+    Image.fromarray(photograph(8, 8)).save(source)
+    result = run("conv_vae_mnist_z16", source, "-o", tmp_path / "y.png")
+    assert result.exit_code == 1
+    assert "restores nothing" in result.output
+    result = run(folder, tmp_path / "none.png", "-o", tmp_path / "y.png")
+    assert result.exit_code == 1
+    assert "does not exist" in result.output
+    assert run(folder, source, "-o", tmp_path / "y.txt").exit_code == 1

@@ -1,0 +1,28 @@
+"""Balle et al. (2018), https://arxiv.org/abs/1802.01436.
+
+python -m training.train hyperprior_photos_q3 --data-dir DIR --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="hyperprior",
+    config={
+        "input_shape": (128, 128, 3),
+        "filters": 64,
+        "hyper_filters": 64,
+        "code_dim": 128,
+        "distortion_weight": 0.013,
+    },
+    description="Compression of photographs by a hyperprior, quality 3 of 4.",
+    metrics=("mse", "psnr"),
+    paper="https://arxiv.org/abs/1802.01436",
+    dataset="photos128",
+    epochs=60,
+    batch_size=8,
+    learning_rate=1e-3,
+    warmup_steps=200,
+    clipnorm=1.0,
+    importance_samples=0,
+    validation_examples=60,
+)

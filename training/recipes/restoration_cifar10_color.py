@@ -1,0 +1,27 @@
+"""Zhang et al. (2016), https://arxiv.org/abs/1603.08511.
+
+python -m training.train restoration_cifar10_color --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="restoration",
+    config={
+        "input_shape": (32, 32, 3),
+        "filters": (24, 48, 96),
+        "blocks": 2,
+        "corruption": "grayscale",
+    },
+    description="CIFAR-10 in colour, from its grey values.",
+    metrics=("mse", "psnr", "ssim"),
+    paper="https://arxiv.org/abs/1603.08511",
+    dataset="cifar10",
+    epochs=6,
+    batch_size=64,
+    learning_rate=1e-3,
+    warmup_steps=100,
+    clipnorm=1.0,
+    importance_samples=0,
+    validation_examples=2000,
+)

@@ -1,0 +1,30 @@
+"""Zhang et al. (2017), https://arxiv.org/abs/1608.03981.
+
+python -m training.train restoration_photos_denoise --data-dir DIR --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="restoration",
+    config={
+        "input_shape": (64, 64, 3),
+        "filters": (24, 48, 96),
+        "blocks": 2,
+        "corruption": "gaussian",
+        "corruption_level": 0.2,
+        "lowest_level": 0.0,
+        "reconstruction_loss": "mae",
+    },
+    description="Photographs without their noise, of unknown strength.",
+    metrics=("mse", "psnr", "ssim"),
+    paper="https://arxiv.org/abs/1608.03981",
+    dataset="photos",
+    importance_samples=0,
+    validation_examples=200,
+    epochs=12,
+    batch_size=16,
+    learning_rate=1e-3,
+    warmup_steps=100,
+    clipnorm=1.0,
+)

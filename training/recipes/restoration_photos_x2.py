@@ -1,0 +1,29 @@
+"""Lim et al. (2017), https://arxiv.org/abs/1707.02921.
+
+python -m training.train restoration_photos_x2 --data-dir DIR --bundle
+"""
+
+from training.recipe import Recipe
+
+RECIPE = Recipe(
+    family="restoration",
+    config={
+        "input_shape": (64, 64, 3),
+        "filters": (48, 64),
+        "blocks": 4,
+        "corruption": "downsample",
+        "corruption_level": 2,
+        "reconstruction_loss": "mae",
+    },
+    description="Super-resolution of photographs, to twice their size.",
+    metrics=("mse", "psnr", "ssim"),
+    paper="https://arxiv.org/abs/1707.02921",
+    dataset="photos",
+    importance_samples=0,
+    validation_examples=200,
+    epochs=12,
+    batch_size=16,
+    learning_rate=1e-3,
+    warmup_steps=100,
+    clipnorm=1.0,
+)
