@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+import aezoo
 from aezoo.evaluation import evaluate
 from aezoo.modalities.image.extractors import load_extractor
-from aezoo.modalities.image.tiling import apply_in_tiles
+from aezoo.modalities.image.tiling import apply_in_tiles, smallest_tile
 from aezoo.models.families import compose
 from aezoo.nn.layers.discriminators import PatchDiscriminator
 from aezoo.nn.losses import perceptual_error
@@ -161,6 +162,34 @@ def test_tiles_turn_into_each_other_without_a_seam(overlap, rng) -> None:
     assert np.all(np.diff(ramp) >= 0.0)
     if overlap == 0.5:
         np.testing.assert_allclose(ramp[8:16], (np.arange(8) + 0.5) / 8, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "size"), [(64, 26), (32, 32), (56, 32), (33, 19)])
+def test_tiles_are_no_larger_than_their_number_needs(side, size) -> None:
+    """Three of 26 that overlap by a quarter cover 64; three of 32 would cover 80."""
+    assert smallest_tile(side, 32, 0.25) == size
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"network": "ldm", "filters": (4, 4), "groups": 2},
+        {"network": "taesd", "width": 4, "encoder_blocks": (1, 1),
+         "decoder_blocks": (1, 1)},
+    ],
+)  # fmt: skip
+def test_networks_of_any_size_take_smaller_tiles(network, rng) -> None:
+    """Whose codes and images are those of a model of their own size."""
+    family = "kl_autoencoder" if network["network"] == "ldm" else "spatial_ae"
+    large = aezoo.create(family, input_shape=(16, 16, 3), code_dim=2, **network)
+    small = aezoo.create(family, input_shape=(12, 12, 3), code_dim=2, **network)
+    small.set_weights(large.get_weights())
+    x = rng.random((2, 20, 20, 3), "float32")  # two of 12 in place of two of 16
+    codes = large.encode_tiled(x, overlap=0.25)
+    np.testing.assert_allclose(codes, small.encode_tiled(x, overlap=0.25), atol=1e-5)
+    np.testing.assert_allclose(
+        large.decode_tiled(codes), small.decode_tiled(codes), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Codes of images of any size, from an autoencoder of images of one size."""
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from aezoo.modalities.image.tiling import apply_in_tiles
+from aezoo.modalities.image.check import check_levels
+from aezoo.modalities.image.tiling import apply_in_tiles, smallest_tile
+from aezoo.nn.codes import check_codes
 from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_number
 
@@ -15,9 +18,11 @@ class Tiles:
     def encode_tiled(
         self: Any, x: Any, overlap: float = 0.25, batch_size: int = 256
     ) -> np.ndarray:
-        """Codes of images larger than `input_shape`, tile by tile of that size.
+        """Codes of images larger than `input_shape`, tile by tile.
 
-        Where tiles overlap, one turns linearly into the next.
+        Where tiles overlap, one turns linearly into the next. They have the size of
+        `input_shape`, or less where the network takes any size and as many smaller
+        ones cover the image.
 
         Args:
             x: Images `(n, height, width, channels)`: uint8, or floats in [0, 1]. Both
@@ -32,10 +37,10 @@ class Tiles:
             ValueError: If the shape, dtype or range is wrong, or the strides do not
                 divide `input_shape`.
         """
-        images = to_numpy(x)
+        images = check_levels(to_numpy(x), "x")
         tile, stride = self._check_tiles("x", images.shape, self.input_shape, overlap)
         return apply_in_tiles(
-            lambda tiles: self.encode(tiles, batch_size),
+            lambda tiles: self.run("encode", tiles, batch_size),
             images,
             tile,
             overlap,
@@ -45,7 +50,7 @@ class Tiles:
     def decode_tiled(
         self: Any, z: Any, overlap: float = 0.25, batch_size: int = 256
     ) -> np.ndarray:
-        """Images of codes larger than `latent_shape`, tile by tile of that size.
+        """Images of codes larger than `latent_shape`, tile by tile.
 
         Args:
             z: Codes `(n, h, w, code_dim)`, float; at least as large as a tile.
@@ -61,8 +66,8 @@ class Tiles:
         codes = to_numpy(z)
         tile, stride = self._check_tiles("z", codes.shape, self.latent_shape, overlap)
         return apply_in_tiles(
-            lambda tiles: self.decode(tiles, batch_size),
-            codes,
+            lambda tiles: self.run("decode", tiles, batch_size),
+            check_codes(codes, codes.shape[1:]),
             tile,
             overlap,
             grow=stride,
@@ -108,4 +113,10 @@ class Tiles:
                 f"{part[0]} x {part[1]}, in multiples of {unit[0]} x {unit[1]}. "
                 f"Received: {name}.shape={shape}."
             )
-        return (h, w), stride
+        if not self.network.takes_any_size:
+            return (h, w), stride
+        sides = (n // one for n, one in zip(shape[1:3], unit, strict=True))
+        rows, columns = map(
+            functools.partial(smallest_tile, overlap=overlap), sides, (h, w)
+        )
+        return (rows, columns), stride

@@ -62,6 +62,7 @@ class LDM(HalvingNetwork):
     kind: ClassVar[str] = "ldm"
     stages_argument: ClassVar[str] = "filters"
     can_quantize: ClassVar[bool] = True
+    takes_any_size: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the arguments; raises ValueError."""

@@ -42,6 +42,7 @@ class TAESD(HalvingNetwork):
 
     kind: ClassVar[str] = "taesd"
     stages_argument: ClassVar[str] = "encoder_blocks"
+    takes_any_size: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the arguments; raises ValueError."""
