@@ -52,6 +52,7 @@ UNTRAINED = {
             *(f"hyperprior_photos_q{quality}" for quality in (1, 2, 3, 4)),
             *("restoration_cifar10_color", "restoration_photos_denoise"),
             *("restoration_photos_x2", "restoration_photos_x4"),
+            "world_model_carracing",
         )
     },
 }

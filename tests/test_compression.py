@@ -534,3 +534,17 @@ def test_digits_take_few_bits_more_than_the_bound(mnist: Any) -> None:
     nats = np.asarray(posterior.kl()) - np.asarray(likelihood.log_prob(unit))
     bits = 8 * (len(blob) - 300) / len(x)
     assert bits < 1.02 * nats.mean() / np.log(2.0)
+
+
+def test_the_difference_of_rates_is_that_of_straight_lines() -> None:
+    """A curve of half the bits everywhere, and one that crosses another."""
+    from aezoo.evaluation.image.rates import bd_rate
+
+    jpeg = [(0.25, 27.0), (0.5, 30.0), (1.0, 33.0), (2.0, 36.0)]
+    half = [(bits / 2, psnr) for bits, psnr in jpeg]
+    assert bd_rate(half, jpeg) == pytest.approx(-0.5)
+    assert bd_rate(jpeg, half) == pytest.approx(1.0)
+    some = [(0.5, 33.0), (0.3, 30.5)]  # in any order, within the range
+    assert -0.5 < bd_rate(some, jpeg) < -0.4
+    with pytest.raises(ValueError, match="no range of errors in common"):
+        bd_rate([(1.0, 50.0), (2.0, 55.0)], jpeg)

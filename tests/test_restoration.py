@@ -14,6 +14,7 @@ from aezoo.errors import UnsupportedOperationError
 from aezoo.modalities.image.corruption import degraded
 from aezoo.modalities.image.resampling import blur_weights, resize_weights
 from aezoo.networks import NetworkError
+from benchmarks import restoration as benchmark
 from tests.checks import shaken
 
 TINY = {"input_shape": (16, 16, 3), "filters": (4, 6), "blocks": 1}
@@ -307,3 +308,24 @@ def test_other_models_and_files_are_refused(folder, tmp_path) -> None:
     assert result.exit_code == 1
     assert "does not exist" in result.output
     assert run(folder, source, "-o", tmp_path / "y.txt").exit_code == 1
+
+
+# --- The benchmark --------------------------------------------------------------------
+
+
+def test_models_stand_beside_what_does_not_learn() -> None:
+    """A model that enlarges as bicubic interpolation does is ahead by nothing."""
+    originals = [photograph(40, 52), photograph(48, 41)]
+    table, ahead, seconds = benchmark.measure(
+        "mine", lambda x: benchmark.enlarged(x, 2), 2, originals
+    )
+    assert ahead == 0.0
+    assert seconds > 0.0
+    assert [row[0] for row in table][:2] == ["bicubic interpolation", "mine"]
+    table, ahead, _ = benchmark.measure("mine", lambda x: x, 1, originals)
+    methods = {row[0] for row in table}
+    assert methods > {"non-local means", "total variation", "wavelets", "mine"}
+    assert ahead <= 0.0
+    assert benchmark.psnr(originals[0], benchmark.noisy(originals[0], 0)) == (
+        pytest.approx(20.17, abs=0.5)
+    )

@@ -6,6 +6,7 @@ writes `docs/compositions.md`: a table per modality, and why something is refuse
 cell is tried: the model is created, not trained; the tests train them.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,6 +135,7 @@ def model_of(family: Family, network: Network, modality: Modality) -> Any:
     return compose(family, modality=modality, network=network, **arguments)
 
 
+@functools.cache
 def reason_against(family: Family, network: Network, modality: Modality) -> str | None:
     """Why a cell is empty, in one sentence; None if it is not."""
     try:

@@ -4,6 +4,7 @@ from aezoo.modalities.base import Modality, Preview, from_config
 from aezoo.modalities.image import Image
 from aezoo.modalities.label import UNLABELLED, Label
 from aezoo.modalities.music import Music
+from aezoo.modalities.numbers import Numbers
 from aezoo.modalities.text import Text
 from aezoo.modalities.trajectory import Trajectory
 from aezoo.modalities.voxels import Voxels
@@ -14,6 +15,7 @@ __all__ = [
     "Label",
     "Modality",
     "Music",
+    "Numbers",
     "Preview",
     "Text",
     "Trajectory",

@@ -38,9 +38,9 @@ MAX_ENTRY_BYTES = 1_000_000
 REMEDY = "Copy the folder again, or save the model again with `aezoo.save`."
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 DTYPES = (*_FLOATS, "mixed_float16", "mixed_bfloat16")
-# Arguments that are descriptions: `aezoo.modalities.from_config` builds the first two
+# Arguments that are descriptions: `aezoo.modalities.from_config` builds the first three
 # from known kinds, and Keras the others in its safe mode.
-_DESCRIBED = ("modality", "given", "encoder", "decoder")
+_DESCRIBED = ("modality", "given", "actions", "encoder", "decoder")
 
 
 def modality_of(entry: ModelRecord) -> "Modality":
