@@ -53,6 +53,8 @@ UNTRAINED = {
             *("restoration_cifar10_color", "restoration_photos_denoise"),
             *("restoration_photos_x2", "restoration_photos_x4"),
             "world_model_carracing",
+            *("draw_two_digit_mnist", "draw_two_digit_mnist_whole"),
+            "draw_street_digits",
         )
     },
 }

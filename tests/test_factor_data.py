@@ -8,7 +8,15 @@ import pytest
 from PIL import Image
 
 from aezoo.data.datasets import load_dataset
-from training.data import glyphs, orl_faces, photos, sheets, turntable
+from training.data import (
+    glyphs,
+    orl_faces,
+    photos,
+    sheets,
+    street_digits,
+    turntable,
+    two_digit_mnist,
+)
 
 
 def write_sheets(folder: Path, images: np.ndarray, columns: int, rows: int) -> None:
@@ -97,3 +105,32 @@ def test_patches_of_photographs_do_not_overlap(tmp_path: Path) -> None:
     np.testing.assert_array_equal(larger.examples[0], pictures[0][:128, :128])
     with pytest.raises(FileNotFoundError, match="no photographs"):
         photos.build(tmp_path, folder, "train")
+
+
+def test_two_digits_stand_where_their_factors_say() -> None:
+    digits = np.stack([np.full((28, 28, 1), level, "uint8") for level in (90, 200)])
+    canvases, factors = two_digit_mnist.compose(digits, np.array([3, 7]), 20, seed=0)
+    assert canvases.shape == (20, 60, 60, 1)
+    levels = {3: 90, 7: 200}
+    for canvas, (first, second, *corners) in zip(canvases, factors, strict=True):
+        expected = np.zeros((60, 60), "uint8")
+        for label, (row, column) in (
+            (first, corners[:2]),
+            (second, corners[2:]),
+        ):
+            spot = expected[row : row + 28, column : column + 28]
+            np.maximum(spot, levels[label], out=spot)  # the brighter one counts
+        np.testing.assert_array_equal(canvas[..., 0], expected)
+
+
+def test_street_digits_keep_the_digit_in_the_middle(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    images = draws.integers(0, 256, (80, *street_digits.SHAPE), dtype="uint8")
+    write_sheets(tmp_path / "source", images, columns=40, rows=2)
+    np.save(tmp_path / "source" / "test-labels.npy", np.arange(70) % 10)
+    folder = tmp_path / "street_digits"
+    assert street_digits.build(tmp_path / "source", folder, "test") == 70
+    data = load_dataset("street_digits", "test", tmp_path)
+    np.testing.assert_array_equal(data.examples, images[:70])
+    np.testing.assert_array_equal(data.labels, np.arange(70) % 10)
+    assert data.factor_names == ("digit",)

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 import aezoo
+from aezoo.errors import UnsupportedOperationError
 from aezoo.evaluation import evaluate
 from aezoo.models.draw import DRAW
 from aezoo.models.families import new_model
@@ -405,3 +406,45 @@ def test_every_size_can_be_built(size: str) -> None:
         model.build()
     least, most = {"small": (0, 1), "medium": (5, 12), "large": (30, 60)}[size]
     assert least * 1e6 < model.count_params() < most * 1e6
+
+
+# --- Windows of attention -------------------------------------------------------------
+
+
+def test_a_window_reaches_from_the_first_filter_to_the_last() -> None:
+    layer = GridAttention(3, (20, 30))
+    layer.build((None, 2))
+    # centre at row 6 and column 21, filters 3 pixels apart, of deviation 1
+    centres = [2 * (6 + 1) / 21 - 1, 2 * (21 + 1) / 31 - 1]
+    bias = np.array([*centres, 0.0, np.log(3.0 / (29.0 / 2)), 0.0], "float32")
+    layer.place.kernel.assign(np.zeros((2, 5), "float32"))
+    layer.place.bias.assign(bias)
+    window = ops.convert_to_numpy(layer.window(ops.zeros((1, 2))))
+    np.testing.assert_allclose(window[0], [2.0, 17.0, 10.0, 25.0], atol=1e-4)
+    image = np.zeros((1, 20, 30, 1), "float32")
+    image[0, 2:11, 17:26] = 1.0  # all that the filters see
+    patch = ops.convert_to_numpy(
+        layer.read(ops.convert_to_tensor(image), ops.zeros((1, 2)))
+    )
+    assert patch.min() > 0.6
+    assert patch[0, 1, 1, 0] > 0.99
+
+
+def test_windows_are_told_step_by_step(draw) -> None:
+    x = np.random.default_rng(0).random((5, 8, 8, 1)).astype("float32")
+    found = draw.windows(x)
+    assert found["read"].shape == found["write"].shape == (5, 3, 4)
+    assert np.all(found["read"][..., :2] < found["read"][..., 2:])
+    # nothing is known before the first look
+    np.testing.assert_array_equal(found["read"][1:, 0], found["read"][:-1, 0])
+    assert np.any(found["read"][1:, 2] != found["read"][:-1, 2])
+    few = draw.windows(x[:2])
+    np.testing.assert_allclose(few["write"], found["write"][:2], atol=1e-4)
+
+
+def test_without_attention_there_is_no_window() -> None:
+    whole = make("draw", steps=2, read_size=None, write_size=None)
+    with pytest.raises(UnsupportedOperationError, match="without attention"):
+        whole.windows(np.zeros((1, 8, 8, 1), "float32"))
+    half = make("draw", steps=2, read_size=None)
+    assert set(half.windows(np.zeros((1, 8, 8, 1), "float32"))) == {"write"}

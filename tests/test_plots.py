@@ -149,7 +149,10 @@ def test_visible_units_are_those_that_change_the_picture() -> None:
     class Model(PlaneModel):
         latent_shape = (4,)
 
-        def traverse(self, _z: np.ndarray, dim: int, values: Any) -> np.ndarray:
+        def traverse(
+            self, _z: np.ndarray, dim: int, values: Any, given: Any = None
+        ) -> np.ndarray:
+            del given
             strength = [0.0, 3.0, 1.0, 2.0][dim]
             return strength * np.reshape(values, (1, -1, 1, 1, 1))
 

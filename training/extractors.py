@@ -61,6 +61,8 @@ class ExtractorRecipe:
         batch_size: Images per step.
         learning_rate: Adam's, with cosine decay to 0.
         max_shift: Images are moved by up to so many pixels each way.
+        is_mirrored: Half of the images are shown from left to right.
+        config: Arguments of `Classifier` beside shape and classes.
         seed: Seed of weights, order and shifts.
         license: Licence of the weights.
     """
@@ -70,6 +72,8 @@ class ExtractorRecipe:
     batch_size: int = 128
     learning_rate: float = 1e-3
     max_shift: int = 2
+    is_mirrored: bool = False
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seed: int = 0
     license: str = "Apache-2.0"
 
@@ -77,6 +81,20 @@ class ExtractorRecipe:
 RECIPES = {
     "lenet_mnist_v1": ExtractorRecipe("mnist", epochs=5),
     "lenet_fashion_mnist_v1": ExtractorRecipe("fashion_mnist", epochs=8, max_shift=1),
+    "vgg_cifar10_v1": ExtractorRecipe(
+        "cifar10",
+        epochs=20,
+        max_shift=3,
+        is_mirrored=True,
+        config={
+            "filters": (32, 64, 128),
+            "feature_dim": 128,
+            "convolutions": 2,
+            "kernel_size": 3,
+            "normalization": True,
+            "dropout": 0.3,
+        },
+    ),
 }
 
 
@@ -85,13 +103,14 @@ class LabelledImages(ShuffledExamples):
 
     Args:
         data: Images with labels.
-        recipe: Batch size, shifts and seed.
+        recipe: Batch size, shifts, mirroring and seed.
     """
 
     def __init__(self, data: Dataset, recipe: ExtractorRecipe) -> None:
         labels = labels_of(data)
         super().__init__(data.examples, recipe.batch_size, recipe.seed, labels)
         self.max_shift = recipe.max_shift
+        self.is_mirrored = recipe.is_mirrored
 
     def on_epoch_end(self) -> None:
         """Another order and other shifts."""
@@ -101,7 +120,11 @@ class LabelledImages(ShuffledExamples):
         """One batch: images and labels."""
         images, labels = super().__getitem__(index)
         generator = np.random.default_rng((self.seed, self.epoch, index))
-        return shift(images, self.max_shift, generator), labels
+        images = shift(images, self.max_shift, generator)
+        if self.is_mirrored:
+            turned = generator.random(len(images)) < 0.5
+            images = np.where(turned[:, None, None, None], images[:, :, ::-1], images)
+        return images, labels
 
 
 def labels_of(data: Dataset) -> np.ndarray:
@@ -165,6 +188,7 @@ def train(
     model = Classifier(
         train_data.examples.shape[1:],
         int(labels.max()) + 1,
+        **recipe.config,
         name=name,
         dtype="float32",
     )

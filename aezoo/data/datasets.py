@@ -125,6 +125,8 @@ LICENSES = {
     "photos": "CC BY, CC BY-SA, CC0 and GPL; authors are named in the source",
     "photos128": "CC BY, CC BY-SA, CC0 and GPL; authors are named in the source",
     "turntable": "CC BY 3.0 and CC0; the creator of each model is named in the source",
+    "two_digit_mnist": "CC BY-SA 3.0",
+    "street_digits": "fonts and photographs under free licences, named in the source",
     "carracing": "MIT; simulated with gymnasium's CarRacing",
     "traffic_futures": "MIT; simulated with highway-env",
 }

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from aezoo.errors import UnsupportedOperationError
 from aezoo.models.arguments import units
 from aezoo.models.hierarchical_vae import HierarchicalVAE
 from aezoo.networks import Latent
@@ -89,3 +90,31 @@ class DRAW(HierarchicalVAE):
         canvases = self.decoder.canvases(ops.cast(z, self.compute_dtype))
         shown = self.point(ops.stack(canvases, axis=1))
         return self.modality.from_model(shown)
+
+    def windows(self, x: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
+        """Where the model looks, and where it draws, step by step.
+
+        Args:
+            x: Examples `(n, *input_shape)`, which it reconstructs from the modes of its
+                latents.
+            batch_size: Examples per compiled call.
+
+        Returns:
+            `read` and `write`, float32 `(n, steps, 4)`: top, left, bottom and right of
+            the attention's window in pixels, which may lie outside the image.
+
+        Raises:
+            UnsupportedOperationError: If the model neither reads nor writes with
+                attention.
+        """
+        network: Any = self.network
+        if network.read_size is None and network.write_size is None:
+            raise UnsupportedOperationError(
+                f"{self.name!r} reads and writes the whole {self.modality.noun} at "
+                "each step, without attention, so it has no windows."
+            )
+        return dict(self.run("windows", self.modality.check(x), batch_size))
+
+    def _graph_windows(self, x: Tensor) -> dict[str, Tensor]:
+        tensors = self.to_tensors(x, self.compute_dtype)
+        return dict(self.encoder.windows(tensors, self.point))

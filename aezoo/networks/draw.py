@@ -86,7 +86,9 @@ class Draw(Hierarchical):
             self.write_size,
             name="decoder",
         )
-        encoder = Reader(decoder, self.encoder_units, self.read_size, name="encoder")
+        encoder = Reader(
+            decoder, self.encoder_units, self.read_size, self.steps, name="encoder"
+        )
         return encoder, decoder
 
 
@@ -97,12 +99,19 @@ class Reader(HierarchicalEncoder):
         decoder: The writer, whose state says where to read.
         units: Width of the LSTM.
         size: Filters per side of the attention's grid; None reads all.
+        num_steps: Number of steps.
     """
 
     def __init__(
-        self, decoder: "Writer", units: int, size: int | None, **kwargs: Any
+        self,
+        decoder: "Writer",
+        units: int,
+        size: int | None,
+        num_steps: int,
+        **kwargs: Any,
     ) -> None:
         super().__init__(decoder, **kwargs)
+        self.num_steps = num_steps
         self.cell = keras.layers.LSTMCell(units, name="lstm")
         self.attention = None
         self.glimpse_size = decoder.image_shape[:2]
@@ -160,6 +169,32 @@ class Reader(HierarchicalEncoder):
                 path[name].append(value)
         stacked = {name: ops.stack(values, axis=1) for name, values in path.items()}
         return {**stacked, "decoder_output": written[0]}
+
+    def windows(
+        self, x: Tensor, point: Callable[[Tensor], Tensor]
+    ) -> dict[str, Tensor]:
+        """Where is read and where is written at each step, with the modes of latents.
+
+        Args:
+            x: Images, `(batch, height, width, channels)`.
+            point: As in `walk`.
+
+        Returns:
+            `read` and `write`, `(batch, steps, 4)`, as `GridAttention.window` has them;
+            one that is done without attention is missing.
+        """
+        batch, decoder = ops.shape(x)[0], self.decoder
+        read, written = self.start(batch), decoder.start(batch)
+        found: dict[str, list[Tensor]] = {"read": [], "write": []}
+        for _ in range(self.num_steps):
+            canvas, (hidden, _) = written
+            if self.attention is not None:
+                found["read"].append(self.attention.window(hidden))
+            code, _, read = self.step(x, x - point(canvas), hidden, read)
+            written = decoder.step(code, written)
+            if decoder.attention is not None:
+                found["write"].append(decoder.attention.window(written[1][0]))
+        return {name: ops.stack(rows, axis=1) for name, rows in found.items() if rows}
 
     def start(self, batch: Any) -> list[Tensor]:
         """The state before the first step."""
@@ -289,21 +324,42 @@ class GridAttention(keras.layers.Layer):
         """Build the linear layer for states `(batch, units)`."""
         self.place.build(tuple(input_shape))
 
-    def _filters(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Filters of rows and columns, `(batch, N, height or width)`, and their gain.
+    def _grid(self, hidden: Tensor) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+        """Centre of rows and of columns, stride, log variance, log gain: `(batch, 1)`.
 
-        The gain is `(batch, 1, 1, 1)`.
+        Pixels count from 0.
         """
         place = ops.cast(self.place(hidden), "float32")  # equation 21
         y, x, log_var, log_stride, log_gain = ops.split(place, 5, axis=-1)
         longest = max(self.image_size) - 1.0
         stride = longest / max(self.size - 1, 1) * ops.exp(log_stride)  # equation 24
+        # equations 22 and 23, less 1 since pixels count from 0 here
+        centres = [
+            0.5 * (length + 1) * (centre + 1.0) - 1.0
+            for centre, length in zip((y, x), self.image_size, strict=True)
+        ]
+        return centres, stride, log_var, log_gain
+
+    def window(self, hidden: Tensor) -> Tensor:
+        """Where the grid is: top, left, bottom and right, in pixels, `(batch, 4)`.
+
+        From the first filter to the last, and a standard deviation of them beyond.
+        """
+        centres, stride, log_var, _ = self._grid(hidden)
+        half = 0.5 * (self.size - 1) * stride + ops.exp(0.5 * log_var)
+        low, high = ([centre + sign * half for centre in centres] for sign in (-1, 1))
+        return ops.concatenate([*low, *high], axis=-1)
+
+    def _filters(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Filters of rows and columns, `(batch, N, height or width)`, and their gain.
+
+        The gain is `(batch, 1, 1, 1)`.
+        """
+        centres, stride, log_var, log_gain = self._grid(hidden)
         offsets = np.arange(self.size) - 0.5 * (self.size - 1)
         offsets = ops.convert_to_tensor(offsets.astype("float32"))
         filters = []
-        for centre, length in zip((y, x), self.image_size, strict=True):
-            # equations 22 and 23, less 1 since pixels count from 0 here
-            centre = 0.5 * (length + 1) * (centre + 1.0) - 1.0
+        for centre, length in zip(centres, self.image_size, strict=True):
             means = centre + offsets * stride  # (batch, N), equations 19 and 20
             places = ops.convert_to_tensor(np.arange(length, dtype="float32"))
             distances = ops.square(places - means[:, :, None])  # (batch, N, length)

@@ -13,7 +13,9 @@ from aezoo.modalities.image.modality import to_unit_range
 from aezoo.nn.structure import without_initialisation
 from aezoo.nn.weights import StoredWeights, read_weights_file
 from aezoo.utils.validation import (
+    check_flag,
     check_input_shape,
+    check_number,
     check_positive_int,
     check_positive_ints,
 )
@@ -21,18 +23,27 @@ from aezoo.utils.validation import (
 Tensor = Any
 
 
+_LENET = {"convolutions": 1, "kernel_size": 5, "normalization": False, "dropout": 0.0}
+
+
 class Classifier(keras.Model):
-    """A small convolutional classifier in the manner of LeNet-5.
+    """A small convolutional classifier, by default in the manner of LeNet-5.
 
     Two convolutions of 5 x 5, each with a 2 x 2 maximum, and two dense layers
     (LeCun et al., 1998, https://doi.org/10.1109/5.726791), with rectified units. The
-    features are those of the first dense layer, after its rectification.
+    features are those of the first dense layer, after its rectification. With several
+    normalised convolutions of 3 x 3 before each maximum it is in the manner of VGG
+    (Simonyan & Zisserman, 2015, https://arxiv.org/abs/1409.1556).
 
     Args:
         input_shape: Image shape `(height, width, channels)`.
         num_classes: Classes to tell apart.
-        filters: Filters of the two convolutions.
+        filters: Filters of the convolutions before each maximum.
         feature_dim: Units of the first dense layer.
+        convolutions: How many of them there are before each.
+        kernel_size: Their height and width.
+        normalization: Whether each is followed by batch normalisation.
+        dropout: Share of the features that training leaves out.
         **kwargs: `name`, `dtype` and `trainable` of `keras.Model`.
     """
 
@@ -42,6 +53,10 @@ class Classifier(keras.Model):
         num_classes: int = 10,
         filters: Sequence[int] = (32, 64),
         feature_dim: int = 128,
+        convolutions: int = 1,
+        kernel_size: int = 5,
+        normalization: bool = False,
+        dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,31 +64,52 @@ class Classifier(keras.Model):
         self.num_classes = check_positive_int("num_classes", num_classes)
         self.filters = check_positive_ints("filters", filters, minimum=1)
         self.feature_dim = check_positive_int("feature_dim", feature_dim)
-        self.hidden = []
-        options = {"padding": "same", "dtype": self.dtype_policy}
+        self.convolutions = check_positive_int("convolutions", convolutions)
+        self.kernel_size = check_positive_int("kernel_size", kernel_size)
+        self.normalization = check_flag("normalization", normalization)
+        self.dropout = check_number("dropout", dropout, low=0.0, high=0.99)
+        self.hidden: list[keras.layers.Layer] = []
+        policy = {"dtype": self.dtype_policy}
+        last = {**policy, "data_format": "channels_last"}
         for i, n in enumerate(self.filters, start=1):
-            self.hidden += [
-                keras.layers.Conv2D(
-                    n,
-                    5,
-                    activation="relu",
-                    name=f"convolution_{i}",
-                    data_format="channels_last",
-                    **options,
-                ),
+            for j in range(1, self.convolutions + 1):
+                self.hidden += self._convolution(n, f"{i}_{j}" if j > 1 else f"{i}")
+            self.hidden.append(
                 keras.layers.MaxPooling2D(
-                    2, name=f"pooling_{i}", data_format="channels_last", **options
-                ),
-            ]
+                    2, name=f"pooling_{i}", padding="same", **last
+                )
+            )
         self.hidden += [
-            keras.layers.Flatten(
-                name="flat", dtype=self.dtype_policy, data_format="channels_last"
-            ),
+            keras.layers.Flatten(name="flat", **last),
             keras.layers.Dense(
-                feature_dim, activation="relu", name="features", dtype=self.dtype_policy
+                feature_dim, activation="relu", name="features", **policy
             ),
         ]
+        self.dropped = keras.layers.Dropout(self.dropout, name="dropout", **policy)
         self.logits = keras.layers.Dense(num_classes, name="logits", dtype="float32")
+
+    def _convolution(self, filters: int, name: str) -> list[keras.layers.Layer]:
+        """A convolution, its normalisation if there is one, and its rectification."""
+        policy = {"dtype": self.dtype_policy}
+        is_plain = not self.normalization
+        found: list[keras.layers.Layer] = [
+            keras.layers.Conv2D(
+                filters,
+                self.kernel_size,
+                padding="same",
+                activation="relu" if is_plain else None,
+                use_bias=is_plain,
+                name=f"convolution_{name}",
+                data_format="channels_last",
+                **policy,
+            )
+        ]
+        if not is_plain:
+            found += [
+                keras.layers.BatchNormalization(name=f"normalization_{name}", **policy),
+                keras.layers.Activation("relu", name=f"rectified_{name}", **policy),
+            ]
+        return found
 
     def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
         """Create all weights. Happens by itself on first use."""
@@ -83,34 +119,42 @@ class Classifier(keras.Model):
             shape = layer.compute_output_shape(shape)
         self.logits.build(shape)
 
-    def extract(self, images: Tensor) -> Tensor:
+    def extract(self, images: Tensor, training: bool = False) -> Tensor:
         """Features `(batch, feature_dim)` of floats in [0, 1] or uint8."""
         x = to_unit_range(images, self.compute_dtype)
         for layer in self.hidden:
-            x = layer(x)
+            x = self._applied(layer, x, training)
         return ops.cast(x, "float32")
 
+    def _applied(self, layer: Any, x: Tensor, training: bool) -> Tensor:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return layer(x, training=training)
+        return layer(x)
+
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Rectified outputs of the convolutions, of images of any height and width.
+        """Rectified outputs before each maximum, of images of any height and width.
 
         Args:
             images: Floats in [0, 1] or uint8, `(batch, height, width, channels)`.
 
         Returns:
-            One `(batch, h, w, filters)` per convolution, each of half the last one's
-            height and width.
+            One `(batch, h, w, filters)` for each, of half the last one's height and
+            width.
         """
         x = to_unit_range(images, self.compute_dtype)
-        found = []
-        for layer in self.hidden[: 2 * len(self.filters)]:
-            x = layer(x)
-            if isinstance(layer, keras.layers.Conv2D):
+        found: list[Tensor] = []
+        for layer in self.hidden:
+            if len(found) == len(self.filters):
+                break
+            if isinstance(layer, keras.layers.MaxPooling2D):
                 found.append(x)
+            x = self._applied(layer, x, training=False)
         return found
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Logits `(batch, num_classes)` of floats in [0, 1] or uint8."""
-        return self.logits(self.extract(inputs))
+        features = self.extract(inputs, training)
+        return self.logits(self.dropped(features, training=training))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that rebuild the classifier, without weights."""
@@ -119,11 +163,19 @@ class Classifier(keras.Model):
     @property
     def config(self) -> dict[str, Any]:
         """The classifier's own arguments."""
+        deeper = {
+            "convolutions": self.convolutions,
+            "kernel_size": self.kernel_size,
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+        }
         return {
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
             "filters": list(self.filters),
             "feature_dim": self.feature_dim,
+            # as the first ones have it, which know nothing else
+            **({} if deeper == _LENET else deeper),
         }
 
 
