@@ -18,17 +18,12 @@ import numpy as np
 
 from aezoo.evaluation.image.rates import bd_rate, codec_rates, codecs
 from benchmarks.common import machine, markdown_table, verdict
+from benchmarks.restoration import psnr
 
 MODELS = tuple(f"hyperprior_photos_q{quality}" for quality in (1, 2, 3, 4))
 # Difference of rates that the models are to reach against JPEG.
 TARGET = -0.2
 Point = tuple[float, float]
-
-
-def psnr_of(a: np.ndarray, b: np.ndarray) -> float:
-    """Decibels, of uint8 images."""
-    error = np.mean((a.astype("float64") - b) ** 2)
-    return float(10.0 * np.log10(255.0**2 / error))
 
 
 def points_of_codec(codec: str, originals: list[np.ndarray]) -> list[Point]:
@@ -38,7 +33,7 @@ def points_of_codec(codec: str, originals: list[np.ndarray]) -> list[Point]:
         found = list(codec_rates(codec, photograph[None]))
         curves.append([(3 * rate.bits, rate.psnr) for rate in found])
     means = np.mean(curves, axis=0)
-    return [(float(bits), float(psnr)) for bits, psnr in means]
+    return [(float(bits), float(decibels)) for bits, decibels in means]
 
 
 def point_of_model(name: str, originals: list[np.ndarray]) -> tuple[Point, list[float]]:
@@ -54,19 +49,19 @@ def point_of_model(name: str, originals: list[np.ndarray]) -> tuple[Point, list[
         decoded = aezoo.decompress(blob, model)[0]
         seconds.append((middle - start, time.perf_counter() - middle))
         bits = 8.0 * len(blob) / (photograph.shape[0] * photograph.shape[1])
-        points.append((bits, psnr_of(photograph, decoded)))
-    bits, psnr = np.mean(points, axis=0)
+        points.append((bits, psnr(photograph, decoded)))
+    bits, decibels = np.mean(points, axis=0)
     times = np.median(seconds[1:] or seconds, axis=0)
-    return (float(bits), float(psnr)), [float(t) for t in times]
+    return (float(bits), float(decibels)), [float(t) for t in times]
 
 
-def bits_at(curve: list[Point], psnr: float) -> float:
+def bits_at(curve: list[Point], decibels: float) -> float:
     """Bits per pixel of a codec at an error, between its qualities; NaN beyond them."""
     ordered = sorted((p, np.log(bits)) for bits, p in curve)
     at, logs = np.transpose(ordered)
-    if not at[0] <= psnr <= at[-1]:
+    if not at[0] <= decibels <= at[-1]:
         return float("nan")
-    return float(np.exp(np.interp(psnr, at, logs)))
+    return float(np.exp(np.interp(decibels, at, logs)))
 
 
 def main() -> None:
@@ -87,19 +82,19 @@ def main() -> None:
         [
             name,
             f"{bits:.3f}",
-            f"{psnr:.2f}",
-            *(f"{bits_at(curve, psnr):.3f}" for curve in curves.values()),
+            f"{decibels:.2f}",
+            *(f"{bits_at(curve, decibels):.3f}" for curve in curves.values()),
             *(f"{t:.2f}" for t in times),
         ]
-        for name, ((bits, psnr), times) in found.items()
+        for name, ((bits, decibels), times) in found.items()
     ]
     columns = ["", "bits per pixel", "PSNR, dB"]
     columns += [f"{codec} for that" for codec in curves]
     print(markdown_table([*columns, "to bytes, s", "back, s"], rows))
     print()
     jpeg = curves["JPEG"]
-    for name, ((bits, psnr), _) in found.items():
-        share = bits / bits_at(jpeg, psnr)
+    for name, ((bits, decibels), _) in found.items():
+        share = bits / bits_at(jpeg, decibels)
         print(verdict(f"{name}, of JPEG's bits", share, 1.0, at_least=False))
     if len(found) > 1:
         own = [point for point, _ in found.values()]

@@ -7,8 +7,7 @@ interpolation, in peak signal-to-noise ratio of the luma without a border of as 
 pixels as the factor, as is usual; noise of standard deviation 25/255 beside what
 scikit-image offers (non-local means, total variation, wavelets), in that of red, green
 and blue. What is restored has been rounded to 8 bits, and so has what is compared.
-Seconds are of one photograph, after the first, in tiles. Prints Markdown; `--figure
-FOLDER` draws a detail of a few beside each other.
+Seconds are of one photograph, after the first, in tiles. Prints Markdown.
 """
 
 import argparse
