@@ -22,6 +22,7 @@ from aezoo.nn.distributions import (
     gaussian_mixture_log_prob,
     log_bessel_scaled,
 )
+from tests.draws import chosen
 
 TINY = {"input_shape": (8, 8, 1), "latent_dim": 3, "filters": (4, 6)}
 TINY |= {"hidden_units": (8,)}
@@ -408,7 +409,7 @@ SAMPLED = {
 }
 
 
-@pytest.mark.parametrize("family", SAMPLED)
+@pytest.mark.parametrize("family", chosen(SAMPLED, ["flow_vae"]))
 def test_evaluation_estimates_the_kl_to_the_models_own_prior(x, family) -> None:
     """By a stated number of seeded draws: as brute force, and repeatable."""
     model = spread_out(make(family, **SAMPLED[family]))

@@ -16,32 +16,25 @@ from training import compositions as table
 
 FAMILIES = {family.name: family for family in table.objectives()}
 NETWORKS = {network.kind: network for network in table.networks()}
-# Cells of a default run: each objective on one other network, each network once more.
+# Cells of a default run: networks and modalities that the families do not put together.
 DEFAULT = {
-    *(("vae", kind, "image") for kind in ("dense", "vit", "resnet")),
-    *(("ae", kind, "image") for kind in ("vit", "dense")),
-    ("vae", "grid3d", "voxels"),
+    *(("vae", kind, "image") for kind in ("vit", "resnet")),
     ("wae", "grid3d", "voxels"),
-    ("wae", "recurrent", "text"),
     ("iwae", "recurrent", "text"),
-    *((name, "dense", "image") for name in ("iwae", "factor_vae", "flow_vae", "rae")),
+    *((name, "dense", "image") for name in ("factor_vae", "flow_vae", "rae")),
     ("conditional_vae", "dense", "image"),
     ("kl_autoencoder", "vit", "image"),
-    ("motion_vae", "motion", "trajectory"),
 }
 
 
 def cells() -> list:
     """Every cell that is not refused."""
-    found = []
-    for modality in table.MODALITIES:
-        for name, family in FAMILIES.items():
-            for kind, network in NETWORKS.items():
-                if table.reason_against(family, network, modality) is None:
-                    cell = (name, kind, modality.kind)
-                    marks = [] if cell in DEFAULT else [exhaustive]
-                    found.append(pytest.param(*cell, id="-".join(cell), marks=marks))
-    return found
+    return [
+        pytest.param(
+            *cell, id="-".join(cell), marks=[] if cell in DEFAULT else [exhaustive]
+        )
+        for cell in table.cells()
+    ]
 
 
 MODALITIES = {modality.kind: modality for modality in table.MODALITIES}
@@ -66,7 +59,7 @@ def test_a_cell_is_trained_and_makes_a_round_trip(name, kind, modality) -> None:
 
 
 def test_every_objective_has_a_cell_and_every_network_too() -> None:
-    found = [param.values for param in cells()]
+    found = list(table.cells())
     assert {name for name, _, _ in found} == set(FAMILIES)
     assert {kind for _, kind, _ in found} == set(NETWORKS)
     assert {modality for _, _, modality in found} == set(MODALITIES)

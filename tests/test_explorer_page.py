@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,18 @@ import pytest
 from PIL import Image
 
 import aezoo
+from tests.draws import exhaustive
+from tests.test_explorer import tiny_shapes
 
-pytest.importorskip("gradio", reason="Gradio is missing: aezoo[explore]")
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="There is no Chromium on this machine"
-)
+pytestmark = [
+    pytest.mark.skipif(missing, reason=f"{what} is missing")
+    for what, missing in (
+        ("Gradio, of aezoo[explore],", find_spec("gradio") is None),
+        ("Playwright", find_spec("playwright") is None),
+        ("Chromium", CHROMIUM is None),
+    )
+]
 # On a busy machine; a quiet one needs a tenth.
 WAIT = 60_000
 TABS = ("Code", "Plane", "Example", "Path", "Samples", "Compare")
@@ -73,7 +79,9 @@ def serving(name: str, folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox"]
         )
@@ -143,6 +151,7 @@ def test_every_tab_is_used_and_fits(browser: Any, served: str, width: int) -> No
         assert 'model = aezoo.load("dense_vae_mnist_z2")' in lines
 
 
+@exhaustive
 def test_a_model_of_diffusers(browser: Any, tmp_path: Path) -> None:
     with serving(str(IMPORTED), tmp_path) as address, opened(browser, address) as page:
         page.get_by_role("tab", name="Example", exact=True).click()
@@ -160,15 +169,37 @@ def test_music_is_seen_and_heard(browser: Any, served: str) -> None:
         player.get_by_text("3:33").first.wait_for()  # 24 pieces of two bars, read
 
 
+def test_shapes_are_turned(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("trimesh", reason="needs aezoo[shapes]")
+    name = str(tiny_shapes(tmp_path / "shapes"))
+    with serving(name, tmp_path) as address, opened(browser, address) as page:
+        page.get_by_role("tab", name="Example", exact=True).click()
+        picture(page, "Example and reconstruction")
+        page.get_by_role("tabpanel").locator("canvas:visible").first.wait_for()
+        box = page.locator("canvas:visible").first.bounding_box()
+        before = page.locator("canvas:visible").first.screenshot()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 20, steps=4)
+        page.mouse.up()
+        page.wait_for_timeout(500)
+        assert page.locator("canvas:visible").first.screenshot() != before
+
+
 def used(page: Any, tab: str) -> None:
     """Do on a tab what it is there for, and wait for what it shows."""
     if tab == "Plane":
-        plane = page.locator('img[alt="The plane; click on it"]:visible')
-        plane.first.wait_for()
-        plane.first.click(position={"x": 20, "y": 60})
-        first = picture(page, "Where you clicked")
-        plane.first.click(position={"x": 150, "y": 150})
-        changed(page, "Where you clicked", first)
+        plane = page.locator('img[alt="The plane; drag through it"]:visible').first
+        plane.wait_for()
+        plane.click(position={"x": 20, "y": 60})
+        first = picture(page, "Where you are")
+        page.mouse.down()
+        box = plane.bounding_box()
+        page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 150, steps=5)
+        page.mouse.up()
+        changed(page, "Where you are", first)
+        right = page.get_by_role("slider", name="Position to the right")
+        assert 0.6 < float(right.input_value()) < 0.8
     elif tab == "Example":
         first = picture(page, "Example and reconstruction")
         page.get_by_label("The example: seed").fill("4")

@@ -293,6 +293,9 @@ def test_commands_take_the_engine(folder, tmp_path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert output.is_file()
+    result = CliRunner().invoke(main, ["sample", str(folder), "-o", str(output)])
+    assert result.exit_code == 2
+    assert "which Keras does not read. Add `--engine onnx`" in result.output
     table = ["encode", str(folder), "mnist/test", "--engine", "onnx", "-o", "x.parquet"]
     result = CliRunner().invoke(main, table)
     assert "--engine belongs to .npz files" in result.output

@@ -74,7 +74,7 @@ def test_models_of_digits_reconstruct_some_they_have_never_seen(
     """Better than predicting the mean image of the digits themselves."""
     if ENTRIES[pretrained.name].data.name != "mnist":
         pytest.skip("has learnt other images")
-    images = draw_digits(20, seed=3)[0] / np.float32(255)
+    images = draw_digits(len(golden_inputs(pretrained)), seed=3)[0] / np.float32(255)
     error = np.mean((pretrained.reconstruct(images) - images) ** 2)
     assert error < np.mean((images.mean(axis=0) - images) ** 2)
 

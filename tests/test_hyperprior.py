@@ -17,6 +17,7 @@ from aezoo.networks import NetworkError
 from aezoo.nn.layers.factorized import FactorizedPrior
 from aezoo.nn.layers.gdn import DivisiveNormalization
 from tests.checks import shaken
+from tests.draws import exhaustive
 
 TINY = {
     "input_shape": (64, 64, 3), "filters": 6, "hyper_filters": 5, "code_dim": 4,
@@ -162,7 +163,9 @@ def test_exact_arithmetic_expects_what_the_network_does(model) -> None:
     np.testing.assert_allclose(np.log(scales), np.log(wanted), atol=0.055)
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (40, 75), (1, 130)])
+@pytest.mark.parametrize(
+    ("height", "width"), [pytest.param(64, 64, marks=exhaustive), (40, 75), (1, 130)]
+)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_images_of_any_size_come_back_as_decoded(model, height, width, dtype) -> None:
     x = np.stack([photograph(height, width, seed) for seed in (0, 1)])

@@ -27,11 +27,11 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     "imports",
     [
-        "import aezoo, keras",
         "import keras, aezoo",
         *(  # other ways to the same imports
             pytest.param(imports, marks=pytest.mark.exhaustive)
             for imports in (
+                "import aezoo, keras",
                 "import aezoo, tensorflow",
                 "import aezoo; aezoo.losses",
                 "import aezoo.nn.backend, aezoo",

@@ -7,6 +7,7 @@ from keras import ops
 
 import aezoo
 from aezoo.nn.optimizers import Adam, averaged_weights
+from tests.draws import exhaustive
 
 TINY = {
     "input_shape": (8, 8, 1),
@@ -38,14 +39,20 @@ def _assert_same_state(a: keras.Model, b: keras.Model, **tolerance: float) -> No
     "arguments",
     [
         {},
-        {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3},
-        {"clipnorm": 0.1},
-        {"global_clipnorm": 0.1},
-        {"clipvalue": 0.01},
-        {"weight_decay": 0.01},
-        {"amsgrad": True},
+        {"global_clipnorm": 0.1, "weight_decay": 0.01},
         {"use_ema": True, "ema_momentum": 0.9},
         {"gradient_accumulation_steps": 2},
+        *(
+            pytest.param(arguments, marks=exhaustive)
+            for arguments in (
+                {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3},
+                {"clipnorm": 0.1},
+                {"global_clipnorm": 0.1},
+                {"clipvalue": 0.01},
+                {"weight_decay": 0.01},
+                {"amsgrad": True},
+            )
+        ),
     ],
     ids=lambda arguments: "-".join(arguments) or "defaults",
 )
@@ -114,7 +121,7 @@ def test_sparse_gradients_are_taken() -> None:
 
 
 @on_tensorflow
-@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.parametrize("steps_per_execution", [pytest.param(1, marks=exhaustive), 3])
 def test_a_mirrored_strategy_takes_the_same_steps(steps_per_execution: int) -> None:
     import tensorflow as tf
 

@@ -23,6 +23,7 @@ from aezoo.store import publish as publishing
 from aezoo.store import remote
 from aezoo.store.folder import WRITTEN, write_card
 from aezoo.store.publish import Target, plan_push, push_folder
+from tests.draws import exhaustive
 from tests.hub_server import HubServer
 
 REPO, WEIGHTS = "org/my-vae", "model.weights.h5"
@@ -215,7 +216,7 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("status", [500, 503])
+@pytest.mark.parametrize("status", [pytest.param(500, marks=exhaustive), 503])
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_server_that_recovers_is_asked_again(
     hub, folder: Path, stage: str, status: int

@@ -18,6 +18,7 @@ from aezoo.models.world_model import stretches
 from aezoo.nn.layers.dynamics import MixtureDynamics
 from benchmarks import world_model as readouts
 from tests.checks import shaken
+from tests.draws import exhaustive
 from training.data import carracing
 from training.recipe import load_recipe
 
@@ -150,6 +151,7 @@ def test_it_learns_what_actions_do() -> None:
     assert not base.dynamics.trainable_weights
 
 
+@exhaustive
 def test_fitting_twice_gives_the_same(model) -> None:
     x, actions, episodes = world(60, seed=0)
     start = model.get_weights()

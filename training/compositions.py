@@ -6,7 +6,6 @@ writes `docs/compositions.md`: a table per modality, and why something is refuse
 cell is tried: the model is created, not trained; the tests train them.
 """
 
-import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -135,7 +134,6 @@ def model_of(family: Family, network: Network, modality: Modality) -> Any:
     return compose(family, modality=modality, network=network, **arguments)
 
 
-@functools.cache
 def reason_against(family: Family, network: Network, modality: Modality) -> str | None:
     """Why a cell is empty, in one sentence; None if it is not."""
     try:
@@ -173,6 +171,25 @@ def document() -> str:
         lines += ["", "Why not, each reason once:", ""]
         lines += [f"- {where}: {reason}" for reason, where in reasons.items()]
     return "\n".join(lines) + "\n"
+
+
+def cells() -> Iterator[tuple[str, str, str]]:
+    """Objective, network and kind of modality of each cell that the page says yes to.
+
+    Read, not tried: that takes half a minute.
+    """
+    _, *sections = DOCUMENT.read_text(encoding="utf-8").split("\n## ")
+    for modality, section in zip(MODALITIES, sections, strict=True):
+        rows = [
+            [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+            for line in section.splitlines()
+            if line.startswith("|")
+        ]
+        (_, *kinds), _, *rest = rows
+        for objective, *answers in rest:
+            for kind, answer in zip(kinds, answers, strict=True):
+                if answer == "yes":
+                    yield objective, kind, modality.kind
 
 
 @click.command()

@@ -271,8 +271,16 @@ def find_model(name: str, engine: str = "keras") -> Model:
             tuple(exported.samplers),
             lambda: exported,
         )
+    from aezoo.engines.load import is_only_exported
     from aezoo.store.entry import modality_of
+    from aezoo.store.reference import as_folder
 
+    folder = as_folder(name)
+    if folder is not None and is_only_exported(folder):
+        raise click.UsageError(
+            f"The folder {folder} holds exported graphs, which Keras does not read. "
+            "Add `--engine onnx`."
+        )
     if not is_own(name):
         entry = aezoo.describe(name)
         return Model(

@@ -122,7 +122,7 @@ def load(
     if engine == "onnx":
         return _load_exported(name, source, options)
     folder = reference.as_folder(name)
-    if folder is not None and _is_only_exported(folder):
+    if folder is not None and is_only_exported(folder):
         raise ManifestError(
             f"The folder {folder} holds exported graphs, which Keras does not read. "
             "Load it with `engine='onnx'`."
@@ -132,7 +132,8 @@ def load(
     return load_keras(name, source=source, **options)
 
 
-def _is_only_exported(folder: Path) -> bool:
+def is_only_exported(folder: Path) -> bool:
+    """Whether a folder holds exported graphs, and no model that Keras reads."""
     return is_export(folder) and not (folder / MODEL_ENTRY).is_file()
 
 

@@ -16,7 +16,7 @@ from aezoo.explorer.tabs.code import CodeTab
 from aezoo.explorer.tabs.compare import CompareTab
 from aezoo.explorer.tabs.example import ExampleTab
 from aezoo.explorer.tabs.path import PathTab
-from aezoo.explorer.tabs.plane import PlaneTab
+from aezoo.explorer.tabs.plane import DRAG, PlaneTab
 from aezoo.explorer.tabs.samples import SampleTab
 from aezoo.explorer.tabs.steps import StepsTab
 
@@ -25,6 +25,7 @@ MAX_UPLOAD = "5mb"
 KEPT, SWEPT = 600, 300
 _CSS = """
 .picture img { image-rendering: pixelated; }
+.plane img { cursor: crosshair; touch-action: none; }
 footer { display: none !important; }
 """
 
@@ -149,5 +150,6 @@ def launch(page: Page, **options: Any) -> None:
         allowed_paths=[],
         footer_links=[],
         css=_CSS,
+        js=DRAG,
         ssr_mode=False,
     )

@@ -64,9 +64,17 @@ class Top:
 
 
 class Shown:
-    """A picture or lines of text, with the lines of Python that give the same."""
+    """A picture or lines of text, with the lines of Python that give the same.
 
-    def __init__(self, label: str, *, lines: int = 4) -> None:
+    Args:
+        label: What is shown.
+        lines: Of text.
+        classes: Of the picture, in the page's style sheet.
+    """
+
+    def __init__(
+        self, label: str, *, lines: int = 4, classes: Sequence[str] = ()
+    ) -> None:
         gr.Markdown(f"#### {label}")
         self.picture = gr.Image(
             label=label,
@@ -75,7 +83,7 @@ class Shown:
             format="png",
             type="numpy",
             buttons=["download", "fullscreen"],
-            elem_classes="picture",
+            elem_classes=["picture", *classes],
             alt_text=label,
         )
         self.text = gr.Textbox(
@@ -92,6 +100,7 @@ class Shown:
             visible=False,
             buttons=["download"],
         )
+        self.solid = gr.Plot(label=f"{label}, to turn", visible=False)
         self.note = gr.Markdown()
         self.code = gr.Code(
             language="python",
@@ -99,15 +108,18 @@ class Shown:
             interactive=False,
             lines=2,
         )
-        self.parts = [self.picture, self.text, self.sound, self.note, self.code]
+        self.parts = [self.picture, self.text, self.sound, self.solid]
+        self.parts += [self.note, self.code]
 
     @staticmethod
     def of(answer: Answer) -> list[Any]:
         """What the components show then."""
         hidden = gr.update(visible=False)
-        rest = [hidden, answer.note, answer.code]
+        rest = [hidden, hidden, answer.note, answer.code]
         if answer.sound is not None:
             rest[0] = gr.update(value=answer.sound, visible=True)
+        if answer.mesh is not None:
+            rest[1] = gr.update(value=_turned(answer.mesh), visible=True)
         if answer.picture is None:
             text = gr.update(value="\n".join(answer.lines), visible=True)
             return [hidden, text, *rest]
@@ -116,7 +128,8 @@ class Shown:
     @staticmethod
     def empty(note: str = "") -> list[Any]:
         """What they show where there is nothing."""
-        return [*[gr.update(value=None)] * 2, gr.update(visible=False), note, ""]
+        hidden = gr.update(visible=False)
+        return [*[gr.update(value=None)] * 2, hidden, hidden, note, ""]
 
 
 class Input:
@@ -254,6 +267,27 @@ class Tab(abc.ABC):
             api_visibility="private",
             **options,
         )
+
+
+# --- Values that a page gets ---------------------------------------------------------
+
+
+def _turned(mesh: Any) -> Any:
+    """A mesh as a figure that is turned with the pointer."""
+    objects = require("plotly.graph_objects", EXTRA, "The explorer")
+    x, y, z = mesh.vertices.T
+    i, j, k = mesh.faces.T
+    surface = objects.Mesh3d(x=x, y=y, z=z, i=i, j=j, k=k, color="#9aa7b8")
+    plain = {"visible": False}
+    return objects.Figure(
+        surface,
+        {
+            "scene": {"aspectmode": "data", "xaxis": plain, "yaxis": plain}
+            | {"zaxis": plain},
+            "margin": dict.fromkeys("lrtb", 0),
+            "height": views.HEIGHT,
+        },
+    )
 
 
 # --- Values that a page sends --------------------------------------------------------

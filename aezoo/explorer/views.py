@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from aezoo.errors import UnsupportedOperationError
+from aezoo.errors import MissingDependencyError, UnsupportedOperationError
 from aezoo.explorer.shelf import Opened
 from aezoo.utils.validation import check_positive_int
 
@@ -19,8 +19,8 @@ HEIGHT, ROW_HEIGHT = 280, 84
 # Codes along a side of the manifold's picture, and positions on a path.
 GRID, POSITIONS = 15, 21
 MAX_SAMPLES = 100
-# Examples of an answer that can be listened to.
-MAX_HEARD = 24
+# Examples of an answer that can be listened to, and of one that can be turned.
+MAX_HEARD, MAX_TURNED = 24, 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Answer:
         lines: Lines of text; none where there is a picture.
         note: One line about it.
         sound: Samples a second, and samples, int16; None where nothing is heard.
+        mesh: A `trimesh.Trimesh` to be turned; None where examples are no shapes.
     """
 
     code: str
@@ -40,6 +41,7 @@ class Answer:
     lines: tuple[str, ...] = ()
     note: str = ""
     sound: tuple[int, np.ndarray] | None = None
+    mesh: Any = None
 
 
 def show(
@@ -69,7 +71,12 @@ def show(
     picture = modality.sheet(x, columns, height)
     if picture.shape[-1] == 1:
         picture = picture[..., 0]
-    return Answer(code, picture, note=note, sound=modality.sound(x[:MAX_HEARD]))
+    sound, mesh = modality.sound(x[:MAX_HEARD]), None
+    try:
+        mesh = modality.mesh(x[:MAX_TURNED])
+    except MissingDependencyError as error:
+        note = f"{note} {error}".strip()
+    return Answer(code, picture, note=note, sound=sound, mesh=mesh)
 
 
 def told(opened: Opened, label: int | None) -> dict[str, int]:
@@ -346,14 +353,6 @@ def read_text(opened: Opened, text: str) -> np.ndarray:
         ValueError: If there are none, or too many.
     """
     return np.asarray(opened.model.modality.check([text.strip()]))
-
-
-def plane_size(opened: Opened) -> tuple[int, int]:
-    """Height and width of the picture of `manifold`, in pixels."""
-    modality = opened.model.modality
-    blank = np.zeros((GRID * GRID, *modality.shape), "uint8")
-    height, width = modality.sheet(blank, GRID, max(1, 480 // GRID)).shape[:2]
-    return height, width
 
 
 def compared(

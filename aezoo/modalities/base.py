@@ -348,6 +348,20 @@ class Modality(abc.ABC):
         """
         return None
 
+    def mesh(self, x: np.ndarray) -> Any:  # noqa: ARG002
+        """Examples as one mesh to turn, side by side.
+
+        Args:
+            x: Examples, `(n, *shape)`.
+
+        Returns:
+            A `trimesh.Trimesh`; None where examples have no surface.
+
+        Raises:
+            MissingDependencyError: If `aezoo[shapes]`, which it needs, is not there.
+        """
+        return None
+
     @abc.abstractmethod
     def examples(self, n: int, seed: int = 0) -> np.ndarray:
         """Examples made by a program, for golden files, tests and benchmarks.

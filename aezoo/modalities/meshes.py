@@ -12,6 +12,8 @@ from aezoo.utils.extras import check_installed, require
 
 # Files of meshes.
 MESHES = (".obj", ".ply", ".stl", ".off")
+# Between shapes side by side, in sides of the unit cube.
+GAP = 0.1
 _PURPOSE = "A mesh"
 
 
@@ -54,6 +56,28 @@ def surface_mesh(values: np.ndarray, level: float = 0.5) -> Any:
     # a centre in the padded grid is half a cell before its index
     vertices = (vertices - 0.5) / np.array(values.shape)
     return trimesh.Trimesh(vertices.clip(0.0, 1.0), faces, process=False)
+
+
+def row_of_meshes(x: np.ndarray) -> Any | None:
+    """The surfaces of shapes as one mesh, side by side along the first axis.
+
+    Args:
+        x: Floats in [0, 1], or occupied or not, `(n, depth, height, width)`.
+
+    Returns:
+        A `trimesh.Trimesh` whose parts are in unit cubes, `GAP` apart; None where
+        nothing is occupied.
+
+    Raises:
+        MissingDependencyError: If `aezoo[shapes]` is not installed.
+    """
+    meshes = []
+    for i, shape in enumerate(x):
+        mesh = surface_mesh(shape)
+        if len(mesh.vertices):
+            mesh.apply_translation([i * (1.0 + GAP), 0.0, 0.0])
+            meshes.append(mesh)
+    return sum(meshes[1:], start=meshes[0]) if meshes else None
 
 
 def read_mesh(path: Path, content: bytes, error: type[AezooError]) -> Any:

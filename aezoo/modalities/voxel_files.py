@@ -12,7 +12,7 @@ import numpy as np
 
 from aezoo.errors import ExampleFileError
 from aezoo.modalities.arrays import EXAMPLE_KEYS
-from aezoo.modalities.meshes import MESHES, read_mesh, surface_mesh, voxelised
+from aezoo.modalities.meshes import MESHES, read_mesh, row_of_meshes, voxelised
 from aezoo.utils.archives import Archive
 from aezoo.utils.files import read_file
 
@@ -22,8 +22,6 @@ KEYS = (*EXAMPLE_KEYS, "voxels")
 MAX_BYTES = 100_000_000
 # Of a grid that is read, cells along an axis at most.
 MAX_SIDE = 1024
-# Between shapes in one mesh, of the side of the cube.
-GAP = 0.1
 
 
 class ShapeFileError(ExampleFileError):
@@ -106,14 +104,10 @@ def write_shapes(x: np.ndarray, path: Path) -> None:
         with path.open("wb") as stream:
             np.savez_compressed(stream, examples=x)
         return
-    meshes = [surface_mesh(shape) for shape in np.asarray(x, "float32")]
-    for i, mesh in enumerate(meshes):
-        if len(mesh.vertices):
-            mesh.apply_translation([i * (1.0 + GAP), 0.0, 0.0])
-    full = [mesh for mesh in meshes if len(mesh.vertices)]
-    if not full:
+    mesh = row_of_meshes(x)
+    if mesh is None:
         raise ValueError("There is no surface to write: nothing is occupied.")
-    sum(full[1:], start=full[0]).export(path)
+    mesh.export(path)
 
 
 def _content(path: Path) -> bytes:

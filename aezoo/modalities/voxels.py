@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aezoo.modalities.base import Modality, Preview, all_within
-from aezoo.modalities.meshes import MESHES
+from aezoo.modalities.meshes import MESHES, row_of_meshes
 from aezoo.modalities.voxel_files import GRIDS, read_shapes, write_shapes
 from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_positive_int
@@ -153,6 +153,10 @@ class Voxels(Modality):
             MissingDependencyError: If it is a mesh, and `aezoo[shapes]` is not there.
         """
         write_shapes(self.check(x), path)
+
+    def mesh(self, x: np.ndarray) -> Any:
+        """The surfaces of shapes, side by side; None where nothing is occupied."""
+        return row_of_meshes(self.check(x))
 
     def preview(self, x: np.ndarray, columns: int | None = None) -> Preview:
         """Shapes as seen from the front: the nearer, the brighter."""

@@ -1,8 +1,6 @@
-"""A plane of codes to click on."""
+"""A plane of codes to click on and to drag through."""
 
 from typing import Any
-
-import numpy as np
 
 from aezoo.explorer import views
 from aezoo.explorer.components import (
@@ -17,9 +15,34 @@ from aezoo.explorer.components import (
 )
 from aezoo.explorer.shelf import Opened
 
+# While a pointer is pressed on the picture, both positions follow it.
+DRAG = """() => {
+  const set = (name, share) => {
+    const slider = document.querySelector(`.${name} input[type=range]`);
+    slider.value = Math.min(Math.max(share, 0), 1);
+    slider.dispatchEvent(new Event("input", {bubbles: true}));
+  };
+  const follow = (event) => {
+    const image = event.target.closest?.(".plane img");
+    if (!image || event.buttons !== 1) return;
+    event.preventDefault();
+    const box = image.getBoundingClientRect();  // in whose middle the picture is
+    const {naturalWidth: width, naturalHeight: height} = image;
+    const scale = Math.min(box.width / width, box.height / height);
+    const from = (low, size, at) => 0.5 + (at - low - size[0] / 2) / (scale * size[1]);
+    set("plane-x", from(box.left, [box.width, width], event.clientX));
+    set("plane-y", 1 - from(box.top, [box.height, height], event.clientY));
+  };
+  document.addEventListener("pointerdown", follow);
+  document.addEventListener("pointermove", follow);
+  document.addEventListener("dragstart", (event) => {
+    if (event.target.closest?.(".plane img")) event.preventDefault();
+  });
+}"""
+
 
 class PlaneTab(Tab):
-    """A plane of codes to click on."""
+    """A plane of codes to click on and to drag through."""
 
     title = "Plane"
 
@@ -32,12 +55,17 @@ class PlaneTab(Tab):
             self.draw = gr.Button("Draw the plane")
         with gr.Row():
             with gr.Column(min_width=280):
-                self.plane = Shown("The plane; click on it")
+                self.plane = Shown("The plane; drag through it", classes=("plane",))
             with gr.Column(min_width=280):
-                self.point = Shown("Where you clicked")
+                self.point = Shown("Where you are")
         with gr.Row():
-            self.x = gr.Slider(0, 1, 0.5, step=0.005, label="Position to the right")
-            self.y = gr.Slider(0, 1, 0.5, step=0.005, label="Position upwards")
+            self.x, self.y = (
+                gr.Slider(0, 1, 0.5, step=0.005, label=label, elem_classes=[name])
+                for label, name in (
+                    ("Position to the right", "plane-x"),
+                    ("Position upwards", "plane-y"),
+                )
+            )
         self.parts = [self.across, self.down, *self.plane.parts, *self.point.parts]
 
     def connect(self) -> None:
@@ -50,13 +78,6 @@ class PlaneTab(Tab):
             [*where, self.x, self.y],
             self.point.parts,
             **QUICK,
-        )
-        self.plane.picture.select(
-            self._click,
-            [self.top.name, *where],
-            [self.x, self.y, *self.point.parts],
-            api_visibility="private",
-            show_progress="hidden",
         )
 
     def changed(self, opened: Opened) -> list[Any]:
@@ -83,7 +104,7 @@ class PlaneTab(Tab):
         units = _index(opened, across), _index(opened, down)
         return Shown.of(views.manifold(opened, z, *units, label_of(label)))
 
-    def _base(self, opened: Opened, seed: float | None, label: str) -> np.ndarray:
+    def _base(self, opened: Opened, seed: float | None, label: str) -> Any:
         return views.code_of(opened, opened.examples(1, seed_of(seed)), label_of(label))
 
     def _at(
@@ -102,23 +123,6 @@ class PlaneTab(Tab):
             values = views.axis(opened, index)
             z[0, index] = values[0] + min(max(share, 0), 1) * (values[-1] - values[0])
         return Shown.of(views.decoded(opened, z, label_of(label)))
-
-    def _click(
-        self,
-        event: gr.SelectData,
-        name: str,
-        across: str,
-        down: str,
-        seed: float | None,
-        label: str,
-    ) -> list[Any]:
-        def view(opened: Opened) -> list[Any]:
-            height, width = views.plane_size(opened)
-            x = float(np.clip(event.index[0] / width, 0, 1))
-            y = float(np.clip(1 - event.index[1] / height, 0, 1))
-            return [x, y, *self._at(opened, across, down, seed, label, x, y)]
-
-        return self.top.answering(view)(name)
 
 
 def _index(opened: Opened, title: str) -> int:
