@@ -6,6 +6,8 @@ from keras import ops
 
 from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.models._groups import alike
+from aezoo.models.group_vae import shared_by_pairs
+from aezoo.nn.distributions import DiagonalGaussian
 from tests.bars import bars, recipe, tiny, trained
 from tests.draws import exhaustive
 from training.data import ShuffledExamples, by_grid
@@ -49,6 +51,40 @@ def test_the_evidence_of_a_group_is_multiplied_and_its_kl_counted_once() -> None
     np.testing.assert_allclose(
         np.asarray(found.kl()).sum(), of_styles + of_contents, rtol=1e-4
     )
+
+
+def test_pairs_share_the_units_in_which_they_differ_least() -> None:
+    generator = np.random.default_rng(0)
+    mean, log_var = generator.normal(size=(2, 5, 4)).astype("float32")
+    labels = np.array([7, 2, -1, 7, 2])
+    found = shared_by_pairs(
+        DiagonalGaussian(*map(ops.convert_to_tensor, (mean, log_var))),
+        ops.convert_to_tensor(labels),
+    )
+    expected = mean.copy(), np.exp(log_var)
+    for i, j in ((0, 3), (1, 4)):
+        a, b = np.exp(log_var[i]), np.exp(log_var[j])
+        kl = 0.5 * (np.log(b / a) + (a + (mean[i] - mean[j]) ** 2) / b - 1)
+        here = kl < (kl.min() + kl.max()) / 2
+        assert 0 < here.sum() < 4
+        for one in (i, j):
+            expected[0][one, here] = (mean[i] + mean[j])[here] / 2
+            expected[1][one, here] = (a + b)[here] / 2
+    np.testing.assert_allclose(found.mean, expected[0], atol=1e-6)
+    np.testing.assert_allclose(
+        np.exp(np.asarray(found.log_var)), expected[1], rtol=1e-5
+    )
+
+
+def test_a_model_that_adapts_is_told_pairs() -> None:
+    model = tiny("group_vae", style_dim=1, adaptive=True)
+    x = np.zeros((4, 8, 8, 1), "uint8")
+    model.compile("adam")
+    model.fit(x, {"pair": np.array([0, 0, 1, -1])}, verbose=0)
+    with pytest.raises(ValueError, match="two examples of a batch may have the same"):
+        model.fit(x, {"pair": np.array([0, 0, 0, 1])}, batch_size=4, verbose=0)
+    with pytest.raises(ValueError, match="style"):
+        model.fit(x, {"style": np.array([0, 0, 1, 1])}, verbose=0)
 
 
 def test_style_and_content_are_learnt_apart() -> None:

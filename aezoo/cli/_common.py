@@ -271,7 +271,7 @@ def find_model(name: str, engine: str = "keras") -> Model:
             tuple(exported.samplers),
             lambda: exported,
         )
-    from aezoo.engines.load import is_only_exported
+    from aezoo.engines.entry import is_only_exported
     from aezoo.store.entry import modality_of
     from aezoo.store.reference import as_folder
 

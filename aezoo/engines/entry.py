@@ -22,6 +22,7 @@ from aezoo.manifest import (
     Task,
 )
 from aezoo.modalities import Modality
+from aezoo.store.entry import ENTRY as MODEL_ENTRY
 from aezoo.store.entry import MAX_ENTRY_BYTES
 from aezoo.utils.files import is_folder, path_inside, read_file
 from aezoo.utils.folders import restore
@@ -174,6 +175,11 @@ def is_export(folder: Path) -> bool:
     """Whether a folder is one that `aezoo.export` wrote."""
     restore(folder)
     return is_folder(folder) and (folder / ENTRY).is_file()
+
+
+def is_only_exported(folder: Path) -> bool:
+    """Whether a folder holds exported graphs, and no model that Keras reads."""
+    return is_export(folder) and not (folder / MODEL_ENTRY).is_file()
 
 
 def read_entry(folder: Path) -> ExportEntry:

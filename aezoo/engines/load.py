@@ -9,12 +9,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from aezoo.engines.entry import PARTS, SCHEMA_VERSION, ExportEntry, is_export
+from aezoo.engines.entry import (
+    PARTS,
+    SCHEMA_VERSION,
+    ExportEntry,
+    is_export,
+    is_only_exported,
+)
 from aezoo.engines.entry import read_entry as read_export
 from aezoo.errors import ManifestError
 from aezoo.manifest import WeightsEntry
 from aezoo.store import reference
-from aezoo.store.entry import ENTRY as MODEL_ENTRY
 from aezoo.store.entry import OwnEntry
 from aezoo.utils.extras import check_installed
 from aezoo.utils.validation import check_choice
@@ -130,11 +135,6 @@ def load(
     from aezoo.store.load import load as load_keras
 
     return load_keras(name, source=source, **options)
-
-
-def is_only_exported(folder: Path) -> bool:
-    """Whether a folder holds exported graphs, and no model that Keras reads."""
-    return is_export(folder) and not (folder / MODEL_ENTRY).is_file()
 
 
 def _load_exported(

@@ -126,6 +126,15 @@ class Shown:
         return [gr.update(value=answer.picture, visible=True), hidden, *rest]
 
     @staticmethod
+    def moved(answer: Answer) -> list[Any]:
+        """As `of`, of the same model as before: what it never shows is not sent."""
+        picture: Any = gr.skip() if answer.picture is None else answer.picture
+        text = "\n".join(answer.lines) if answer.picture is None else gr.skip()
+        sound: Any = gr.skip() if answer.sound is None else answer.sound
+        solid = gr.skip() if answer.mesh is None else _turned(answer.mesh)
+        return [picture, text, sound, solid, answer.note or gr.skip(), answer.code]
+
+    @staticmethod
     def empty(note: str = "") -> list[Any]:
         """What they show where there is nothing."""
         hidden = gr.update(visible=False)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from aezoo.models._groups import GroupedVAE, alike
+from aezoo.modalities import Label, Modality
+from aezoo.models._groups import ANY_LABEL, GroupedVAE, alike
 from aezoo.models.ae import TINY_CONV
-from aezoo.models.arguments import units
+from aezoo.models.arguments import flag, units
 from aezoo.networks import Conv
 from aezoo.nn.distributions import DiagonalGaussian
 from aezoo.registry import register_family
@@ -54,12 +55,21 @@ class GroupVAE(GroupedVAE):
     is alone in its group, or whose group is unknown, -1, is learnt from as by a VAE,
     and so is `x` alone. `encode` sees each example by itself.
 
+    If `adaptive`, nobody says which units examples share. Batches are `(x, {"pair":
+    integers})`: the two examples of a number differ in few factors, whichever. Of each
+    pair the units whose posteriors differ by less than halfway from the least to the
+    most are shared, with the mean of both means and variances. This is Ada-GVAE of
+    Locatello et al. (2020), "Weakly-supervised disentanglement without compromises"
+    (https://arxiv.org/abs/2002.02886), section 4.
+
     Args:
         style_dim: Units of the style, below `latent_dim`; the rest is the content's.
+        adaptive: Whether pairs are told in the place of style and content.
         **kwargs: As in `VAE`.
     """
 
     style_dim: int = units(8)
+    adaptive: bool = flag(False)
 
     def check_arguments(self) -> None:
         """Refuse a style that leaves no unit for the content."""
@@ -76,6 +86,11 @@ class GroupVAE(GroupedVAE):
         """Units of style and content."""
         return {"style": self.style_dim, "content": self.latent_dim - self.style_dim}
 
+    @property
+    def told_in_training(self) -> Mapping[str, Modality]:
+        """Style and content, or pairs, as integers of any meaning; -1 is unknown."""
+        return {"pair": Label(ANY_LABEL)} if self.adaptive else super().told_in_training
+
     def check_given(
         self,
         name: str,
@@ -86,10 +101,17 @@ class GroupVAE(GroupedVAE):
         """As in `EntryPoints`; refuses groups of which each is of one example.
 
         Raises:
-            ValueError: If so, as no two examples then have anything in common.
+            ValueError: If so, as no two examples then have anything in common; or if
+                more than two are a pair.
         """
         labels = super().check_given(name, value, n, known)
         groups = labels[labels >= 0]
+        sizes = np.unique(groups, return_counts=True)[1]
+        if name == "pair" and sizes.max(initial=0) > 2:
+            raise ValueError(
+                "`pair` must number pairs: two examples of a batch may have the same "
+                f"number, no more. Received: pair={labels[:8]}."
+            )
         if len(groups) > 1 and len(np.unique(groups)) == len(groups):
             raise ValueError(
                 f"`{name}` puts each of {len(groups)} examples into a group of one "
@@ -106,6 +128,8 @@ class GroupVAE(GroupedVAE):
         posterior = self.infer_alone(inputs, training)
         if not told:
             return posterior
+        if self.adaptive:
+            return shared_by_pairs(posterior, told["pair"])
         precision = ops.exp(-posterior.log_var)
         weighted, total, size = 0.0, 0.0, 0.0
         for name, labels in told.items():
@@ -177,6 +201,39 @@ class GroupVAE(GroupedVAE):
         ]
         completed = self.decode_grid(z[:, None], known.dtype.name)[:, 0]
         return self.modality.present(completed)
+
+
+def shared_by_pairs(posterior: DiagonalGaussian, labels: Tensor) -> DiagonalGaussian:
+    """Posteriors whose nearest units are those of both examples of a pair.
+
+    Locatello et al. (2020), section 4: the KL divergence of each unit from the earlier
+    example of a pair to the later one; units below the middle of its least and its most
+    are shared.
+
+    Args:
+        posterior: Of each example alone.
+        labels: Integers, `(batch,)`: the two examples of a pair have the same one; -1
+            is of no pair.
+    """
+    mean, variance = posterior.mean, ops.exp(posterior.log_var)
+    of_other = alike(labels) - ops.eye(ops.shape(mean)[0])
+    is_paired = ops.sum(of_other, axis=1, keepdims=True)
+    other = ops.matmul(of_other, mean) + (1.0 - is_paired) * mean
+    spread = ops.matmul(of_other, variance) + (1.0 - is_paired) * variance
+    apart = ops.square(mean - other)
+    forth = (variance + apart) / spread - ops.log(variance / spread)
+    back = (spread + apart) / variance - ops.log(spread / variance)
+    place = ops.arange(ops.shape(mean)[0])
+    is_first = place < ops.cast(ops.argmax(of_other, axis=1), place.dtype)
+    divergence = ops.where(is_first[:, None], forth, back)
+    least = ops.min(divergence, axis=1, keepdims=True)
+    most = ops.max(divergence, axis=1, keepdims=True)
+    is_near = divergence < (least + most) / 2.0
+    is_shared = ops.logical_and(is_near, is_paired > 0.0)
+    return DiagonalGaussian(
+        ops.where(is_shared, (mean + other) / 2.0, mean),
+        ops.log(ops.where(is_shared, (variance + spread) / 2.0, variance)),
+    )
 
 
 def pooled_mean(posterior: Any, groups: tuple[int, int]) -> np.ndarray:
