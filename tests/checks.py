@@ -847,16 +847,20 @@ CHECKS = (
     check_interpolate,
     check_traverse,
 )
-# What the base classes do for every family alike.
-ENTRY_POINT_CHECKS = (
+# What base classes, networks and distributions do for every family alike.
+SHARED_CHECKS = (
+    check_deterministic_when_not_training,
     check_training_repeats_with_its_seed,
+    check_metrics_ignore_the_batch_split,
     check_kinds_of_input,
     check_labels_are_refused,
     check_reconstruct,
     check_decode_stays_in_range,
     check_interpolate,
     check_traverse,
+    check_sampling_seeds,
     check_weights_round_trip,
+    check_keras_round_trip,
     check_mismatched_loads,
 )
 # What a family's own code decides and a backend can break.

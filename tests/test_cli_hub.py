@@ -20,6 +20,7 @@ import aezoo
 from aezoo.cli import main
 from aezoo.store import cache
 from aezoo.utils.files import sha256_of
+from tests.draws import exhaustive
 from tests.hub_server import HubServer
 from tests.zoo_fixtures import publish_zoo, run_python
 
@@ -334,6 +335,7 @@ def test_download_all_of_nothing(zoo: Path, server: HubServer, shell: Shell) -> 
     assert server.requests == []
 
 
+@exhaustive
 @pytest.mark.usefixtures("mine")
 def test_addresses_of_the_hub(shell: Shell, server, tmp_path: Path) -> None:
     """Described without its weights, verified with its golden tensors, then run."""

@@ -1,9 +1,9 @@
 """Every family keeps every promise: families x checks, on either backend.
 
-A family of each kind goes through all checks; what the entry points do is checked
-there alone, what a family inherits at the family that it comes from. Of the others a
-default run takes a few, always the same; `make test-exhaustive` checks everything of
-everyone.
+A family of each kind goes through all checks; families with an objective of their own
+through those of the objective; what a family inherits is checked at the family that it
+comes from. Of the others a default run takes a few, always the same; `make
+test-exhaustive` checks everything of everyone.
 """
 
 import itertools
@@ -43,7 +43,7 @@ def is_checked_elsewhere(family: str, check) -> bool:
         return True
     if checks.BACKEND == "jax":
         return check not in checks.CORE_CHECKS
-    return check in checks.ENTRY_POINT_CHECKS
+    return check in checks.SHARED_CHECKS
 
 
 def cases(listed) -> list:

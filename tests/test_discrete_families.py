@@ -21,6 +21,7 @@ from aezoo.nn.layers.quantizers import ScalarQuantizer, VectorQuantizer
 from aezoo.nn.losses import categorical_kl
 from aezoo.registry import find_family
 from tests import checks
+from tests.draws import exhaustive
 
 VQ_VAE, FSQ = find_family("vq_vae"), find_family("fsq")
 CATEGORICAL_VAE = find_family("categorical_vae")
@@ -187,6 +188,7 @@ def test_restarts_keep_the_whole_codebook_in_use() -> None:
     assert shares[0.1] > 0.8 > shares[0.0]
 
 
+@exhaustive
 @pytest.mark.parametrize(
     "check",
     [c for c in checks.CHECKS if c is not checks.check_every_weight_learns],

@@ -9,6 +9,7 @@ from PIL import Image
 
 import aezoo
 from aezoo.data.datasets import DatasetError
+from tests.draws import exhaustive
 from training import gallery
 
 pytestmark = pytest.mark.xdist_group("gallery")  # what the models are made for once
@@ -50,6 +51,7 @@ def _no_dataset(
     monkeypatch.setattr(gallery, "load_dataset", load_dataset)
 
 
+@exhaustive
 @pytest.mark.usefixtures("_no_dataset")
 def test_what_needs_no_dataset_is_drawn_and_the_same_at_every_run(
     tmp_path: Path,
