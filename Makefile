@@ -12,7 +12,8 @@ LOWEST_TESTS := tests/test_weights_files.py \
 	tests/test_imports.py::test_an_autoencoder_kl_computes_what_diffusers_does[kl_sd] \
 	tests/test_imports.py::test_a_model_on_the_hub tests/test_contributing.py \
 	tests/test_bits.py
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+DIST := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest $(DIST)
 SELECT ?= -m "not rest and not exhaustive"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -50,7 +51,7 @@ test-torch: $(VENV)/.torch  ## What is of PyTorch's own, which no other target n
 
 test-lowest: $(LOWEST)/.dev  ## The lowest versions that pyproject.toml allows
 	for backend in tensorflow jax; do KERAS_BACKEND=$$backend $(LOWEST)/bin/python \
-		-m pytest -W default -n $(WORKERS) --dist loadgroup $(LOWEST_TESTS) || exit 1; done
+		-m pytest -W default $(DIST) $(LOWEST_TESTS) || exit 1; done
 
 faults: $(VENV)/.dev  ## Every fault of the Hub, what comes of it, and how soon
 	REAL_WAITS=1 KERAS_BACKEND=tensorflow $(PYTEST) tests/test_hub_faults.py

@@ -2,10 +2,12 @@
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 _STARTED = time.monotonic()
 # Before Keras is imported: it reads `$KERAS_HOME/keras.json` and fixes its backend.
@@ -90,10 +92,28 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
     return train.examples, test.examples
 
 
-def group_of(item: pytest.Item) -> str:
-    """What shares a process: tests of a file, of a family or of a pretrained model."""
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return parameters.get("family") or parameters.get("pretrained") or item.path.name
+# Files whose tests share, by their first parameter, a family's or a pretrained model.
+BY_PARAMETER = {"test_common.py", "test_golden.py"}
+
+
+def group_of(nodeid: str) -> str:
+    """What shares a process, and its fixtures: a file, a family, a pretrained model."""
+    path, _, test = nodeid.partition("::")
+    file = path.rpartition("/")[2]
+    first = re.search(r"\[(\w+)", test)
+    return first[1] if first and file in BY_PARAMETER else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By groups; `--dist loadgroup` writes them into ids, which pytest 9.2 ignores."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
 
 
 # What `make test` runs, for those who wait for it: the rules that all code keeps, the
@@ -130,7 +150,7 @@ if os.environ.get("KERAS_BACKEND") == "torch":
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a group share a process, and with it their fixtures.
+    """Groups in one piece, as their tests share fixtures.
 
     The faults come first: they mostly wait, while another process computes. The small
     groups come last, so that no process is left alone with a large one.
@@ -139,14 +159,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def turn(item: pytest.Item) -> int:
         if item.path.name == "test_hub_faults.py":
             return 0
-        return 1 if group_of(item) == item.path.name else 2
+        return 1 if group_of(item.nodeid) == item.path.name else 2
 
     items.sort(key=turn)
     for item in items:
         if item.path.name not in QUICK:
             item.add_marker(pytest.mark.rest)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import group_of
 from tests.draws import some_cases, some_of
 
 
@@ -26,3 +27,16 @@ def test_the_others_are_exhaustive() -> None:
 
 def test_no_names_are_no_cases() -> None:
     assert some_cases([], at_most=4) == []
+
+
+@pytest.mark.parametrize(
+    ("test", "group"),
+    [
+        ("test_common.py::test_family[flow_vae-losses]", "flow_vae"),
+        ("test_common.py::test_there_are_families_and_checks_to_run", "test_common.py"),
+        ("test_golden.py::test_weights[conv_vae_mnist_z16]", "conv_vae_mnist_z16"),
+        ("test_latent.py::test_moments[dense_vae]", "test_latent.py"),
+    ],
+)
+def test_what_shares_fixtures_shares_a_process(test: str, group: str) -> None:
+    assert group_of(f"tests/{test}") == group

@@ -12,7 +12,6 @@ from aezoo.data.datasets import DatasetError
 from tests.draws import exhaustive
 from training import gallery
 
-pytestmark = pytest.mark.xdist_group("gallery")  # what the models are made for once
 TINY_HIERARCHY = {
     "blocks": ((1, 1), (7, 2)),
     "width": 8,

@@ -19,7 +19,7 @@ HEIGHT, ROW_HEIGHT = 280, 84
 # Codes along a side of the manifold's picture, and positions on a path.
 GRID, POSITIONS = 15, 21
 MAX_SAMPLES = 100
-# Examples of an answer that can be listened to, and of one that can be turned.
+# Examples that are heard of an answer, and how many it may have to be turned.
 MAX_HEARD, MAX_TURNED = 24, 6
 
 
@@ -73,7 +73,7 @@ def show(
         picture = picture[..., 0]
     sound, mesh = modality.sound(x[:MAX_HEARD]), None
     try:
-        mesh = modality.mesh(x[:MAX_TURNED])
+        mesh = modality.mesh(x) if len(x) <= MAX_TURNED else None
     except MissingDependencyError as error:
         note = f"{note} {error}".strip()
     return Answer(code, picture, note=note, sound=sound, mesh=mesh)
