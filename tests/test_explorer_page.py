@@ -136,6 +136,8 @@ def test_every_tab_is_used_and_fits(browser: Any, served: str, width: int) -> No
         moved = changed(page, "What the code stands for", before)
         page.get_by_role("button", name="Reset", exact=True).click()
         assert changed(page, "What the code stands for", moved) == before
+        lines = page.locator(".cm-content:visible").first.inner_text()
+        assert 'model = aezoo.load("dense_vae_mnist_z2")' in lines
         for tab in TABS[1:]:
             there = page.get_by_role("tab", name=tab, exact=True)
             if not there.first.is_visible():  # behind the button for what has no room
@@ -148,8 +150,6 @@ def test_every_tab_is_used_and_fits(browser: Any, served: str, width: int) -> No
                 page.wait_for_timeout(500)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{tab} is {wide} wide"
-        lines = page.locator(".cm-content:visible").first.inner_text()
-        assert 'model = aezoo.load("dense_vae_mnist_z2")' in lines
 
 
 @exhaustive
