@@ -23,7 +23,6 @@ from aezoo.manifest import BundledFile
 from aezoo.store.card import RECONSTRUCTION, SAMPLES, model_card, pictures
 from aezoo.store.entry import FolderEntry, parse_entry, published_entry, read_entry
 from aezoo.utils.records import recast
-from tests.draws import some_of
 from tests.hub_server import HubServer
 
 ADDRESS = "hf://org/name"
@@ -285,12 +284,12 @@ def test_a_card_names_the_fitted_samplers_and_their_hashes() -> None:
     assert "sampler=" not in str(model_card(without, ADDRESS))
 
 
-def test_the_hubs_own_classes_accept_the_cards() -> None:
-    names = some_of(manifest.entries(), at_most=10)
+def test_the_hubs_own_classes_accept_the_card_of_every_model() -> None:
     code = (
+        "from aezoo import manifest\n"
         "from aezoo.store.card import model_card\n"
         "from tests.test_card import zoo_entry\n"
-        f"for name in {names}:\n"
+        "for name in manifest.entries():\n"
         "    model_card(zoo_entry(name)).validate()"
     )
     with HubServer() as hub:
@@ -298,4 +297,4 @@ def test_the_hubs_own_classes_accept_the_cards() -> None:
         run = [sys.executable, "-c", code]
         done = subprocess.run(run, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert hub.count("validate-yaml") == len(names) >= 8
+        assert hub.count("validate-yaml") == len(manifest.entries()) >= 10

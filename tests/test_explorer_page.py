@@ -144,10 +144,7 @@ def test_every_tab_is_used_and_fits(browser: Any, served: str, width: int) -> No
                 page.get_by_role("button", name="More tabs").click()
                 there = page.locator(".overflow-dropdown button", has_text=tab)
             there.first.click()
-            if width > 1000:
-                used(page, tab)
-            else:
-                page.wait_for_timeout(500)
+            used(page, tab)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{tab} is {wide} wide"
 

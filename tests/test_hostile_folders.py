@@ -34,7 +34,7 @@ def check(scratch: Path, families: tuple[str, ...], cases: int, seed: int) -> No
 
 @pytest.mark.timeout(900)
 def test_hostile_folders(tmp_path: Path) -> None:
-    check(tmp_path, FAMILIES, cases=2, seed=0)
+    check(tmp_path, FAMILIES, cases=4, seed=0)
 
 
 @pytest.mark.slow

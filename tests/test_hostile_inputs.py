@@ -9,7 +9,7 @@ from tests import hostile
 
 @pytest.mark.parametrize("what", hostile.CHECKS)
 def test_nothing_hostile_gets_through(what: str, tmp_path: Path) -> None:
-    cases = hostile.draw(hostile.CHECKS[what][0], 100, seed=1)
+    cases = hostile.draw(hostile.CHECKS[what][0], 200, seed=1)
     assert hostile.run_cases(what, cases, tmp_path) == []
 
 

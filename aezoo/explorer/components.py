@@ -126,15 +126,6 @@ class Shown:
         return [gr.update(value=answer.picture, visible=True), hidden, *rest]
 
     @staticmethod
-    def moved(answer: Answer) -> list[Any]:
-        """As `of`, of the same model as before: what it never shows is not sent."""
-        picture: Any = gr.skip() if answer.picture is None else answer.picture
-        text = "\n".join(answer.lines) if answer.picture is None else gr.skip()
-        sound: Any = gr.skip() if answer.sound is None else answer.sound
-        solid = gr.skip() if answer.mesh is None else _turned(answer.mesh)
-        return [picture, text, sound, solid, answer.note or gr.skip(), answer.code]
-
-    @staticmethod
     def empty(note: str = "") -> list[Any]:
         """What they show where there is nothing."""
         hidden = gr.update(visible=False)
@@ -287,12 +278,11 @@ def _turned(mesh: Any) -> Any:
     x, y, z = mesh.vertices.T
     i, j, k = mesh.faces.T
     surface = objects.Mesh3d(x=x, y=y, z=z, i=i, j=j, k=k, color="#9aa7b8")
-    plain = {"visible": False}
+    axes = {key: {"visible": False} for key in ("xaxis", "yaxis", "zaxis")}
     return objects.Figure(
         surface,
         {
-            "scene": {"aspectmode": "data", "xaxis": plain, "yaxis": plain}
-            | {"zaxis": plain},
+            "scene": {"aspectmode": "data", **axes},
             "margin": dict.fromkeys("lrtb", 0),
             "height": views.HEIGHT,
         },

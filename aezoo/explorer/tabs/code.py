@@ -149,7 +149,7 @@ class CodeTab(Tab):
     ) -> list[Any]:
         z = np.array(z, "float32")
         z[0, indices] = values[: len(indices)]
-        return [z, *Shown.moved(views.decoded(opened, z, label_of(label)))]
+        return [z, *self._decode(opened, z, label)]
 
     def _decode(self, opened: Opened, z: np.ndarray | None, label: str) -> list[Any]:
         if z is None or not opened.units:

@@ -67,4 +67,4 @@ class PathTab(Tab):
     def _move(positions: list[Answer], at: float) -> list[Any]:
         if not positions:
             return Shown.empty("Find the path first.")
-        return Shown.moved(positions[int(at)])
+        return Shown.of(positions[int(at)])

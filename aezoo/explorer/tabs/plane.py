@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from aezoo.explorer import views
 from aezoo.explorer.components import (
     CAN,
@@ -104,7 +106,7 @@ class PlaneTab(Tab):
         units = _index(opened, across), _index(opened, down)
         return Shown.of(views.manifold(opened, z, *units, label_of(label)))
 
-    def _base(self, opened: Opened, seed: float | None, label: str) -> Any:
+    def _base(self, opened: Opened, seed: float | None, label: str) -> np.ndarray:
         return views.code_of(opened, opened.examples(1, seed_of(seed)), label_of(label))
 
     def _at(
