@@ -15,12 +15,11 @@ from aezoo.errors import ChecksumError, CompressionError, UnsupportedOperationEr
 from aezoo.models.hyperprior import log_mass_of, rounded
 from aezoo.networks import NetworkError
 from aezoo.nn.layers.factorized import FactorizedPrior
-from aezoo.nn.layers.gdn import DivisiveNormalization
 from tests.checks import shaken
 from tests.draws import exhaustive
 
 TINY = {
-    "input_shape": (64, 64, 3), "filters": 6, "hyper_filters": 5, "code_dim": 4,
+    "input_shape": (64, 64, 3), "filters": (6, 7), "hyper_filters": 5, "code_dim": 4,
 }  # fmt: skip
 
 
@@ -80,20 +79,36 @@ def test_the_prior_of_hyperlatents_sums_to_one() -> None:
     np.testing.assert_allclose(mass.sum(axis=(0, 1, 2)), 1.0, atol=1e-4)
 
 
-def test_divisive_normalisation_is_its_equation() -> None:
-    layer, inverse = DivisiveNormalization(), DivisiveNormalization(is_inverse=True)
-    x = np.random.default_rng(0).standard_normal((2, 3, 3, 4)).astype("float32")
-    for one in (layer, inverse):
-        one.build(x.shape)
-        for weight in one.weights:
-            noise = np.random.default_rng(1).standard_normal(weight.shape)
-            weight.assign(ops.convert_to_numpy(weight) + 0.3 * noise)
-    gamma, beta = (
-        ops.convert_to_numpy(ops.square(w)) for w in (layer.gamma, layer.beta)
-    )
-    size = np.abs(x) @ gamma + beta + 1e-3
-    np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), x / size, rtol=1e-4)
-    np.testing.assert_allclose(ops.convert_to_numpy(inverse(x)), x * size, rtol=1e-4)
+def test_it_begins_with_principal_components() -> None:
+    """With all of them, what is lost is the rounding of each: `step**2 / 12`."""
+    whole = {"filters": (16, 64), "code_dim": 256, "hyper_filters": 4}
+    model = aezoo.create("hyperprior", input_shape=(32, 48, 1), **whole)
+    x = np.random.default_rng(0).integers(0, 256, (200, 32, 48, 1)).astype("uint8")
+    model.distortion_weight = 0.5
+    assert model.step == pytest.approx(np.sqrt(6 / (0.5 * np.log(2))))
+    model.adapt(x)
+    y = ops.convert_to_numpy(model.posterior(x).y)
+    covariance = np.cov(y.reshape(-1, 256), rowvar=False)
+    off = covariance - np.diag(np.diag(covariance))
+    assert np.abs(off).max() < 0.05 * covariance.max()
+    z = np.round(y)
+    error = 255.0 * np.asarray(model.decode(z)) - x
+    assert np.mean(error**2) == pytest.approx(model.step**2 / 12, rel=0.1)
+
+
+def test_fewer_components_lose_the_last_ones() -> None:
+    from sklearn.decomposition import PCA
+
+    few = {"filters": (16, 64), "code_dim": 9, "hyper_filters": 4}
+    model = aezoo.create("hyperprior", input_shape=(16, 16, 1), **few)
+    x = np.random.default_rng(0).integers(0, 256, (80, 16, 16, 1)).astype("uint8")
+    model.adapt(x)
+    flat = x.reshape(80, -1) - x.mean()
+    pca = PCA(9).fit(np.concatenate([flat, -flat]))  # around 0
+    expected = flat - pca.inverse_transform(pca.transform(flat))
+    y = ops.convert_to_numpy(model.posterior(x).y)
+    found = 255.0 * ops.convert_to_numpy(model.decode_parameters(y)) - x
+    assert np.mean(found**2) == pytest.approx(np.mean(expected**2), rel=1e-2)
 
 
 def test_rounding_passes_the_gradient_on() -> None:

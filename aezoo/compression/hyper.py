@@ -35,7 +35,7 @@ _LOG_FACTOR, _LOG_MIN_SCALE = 0.09531017980432493, -2.2072749131897207
 REACH, LEAST_BOUND, HYPER_BOUND = 8.0, 64, 63
 # Positions of a map, along an axis, that are decoded at once; and on each side, those
 # on which what is inside depends.
-TILE, MARGIN = 64, 4
+TILE = 64
 
 
 class HyperCoder:
@@ -201,6 +201,6 @@ def images_of(model: Hyperprior, z: Array) -> Array:
         lambda windows: model.run("decode_whole", windows, 1),
         z,
         tile=TILE,
-        margin=MARGIN,
+        margin=model.transforms.reach,
         grow=model.transforms.stride,
     )

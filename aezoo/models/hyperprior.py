@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from aezoo.modalities import Image
@@ -18,6 +19,8 @@ Tensor = Any
 # Of the scale of a unit: below, all of its mass is on one integer.
 MIN_SCALE = 0.11
 MAX_LOG_SCALE = 4.0
+# Examples that `adapt` looks at.
+ADAPTED = 1000
 
 
 class RoundedCode(PointMass):
@@ -58,7 +61,7 @@ def rounded(x: Tensor) -> Tensor:
     modality=Image(64, 64, 3),
     tiny={
         "input_shape": (8, 8, 1),
-        "filters": 4,
+        "filters": (4, 5),
         "hyper_filters": 4,
         "code_dim": 3,
     },
@@ -144,6 +147,39 @@ class Hyperprior(AE):
         ):
             if not layer.built:
                 layer.build(shape)
+
+    def adapt(self, x: np.ndarray, seed: int = 0) -> None:
+        """Begin with a linear transform code: principal components of patches.
+
+        A unit of the map is as much of a component as is worth a bit by
+        `distortion_weight`, and what is expected of it begins as its spread.
+
+        Args:
+            x: Training examples, `(n, *input_shape)`.
+            seed: Seed of the choice among them.
+        """
+        self.ensure_built()
+        rows = np.random.default_rng(seed).permutation(len(x))[:ADAPTED]
+        drawn = self.modality.check(x[np.sort(rows)], "x")
+        spread = self.transforms.start_from_components(
+            self.encoder,
+            self.decoder,
+            ops.convert_to_numpy(self.modality.to_model(drawn)),
+            step=self.step,
+        )
+        log_scale = np.log(np.maximum(spread, MIN_SCALE))
+        bias = self.hyper_decoder.layers[-1].bias
+        bias.assign(np.concatenate([np.zeros_like(log_scale), log_scale]))
+
+    @property
+    def step(self) -> float:
+        """The distance of two levels, of 0 to 255, that bits and errors agree on.
+
+        Of components that are coded one by one at a high rate, of which each halving of
+        the step takes a bit and leaves a quarter of the error, step**2 / 12.
+        """
+        weight = max(self.distortion_weight, LEAST)
+        return math.sqrt(6.0 * self.modality.channels / (weight * math.log(2.0)))
 
     def encode_parameters(
         self, x: Tensor, training: bool = False, **given: Tensor

@@ -12,6 +12,7 @@ from aezoo.modalities.image.resampling import resize
 from aezoo.networks.base import Latent, Network, check_activation
 from aezoo.networks.stages import Encoder, Stage
 from aezoo.nn.layers.diffusion import convolution
+from aezoo.nn.layers.residual import ResidualConvolutions
 from aezoo.nn.layers.upsampling import depth_to_space
 from aezoo.utils.validation import check_positive_int, check_positive_ints
 
@@ -98,29 +99,6 @@ class NoStages(Encoder):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Nothing to build."""
-
-
-class ResidualConvolutions(keras.layers.Layer):
-    """`x + conv(activation(conv(x)))`, of Lim et al. (2017), figure 2.
-
-    Args:
-        channels: Channels.
-        activation: Keras activation.
-    """
-
-    def __init__(self, channels: int, activation: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.first = convolution(channels, activation=activation, name="conv_1")
-        self.second = convolution(channels, name="conv_2")
-
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        """Build both convolutions for feature maps `(batch, h, w, channels)`."""
-        self.first.build(tuple(input_shape))
-        self.second.build(tuple(input_shape))
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """Feature maps, of the same shape."""
-        return inputs + self.second(self.first(inputs))
 
 
 class UNetDecoder(keras.layers.Layer):

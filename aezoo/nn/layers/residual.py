@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from aezoo.nn.layers.diffusion import convolution
+
 Tensor = Any
 
 NORMALIZATIONS = ("batch", "group")
@@ -76,3 +78,34 @@ def _normalizations(kind: str | None, channels: int) -> list[keras.layers.Layer]
         groups = channels // 8 if channels % 8 == 0 else 1
         return [keras.layers.GroupNormalization(groups, name=n) for n in names]
     return []
+
+
+class ResidualConvolutions(keras.layers.Layer):
+    """`x + conv(activation(conv(x)))`, of Lim et al. (2017), figure 2.
+
+    Args:
+        channels: Channels.
+        activation: Keras activation.
+        is_identity: Whether the untrained block is the identity.
+    """
+
+    def __init__(
+        self, channels: int, activation: str, is_identity: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.first = convolution(channels, activation=activation, name="conv_1")
+        start = "zeros" if is_identity else "glorot_uniform"
+        self.second = convolution(channels, kernel_initializer=start, name="conv_2")
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Build both convolutions for feature maps `(batch, h, w, channels)`."""
+        self.first.build(tuple(input_shape))
+        self.second.build(tuple(input_shape))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Feature maps, of the same shape."""
+        return inputs + self.second(self.first(inputs))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple:
+        """That of the input."""
+        return tuple(input_shape)
