@@ -6,8 +6,9 @@ Each photograph, such as the 24 Kodak pictures, becomes bytes by `aezoo.compress
 everything that reading them needs, and comes back by `aezoo.decompress`. Bits per pixel
 and peak signal-to-noise ratio (of red, green and blue) are means over photographs. Each
 model stands beside what a codec, of Pillow, would need for the same error, read off the
-codec's own mean curve; the last table has the Bjontegaard difference of rates over all
-models. Seconds are of one photograph, both ways, after the first. Prints Markdown.
+codec's own mean curve; below the table stand the Bjontegaard differences of rates over
+all models. Seconds are of one photograph, both ways, after the first. Prints Markdown,
+and with `--figure` draws all curves.
 """
 
 import argparse
@@ -64,12 +65,32 @@ def bits_at(curve: list[Point], decibels: float) -> float:
     return float(np.exp(np.interp(decibels, at, logs)))
 
 
+def draw(models: list[Point], curves: dict[str, list[Point]], path: Path) -> None:
+    """Write a figure of decibels over bits per pixel."""
+    from aezoo.evaluation.plots import new_figure, save_figure
+
+    figure = new_figure(5.0, 3.5)
+    axes = figure.add_subplot()
+    for codec, curve in curves.items():
+        axes.plot(*zip(*sorted(curve), strict=True), "-", label=codec)
+    axes.plot(*zip(*sorted(models), strict=True), "o-k", label="hyperprior")
+    rates, decibels = zip(*models, strict=True)
+    axes.set_xlim(0.0, 1.4 * max(rates))
+    axes.set_ylim(min(decibels) - 2.0, max(decibels) + 2.0)
+    axes.set_xlabel("bits per pixel")
+    axes.set_ylabel("PSNR, dB")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save_figure(figure, path)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(MODELS), help="models")
     parser.add_argument("--photographs", type=Path, required=True, help="a folder")
     parser.add_argument("--limit", type=int, help="the first photographs only")
+    parser.add_argument("--figure", type=Path, help="where the curves are drawn")
     options = parser.parse_args()
 
     from training.data.photos import photographs
@@ -96,8 +117,10 @@ def main() -> None:
     for name, ((bits, decibels), _) in found.items():
         share = bits / bits_at(jpeg, decibels)
         print(verdict(f"{name}, of JPEG's bits", share, 1.0, at_least=False))
+    own = [point for point, _ in found.values()]
+    if options.figure:
+        draw(own, curves, options.figure)
     if len(found) > 1:
-        own = [point for point, _ in found.values()]
         for codec, curve in curves.items():
             difference = bd_rate(own, curve)
             if codec == "JPEG":

@@ -8,12 +8,17 @@ pixels as the factor, as is usual; noise of standard deviation 25/255 beside wha
 scikit-image offers (non-local means, total variation, wavelets), in that of red, green
 and blue. What is restored has been rounded to 8 bits, and so has what is compared.
 Seconds are of one photograph, after the first, in tiles. Prints Markdown.
+
+    python -m benchmarks.restoration restoration_photos_x2 --figure docs/restored
+
+draws a picture made by a program: what is missing of it, and what each model restores.
 """
 
 import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -168,16 +173,58 @@ def measure(
     return table, means[name] - best, time_of_one
 
 
+def drawn(side: int = 128) -> np.ndarray:
+    """A picture made by a program, uint8: rings and digits before a sky."""
+    import aezoo
+
+    rows, columns = np.mgrid[:side, :side] / side
+    picture = np.stack([0.3 + 0.5 * rows, 0.6 - 0.2 * columns, 0.9 - 0.5 * rows], -1)
+    rings = np.hypot(rows - 0.3, columns - 0.7)
+    picture[(rings < 0.22) & (np.sin(140 * rings) > 0)] = (0.95, 0.85, 0.3)
+    digits, _ = aezoo.digits.draw_digits(4, seed=0)
+    for i, digit in enumerate(digits):
+        left = side * (i + 1) // 4 - 29
+        place = picture[side - 34 : side - 6, left : left + 28]
+        place *= 1.0 - digit / 255.0
+    return to_levels(picture)
+
+
+def draw(models: dict[str, Any], folder: Path) -> None:
+    """Write `NAME.png` for each model: without it, by it, and as it should be."""
+    from aezoo.modalities.image.files import write_image
+    from aezoo.modalities.image.tiling import tile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, model in models.items():
+        factor = model.input_shape[0] // model.latent_shape[0]
+        if factor > 1:
+            whole, seen = smaller(drawn(), factor)
+            shown = enlarged(seen, factor)
+        else:
+            whole = drawn()
+            shown = seen = noisy(whole, 0)
+        pictures = np.stack([shown, model.restore(seen), whole])
+        write_image(folder / f"{name}.png", tile(pictures, columns=3, background=255))
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure and print, or draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(TARGETS), help="models")
-    parser.add_argument("--photographs", type=Path, required=True, help="a folder")
+    parser.add_argument("--photographs", type=Path, help="a folder of them")
     parser.add_argument("--limit", type=int, help="the first photographs only")
+    parser.add_argument("--figure", type=Path, help="a folder for pictures")
     options = parser.parse_args()
+    if not (options.photographs or options.figure):
+        parser.error("Pass --photographs, or --figure.")
 
     import aezoo
     from training.data.photos import photographs
+
+    if options.figure:
+        draw({name: aezoo.load(name) for name in options.names}, options.figure)
+    if not options.photographs:
+        return
 
     originals = photographs(options.photographs)[: options.limit]
     print(f"{machine()}; {len(originals)} photographs.\n")

@@ -147,7 +147,11 @@ REFUSED = {
     ("semi_supervised_vae", "laplace_optimal"),
     ("gan", "no_discriminator"),
     # no halves of odd sides; values of any size
-    *(("restoration", name) for name in ("bce", "ms_ssim", "odd_rgb")),
+    *(
+        (family, name)
+        for family in ("restoration", "restoration_vae")
+        for name in ("bce", "ms_ssim", "odd_rgb")
+    ),
     ("vae_gan", "no_discriminator"),
 }
 

@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -207,6 +208,79 @@ def test_levels_are_drawn_in_training_alone() -> None:
     np.testing.assert_allclose(shown, 0.29, atol=0.03)  # clipped a little
 
 
+# --- Where there are several answers --------------------------------------------------
+
+
+def ambiguous(**config) -> Any:
+    tiny = {**TINY, "corruption": "grayscale", "latent_units": 3}
+    return shaken("restoration_vae", **{**tiny, **config})
+
+
+def test_answers_differ_and_the_most_probable_one_is_that_of_the_mode() -> None:
+    model = ambiguous()
+    grey = photograph(21, 30, 1)
+    found = model.restore(grey, n=4, seed=3)
+    assert found.shape == (4, 21, 30, 3)
+    assert found.dtype == np.uint8
+    assert all(np.ptp(found[:, y, x], axis=0).max() > 0 for y, x in ((0, 0), (9, 9)))
+    np.testing.assert_array_equal(model.restore(grey, n=4, seed=3), found)
+    np.testing.assert_array_equal(model.restore(grey, n=2, seed=3), found[:2])
+    assert np.any(model.restore(grey, n=4, seed=4) != found)
+    both = model.restore(np.stack([grey, grey]), n=4, seed=3)
+    np.testing.assert_array_equal(both[0], found)
+    assert np.any(both[1] != found)
+    one = model.restore(model.encode(photograph(16, 16)[None]))
+    reconstructed = model.reconstruct(photograph(16, 16)[None] / np.float32(255))
+    np.testing.assert_allclose(one, reconstructed, atol=1e-5)
+
+
+def test_all_tiles_of_an_image_have_the_same_latent() -> None:
+    model = ambiguous()
+    x = photograph(75, 93, 1)[None] / np.float32(255)
+    whole = model.restore(x, tile=200, n=2, seed=0)
+    tiled = model.restore(x, tile=16, n=2, seed=0)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_its_loss_is_the_bound() -> None:
+    """Error and divergence, of a latent that is drawn in training and in `evaluate`."""
+    model = ambiguous(likelihood_scale=0.2, beta=0.5)
+    x = photograph(16, 16)[None] / np.float32(255)
+    outputs = model(x, sample_seed=0)
+    terms = model.compute_terms(x, outputs)
+    mean, log_var = (np.asarray(outputs[name]) for name in ("u_mean", "u_log_var"))
+    kl = 0.5 * np.sum(mean**2 + np.exp(log_var) - 1 - log_var)
+    assert np.asarray(terms["kl"])[0] == pytest.approx(kl, rel=1e-4)
+    error = np.sum((np.asarray(outputs["x_hat"]) - x) ** 2)
+    assert np.asarray(terms["reconstruction"])[0] == pytest.approx(error, rel=1e-4)
+    assert model.loss_weights == {"reconstruction": pytest.approx(12.5), "kl": 0.5}
+    assert np.any(np.asarray(model(x)["x_hat"]) != np.asarray(outputs["x_hat"]))
+
+
+def test_it_learns_what_the_degraded_example_does_not_say() -> None:
+    """Red or blue, of the same grey: answers differ as the examples do."""
+    grey = (0.299, 0.587, 0.114)
+    red, blue = np.array([0.9, 0.2, 0.2]), np.array([0.2, 0.3, 0.9])
+    blue += np.dot(grey, red) - np.dot(grey, blue)
+    pick = np.random.default_rng(0).random(256) < 0.5
+    colours = np.where(pick[:, None], red, blue).astype("float32")
+    x = np.tile(colours[:, None, None], (1, 8, 8, 1))
+    keras.utils.set_random_seed(0)
+    tiny = {"input_shape": (8, 8, 3), "filters": (8, 8), "blocks": 1}
+    model = aezoo.create(
+        "restoration_vae",
+        **tiny,
+        latent_units=2,
+        corruption="grayscale",
+    )
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(x, epochs=60, batch_size=32, verbose=0)
+    answers = model.restore(model.encode(x[:1]), n=200, seed=0)[0][:, 4, 4]
+    np.testing.assert_allclose(answers.mean(axis=0), x.mean(axis=(0, 1, 2)), atol=0.15)
+    spread = answers.std(axis=0) / x.std(axis=(0, 1, 2))
+    assert np.all(np.abs(spread - 1.0) < 0.4)
+
+
 # --- What is refused ------------------------------------------------------------------
 
 
@@ -260,6 +334,19 @@ def test_wrong_images_are_refused(x, message) -> None:
         restoration().restore(x)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "`n` must be"),
+        ({"n": 2, "seed": -1}, "`seed` must be"),
+        ({"n": 2, "tile": 0}, "`tile` must be"),
+    ],
+)
+def test_wrong_numbers_of_answers_are_refused(arguments, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        ambiguous().restore(np.zeros((8, 8, 1), "uint8"), **arguments)
+
+
 def test_it_does_not_sample() -> None:
     with pytest.raises(UnsupportedOperationError):
         restoration().sample(1)
@@ -296,6 +383,18 @@ def test_a_grey_file_is_converted_and_that_is_said(folder, tmp_path) -> None:
     result = run(folder, source, "-o", target)
     assert result.exit_code == 0, result.output
     assert "8x8 L -> 8x8 RGB: converted to RGB" in result.output
+
+
+def test_answers_stand_side_by_side(folder, tmp_path) -> None:
+    source, target = tmp_path / "grey.png", tmp_path / "colours.png"
+    Image.fromarray(photograph(20, 30, 1)[..., 0]).save(source)
+    aezoo.save(ambiguous(), tmp_path / "several")
+    several = run(tmp_path / "several", source, "-o", target, "-n", 3, "--seed", 1)
+    assert several.exit_code == 0, several.output
+    assert "90 x 20 pixels" in several.output
+    result = run(folder, source, "-o", target, "-n", 3)
+    assert result.exit_code == 1
+    assert "knows one answer" in result.output
 
 
 def test_other_models_and_files_are_refused(folder, tmp_path) -> None:

@@ -33,6 +33,8 @@ from aezoo.cli._common import (
 from aezoo.cli._terminal import echo
 from aezoo.errors import UnsupportedOperationError
 
+# Families that restore what is degraded; the last one draws answers.
+RESTORING = ("restoration", "restoration_vae")
 _MAX_TRAVERSED_UNITS = 12
 _PICTURE = "Picture (.png, .jpg, .webp, .bmp or .tif"
 _picture = output_option(f"{_PICTURE}; not needed for text)")
@@ -164,13 +166,28 @@ def inpaint(
     show_default=True,
     help="Height and width of what is restored at once.",
 )
-def restore(name: str, image: Path, output: Path, tile: int) -> None:
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(1, 100),
+    help="Draw so many answers side by side, of a model that knows several.",
+)
+@_seed
+def restore(
+    name: str, image: Path, output: Path, tile: int, number: int | None, seed: int
+) -> None:
     """Write IMAGE, of any size, as model NAME restores it."""
     known = find_model(name)
-    if known.family != "restoration":
+    if known.family not in RESTORING:
         raise UnsupportedOperationError(
-            f"{name} restores nothing. Models that do: `aezoo list --family "
-            "restoration`."
+            f"{name} restores nothing. Models that do: "
+            + " or ".join(f"`aezoo list --family {family}`" for family in RESTORING)
+            + "."
+        )
+    if number is not None and known.family != RESTORING[-1]:
+        raise UnsupportedOperationError(
+            f"{name} knows one answer. Models that draw several: `aezoo list --family "
+            f"{RESTORING[-1]}`."
         )
     from aezoo.modalities.image.files import read_whole_image, write_image
 
@@ -178,7 +195,13 @@ def restore(name: str, image: Path, output: Path, tile: int) -> None:
     seen, note = read_whole_image(image, model.latent_shape[-1])
     if note:
         echo(f"{image}: {note}.", err=True)
-    restored = model.restore(seen, tile=tile)
+    if number is None:
+        restored = model.restore(seen, tile=tile)
+    else:
+        from aezoo.modalities.image.tiling import tile as side_by_side
+
+        answers = model.restore(seen, tile=tile, n=number, seed=seed)
+        restored = side_by_side(answers, columns=number, padding=0)
     write_image(output, restored)
     height, width = restored.shape[:2]
     report_file(output, f"{width} x {height} pixels")

@@ -1,6 +1,7 @@
 """What the tabs of the page are made of, and what all of them share."""
 
 import abc
+import base64
 import functools
 import io
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from aezoo.errors import AezooError
 from aezoo.explorer import EXTRA, views
@@ -63,6 +65,20 @@ class Top:
         return handler
 
 
+def inline(picture: np.ndarray | None) -> Any:
+    """What a component gets for a picture: the file itself, as an address.
+
+    An address of the server would have to be asked for, after the answer that holds it.
+    """
+    if picture is None:
+        return None
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png", compress_level=1)
+    content = base64.b64encode(file.getvalue()).decode("ascii")
+    address = f"data:image/png;base64,{content}"
+    return gr.data_classes.ImageData(url=address, orig_name="picture.png")
+
+
 class Shown:
     """A picture or lines of text, with the lines of Python that give the same.
 
@@ -80,12 +96,13 @@ class Shown:
             label=label,
             show_label=False,
             interactive=False,
-            format="png",
             type="numpy",
             buttons=["download", "fullscreen"],
             elem_classes=["picture", *classes],
             alt_text=label,
         )
+        # not by a subclass, beside whose module Gradio would write a file
+        self.picture.postprocess = inline
         self.text = gr.Textbox(
             label=label,
             show_label=False,
@@ -311,8 +328,6 @@ def _drawn(opened: Opened, drawing: Any) -> np.ndarray:
     ink = None if drawing is None else drawing.get("composite")
     if ink is None or not np.any(ink[..., 3]):
         raise ValueError("Draw something first.")
-    from PIL import Image
-
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(ink[..., 3])).save(file, "png")
     return _from_bytes(opened, "drawing.png", file.getvalue())[0]

@@ -169,22 +169,42 @@ class Restoration(AE):
         Raises:
             ValueError: If shape, dtype or range is wrong.
         """
-        tile = check_positive_int("tile", tile)
-        images, is_single = check_any_size(x, self.latent_shape[-1])
+        images, is_single = self.check_degraded(x)
+        found = self.restored(images, tile, batch_size)
+        return found[0] if is_single else found
+
+    def check_degraded(self, x: Any) -> tuple[np.ndarray, bool]:
+        """Degraded images of any size as a batch, and whether it was a single one.
+
+        Raises:
+            ValueError: If shape, dtype or range is wrong.
+        """
+        return check_any_size(x, self.latent_shape[-1])
+
+    def restored(
+        self, images: np.ndarray, tile: int, batch_size: int, **given: np.ndarray
+    ) -> np.ndarray:
+        """A batch restored by tiles.
+
+        Args:
+            images: Degraded images, checked, `(n, height, width, channels)`.
+            tile: As in `restore`.
+            batch_size: As in `restore`.
+            **given: What else `decode_parameters` is told, `(n, ...)` each.
+        """
         network = self.unet
-        factor = self.input_shape[0] // self.latent_shape[0]
-        restored = apply_in_windows(
-            lambda windows: self.run("restore", windows, batch_size),
+        tile = check_positive_int("tile", tile)
+        return apply_in_windows(
+            lambda windows: self.run("restore", windows, batch_size, **given),
             images,
             tile=-(-tile // network.grain) * network.grain,
             margin=-(-network.reach // network.grain) * network.grain,
             grain=network.grain,
-            grow=factor,
+            grow=self.input_shape[0] // self.latent_shape[0],
         )
-        return restored[0] if is_single else restored
 
-    def _graph_restore(self, x: Tensor) -> dict[str, Tensor]:
-        point = self.point(self.decode_parameters(self.modality.convert(x)))
+    def _graph_restore(self, x: Tensor, **given: Tensor) -> dict[str, Tensor]:
+        point = self.point(self.decode_parameters(self.modality.convert(x), **given))
         like = keras.backend.standardize_dtype(x.dtype)
         examples = self.modality.from_model(point, like)
         axes = tuple(range(1, len(point.shape)))

@@ -89,6 +89,29 @@ class UNet(Network):
         self.check(modality, latent)
         return UNetDecoder(self, modality.positions, width, name="decoder")
 
+    def recognition(self, width: int) -> keras.Sequential:
+        """A new layer: tensors of examples to a vector.
+
+        Args:
+            width: Its size.
+        """
+        return keras.Sequential(
+            [
+                *(
+                    convolution(
+                        channels,
+                        strides=2,
+                        activation=self.activation,
+                        name=f"conv_{i}",
+                    )
+                    for i, channels in enumerate(self.filters, start=1)
+                ),
+                keras.layers.Flatten(data_format="channels_last", name="flatten"),
+                keras.layers.Dense(width, name="vector"),
+            ],
+            name="recognition",
+        )
+
 
 class NoStages(Encoder):
     """In the place of an encoder, where codes are made by rule."""
@@ -173,18 +196,26 @@ class UNetDecoder(keras.layers.Layer):
         )
         self.tail.build((None, None, None, self.filters[0]))
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """`(batch, h, w, channels)` to `(batch, factor * h, factor * w, width)`."""
+    def call(self, inputs: Tensor, guide: Sequence[Tensor] | None = None) -> Tensor:
+        """`(batch, h, w, channels)` to `(batch, factor * h, factor * w, width)`.
+
+        Args:
+            inputs: Degraded examples.
+            guide: What is added to the maps of each size on the way back, `(batch,
+                channels)` each; None for nothing.
+        """
         _, height, width, channels = inputs.shape
         x = self.head(_mirrored(inputs, self.grain))
         passed = []
-        for size in range(len(self.filters)):
+        for size in range(len(self.halving)):
             x = self._run(self.down, size, x)
-            if size < len(self.halving):
-                passed.append(x)
-                x = self.halving[size](x)
-        for size in reversed(range(len(self.doubling))):
-            x = self._run(self.up, size, passed[size] + self.doubling[size](x))
+            passed.append(x)
+            x = self.halving[size](x)
+        last = len(self.halving)
+        x = self._run(self.down, last, _guided(x, guide, last))
+        for size in reversed(range(last)):
+            x = _guided(passed[size] + self.doubling[size](x), guide, size)
+            x = self._run(self.up, size, x)
         assert self.tail is not None  # noqa: S101
         found = depth_to_space(self.tail(x), self.factor)
         tall, wide = self.factor * height, self.factor * width
@@ -197,6 +228,10 @@ class UNetDecoder(keras.layers.Layer):
         for layer in layers[size * self.blocks : (size + 1) * self.blocks]:
             x = layer(x)
         return x
+
+
+def _guided(x: Tensor, guide: Sequence[Tensor] | None, size: int) -> Tensor:
+    return x if guide is None else x + guide[size][:, None, None, :]
 
 
 def _mirrored(x: Tensor, multiple: int) -> Tensor:
