@@ -9,7 +9,7 @@ RECIPE = Recipe(
     family="restoration",
     config={
         "input_shape": (64, 64, 3),
-        "filters": (24, 48, 96),
+        "filters": (24, 48, 64),
         "blocks": 2,
         "corruption": "gaussian",
         "corruption_level": 0.2,
