@@ -92,11 +92,12 @@ def test_patches_of_photographs_do_not_overlap(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     assert photos.build(tmp_path / "source", folder, "test") == 2 * 3 + 2 * 2
     data = load_dataset("photos", "test", tmp_path)
-    assert data.factor_names == ("photograph", "row", "column")
+    assert data.factor_names == ("photograph", "row", "column", "reduction")
     assert data.labels.tolist() == [0] * 6 + [1] * 4
-    for patch, (photograph, row, column) in zip(
+    for patch, (photograph, row, column, reduction) in zip(
         data.examples, data.factors, strict=True
     ):
+        assert reduction == 1
         whole = pictures[photograph]
         part = whole[64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
         np.testing.assert_array_equal(patch, part)
@@ -105,6 +106,25 @@ def test_patches_of_photographs_do_not_overlap(tmp_path: Path) -> None:
     np.testing.assert_array_equal(larger.examples[0], pictures[0][:128, :128])
     with pytest.raises(FileNotFoundError, match="no photographs"):
         photos.build(tmp_path, folder, "train")
+
+
+def test_larger_patches_are_also_of_smaller_photographs(tmp_path: Path) -> None:
+    source = tmp_path / "source" / "train"
+    source.mkdir(parents=True)
+    picture = np.random.default_rng(0).integers(0, 256, (390, 520, 3), dtype="uint8")
+    Image.fromarray(picture).save(source / "a.png")
+    assert photos.build(tmp_path / "source", tmp_path / "photos", "train") == 6 * 8
+    larger = load_dataset("photos128", "train", tmp_path)
+    counts = np.bincount(larger.factors[:, 3])
+    # 195 x 260 by 2 and 130 x 173 by 3, every 64 pixels
+    assert counts.tolist() == [0, 3 * 4, 2 * 3, 1 * 1]
+    half = Image.fromarray(picture).resize((260, 195), Image.Resampling.BICUBIC)
+    for patch, (_, row, column, reduction) in zip(
+        larger.examples, larger.factors, strict=True
+    ):
+        if reduction == 2:
+            part = np.asarray(half)[64 * row :, 64 * column :][:128, :128]
+            np.testing.assert_array_equal(patch, part)
 
 
 def test_two_digits_stand_where_their_factors_say() -> None:

@@ -10,7 +10,7 @@ RECIPE = Recipe(
     config={
         "input_shape": (128, 128, 3),
         "filters": (48, 64),
-        "hyper_filters": 32,
+        "hyper_filters": 24,
         "code_dim": 96,
         "distortion_weight": 0.0016,
     },
@@ -18,7 +18,7 @@ RECIPE = Recipe(
     metrics=("mse", "psnr"),
     paper="https://arxiv.org/abs/1802.01436",
     dataset="photos128",
-    epochs=20,
+    epochs=7,
     batch_size=4,
     learning_rate=5e-4,
     warmup_steps=200,
