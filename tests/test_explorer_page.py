@@ -1,5 +1,6 @@
 """The page of the explorer, used in a real browser, and served to strangers."""
 
+import base64
 import contextlib
 import os
 import re
@@ -217,6 +218,21 @@ def used(page: Any, tab: str) -> None:
     elif tab == "Compare":
         page.get_by_role("button", name="Compare").click()
         picture(page, "Reconstructions")
+
+
+def test_a_picture_is_downloaded(browser: Any, served: str, tmp_path: Path) -> None:
+    with opened(browser, served) as page:
+        shown = picture(page, "What the code stands for")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").locator(
+                "visible=true"
+            ).first.click()
+        target = tmp_path / "picture.png"
+        download.value.save_as(target)
+    content = target.read_bytes()
+    assert shown == f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    with Image.open(target) as image:
+        assert image.size[0] >= 28
 
 
 def test_a_link_shows_the_same_samples(browser: Any, served: str) -> None:

@@ -65,8 +65,8 @@ class Top:
         return handler
 
 
-def inline(picture: np.ndarray | None) -> Any:
-    """What a component gets for a picture: the file itself, as an address.
+def inline(_component: Any, picture: np.ndarray | None) -> Any:
+    """What the page gets for a picture: the file itself, as an address.
 
     An address of the server would have to be asked for, after the answer that holds it.
     """
@@ -77,6 +77,16 @@ def inline(picture: np.ndarray | None) -> Any:
     content = base64.b64encode(file.getvalue()).decode("ascii")
     address = f"data:image/png;base64,{content}"
     return gr.data_classes.ImageData(url=address, orig_name="picture.png")
+
+
+# `class Picture(gr.Image)`, shown on the page as its base is (a template), but without
+# the stub that Gradio writes beside the module of a class statement.
+Picture = abc.ABCMeta.__new__(
+    type(gr.Image),
+    "Picture",
+    (gr.Image,),
+    {"postprocess": inline, "is_template": True, "__module__": __name__},
+)
 
 
 class Shown:
@@ -92,7 +102,7 @@ class Shown:
         self, label: str, *, lines: int = 4, classes: Sequence[str] = ()
     ) -> None:
         gr.Markdown(f"#### {label}")
-        self.picture = gr.Image(
+        self.picture = Picture(
             label=label,
             show_label=False,
             interactive=False,
@@ -101,8 +111,6 @@ class Shown:
             elem_classes=["picture", *classes],
             alt_text=label,
         )
-        # not by a subclass, beside whose module Gradio would write a file
-        self.picture.postprocess = inline
         self.text = gr.Textbox(
             label=label,
             show_label=False,
