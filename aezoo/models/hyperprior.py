@@ -141,7 +141,7 @@ class Hyperprior(AE):
         super().build_layers()
         hyper = (None, None, None, self.transforms.hyper_filters)
         for layer, shape in (
-            (self.hyper_encoder, (None, None, None, self.code_dim)),
+            (self.hyper_encoder, (None, None, None, 2 * self.code_dim)),
             (self.hyper_decoder, hyper),
             (self.hyper_prior, hyper),
         ):
@@ -186,7 +186,10 @@ class Hyperprior(AE):
     ) -> dict[str, Tensor]:
         """`y`, `hyper`, and what is expected of `y`; float32."""
         y = super().encode_parameters(x, training, **given)["y"]
-        hyper = ops.cast(self.hyper_encoder(ops.cast(y, self.compute_dtype)), "float32")
+        # logs of positive and negative parts, in which scales are close to linear
+        parts = ops.log1p(ops.relu(ops.concatenate([y, -y], axis=-1)))
+        hyper = self.hyper_encoder(ops.cast(parts, self.compute_dtype))
+        hyper = ops.cast(hyper, "float32")
         return {"y": y, "hyper": hyper, **self.expected(rounded(hyper), y)}
 
     def expected(self, hyper: Tensor, y: Tensor) -> dict[str, Tensor]:

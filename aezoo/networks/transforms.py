@@ -147,7 +147,7 @@ class Transforms(Network):
         return maps.std(axis=(0, 1, 2))
 
     def hyper_encoder(self) -> keras.Sequential:
-        """A new layer: maps to hyperlatents before rounding."""
+        """A new layer: logs of both parts of maps to hyperlatents before rounding."""
         return keras.Sequential(
             [
                 _conv(self.hyper_filters, 3, 1, "conv_1", ACTIVATION),
