@@ -50,8 +50,9 @@ UNTRAINED = {
         name: "an hour or more of an idle core each, which there was not"
         for name in (
             *(f"hyperprior_photos_q{quality}" for quality in (1, 2, 3, 4)),
-            *("restoration_cifar10_color", "restoration_photos_denoise"),
-            *("restoration_photos_x2", "restoration_photos_x4"),
+            "restoration_vae_cifar10_color",
+            "restoration_cifar10_color",
+            "restoration_photos_denoise",
             "world_model_carracing",
             *("draw_two_digit_mnist", "draw_two_digit_mnist_whole"),
             "draw_street_digits",
