@@ -67,7 +67,7 @@ TINY: dict[str, dict[str, Any]] = {
         "bottleneck": 6,
         "code_dim": 2,
     },
-    "transforms": {"filters": 4, "hyper_filters": 4},
+    "transforms": {"filters": (4, 4), "hyper_filters": 4},
     "two_level": {"filters": (4, 6)},
     "unet": {"filters": (4, 6), "blocks": 1},
     "voices": {

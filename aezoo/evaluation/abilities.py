@@ -52,6 +52,7 @@ def has_codebook(model: Autoencoder) -> bool:
 
 ABILITIES: dict[str, Callable[[Autoencoder], bool]] = {
     "reconstruction": lambda model: "reconstruction" in model.TASKS,
+    "features": lambda model: "features" in model.TASKS,
     "prior": lambda model: "sampling" in model.TASKS,
     "classification": lambda model: model.is_classifier,
     "numeric": lambda model: "mse" in model.modality.errors,

@@ -35,6 +35,7 @@ METRICS = (
         "1 % of the unit's largest |z| over all {examples}",
         computation="metrics.latent:active_code_fraction",
         higher_is_better=None,
+        requires=("features",),
         heading="active code",
         format=".1%",
         **_FIELDS,
@@ -81,7 +82,7 @@ METRICS = (
         "posterior is the prior",
         computation="metrics.latent:aggregate_mean",
         higher_is_better=None,
-        requires=("known moments", "standard prior"),
+        requires=("features", "known moments", "standard prior"),
         **_FIELDS,
     ),
     MetricDefinition(
@@ -92,7 +93,7 @@ METRICS = (
         "the values are the variances; 1 where the aggregate posterior is the prior",
         computation="metrics.latent:aggregate_variance",
         higher_is_better=None,
-        requires=("known moments", "standard prior"),
+        requires=("features", "known moments", "standard prior"),
         **_FIELDS,
     ),
     MetricDefinition(
