@@ -52,7 +52,6 @@ class AmbiguousCode(PointMass):
         "filters": (4, 6),
         "blocks": 1,
         "latent_units": 2,
-        "corruption": "grayscale",
     },
 )
 class RestorationVAE(Restoration):

@@ -295,9 +295,11 @@ class Analysis(Encoder):
 
 def _prepared(x: Tensor) -> Tensor:
     """From -1 to 1, and mirrored after the last row and column to whole patches."""
-    missing = [-side % Transforms.stride for side in x.shape[1:3]]
-    if any(missing):
-        x = ops.pad(x, ((0, 0), *((0, n) for n in missing), (0, 0)), mode="symmetric")
+    for axis, side in enumerate(x.shape[1:3], start=1):
+        if missing := -side % Transforms.stride:
+            # more than once, where an image is small
+            places = np.pad(np.arange(side), (0, missing), mode="symmetric")
+            x = ops.take(x, places, axis=axis)
     return 2.0 * x - 1.0
 
 
