@@ -52,7 +52,6 @@ UNTRAINED = {
             *(f"hyperprior_photos_q{quality}" for quality in (1, 2, 3, 4)),
             "restoration_vae_cifar10_color",
             "restoration_cifar10_color",
-            "restoration_photos_denoise",
             "world_model_carracing",
             *("draw_two_digit_mnist", "draw_two_digit_mnist_whole"),
             "draw_street_digits",

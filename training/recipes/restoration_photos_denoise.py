@@ -4,8 +4,8 @@
 
 `DIR/photos` is made by `python -m training.data.photos`.
 
-Measured: 0 s.
-Test split: psnr 0, ssim 0.
+Measured: 3,830 s on 2 CPU cores (AMD EPYC).
+Test split: psnr 27.84, ssim 0.7387.
 """
 
 from training.recipe import Recipe
