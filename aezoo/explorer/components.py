@@ -1,7 +1,6 @@
 """What the tabs of the page are made of, and what all of them share."""
 
 import abc
-import base64
 import functools
 import io
 import os
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from aezoo.errors import AezooError
 from aezoo.explorer import EXTRA, views
@@ -65,30 +63,6 @@ class Top:
         return handler
 
 
-def inline(_component: Any, picture: np.ndarray | None) -> Any:
-    """What the page gets for a picture: the file itself, as an address.
-
-    An address of the server would have to be asked for, after the answer that holds it.
-    """
-    if picture is None:
-        return None
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "png", compress_level=1)
-    content = base64.b64encode(file.getvalue()).decode("ascii")
-    address = f"data:image/png;base64,{content}"
-    return gr.data_classes.ImageData(url=address, orig_name="picture.png")
-
-
-# `class Picture(gr.Image)`, shown on the page as its base is (a template), but without
-# the stub that Gradio writes beside the module of a class statement.
-Picture = abc.ABCMeta.__new__(
-    type(gr.Image),
-    "Picture",
-    (gr.Image,),
-    {"postprocess": inline, "is_template": True, "__module__": __name__},
-)
-
-
 class Shown:
     """A picture or lines of text, with the lines of Python that give the same.
 
@@ -102,10 +76,11 @@ class Shown:
         self, label: str, *, lines: int = 4, classes: Sequence[str] = ()
     ) -> None:
         gr.Markdown(f"#### {label}")
-        self.picture = Picture(
+        self.picture = gr.Image(
             label=label,
             show_label=False,
             interactive=False,
+            format="png",
             type="numpy",
             buttons=["download", "fullscreen"],
             elem_classes=["picture", *classes],
@@ -336,6 +311,8 @@ def _drawn(opened: Opened, drawing: Any) -> np.ndarray:
     ink = None if drawing is None else drawing.get("composite")
     if ink is None or not np.any(ink[..., 3]):
         raise ValueError("Draw something first.")
+    from PIL import Image
+
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(ink[..., 3])).save(file, "png")
     return _from_bytes(opened, "drawing.png", file.getvalue())[0]
