@@ -118,6 +118,7 @@ def test_larger_patches_are_also_of_smaller_photographs(tmp_path: Path) -> None:
     counts = np.bincount(larger.factors[:, 3])
     # 195 x 260 by 2 and 130 x 173 by 3, every 64 pixels
     assert counts.tolist() == [0, 3 * 4, 2 * 3, 1 * 1]
+    assert photos.cut(picture[:100], 128).shape == (0, 0, 128, 128, 3)
     half = Image.fromarray(picture).resize((260, 195), Image.Resampling.BICUBIC)
     for patch, (_, row, column, reduction) in zip(
         larger.examples, larger.factors, strict=True

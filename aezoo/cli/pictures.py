@@ -33,8 +33,9 @@ from aezoo.cli._common import (
 from aezoo.cli._terminal import echo
 from aezoo.errors import UnsupportedOperationError
 
-# Families that restore what is degraded; the last one draws answers.
-RESTORING = ("restoration", "restoration_vae")
+# Families that restore what is degraded; and of these, the one that draws answers.
+ANSWERING = "restoration_vae"
+RESTORING = ("restoration", ANSWERING)
 _MAX_TRAVERSED_UNITS = 12
 _PICTURE = "Picture (.png, .jpg, .webp, .bmp or .tif"
 _picture = output_option(f"{_PICTURE}; not needed for text)")
@@ -184,10 +185,10 @@ def restore(
             + " or ".join(f"`aezoo list --family {family}`" for family in RESTORING)
             + "."
         )
-    if number is not None and known.family != RESTORING[-1]:
+    if number is not None and known.family != ANSWERING:
         raise UnsupportedOperationError(
             f"{name} knows one answer. Models that draw several: `aezoo list --family "
-            f"{RESTORING[-1]}`."
+            f"{ANSWERING}`."
         )
     from aezoo.modalities.image.files import read_whole_image, write_image
 

@@ -33,8 +33,7 @@ _LOG_FACTOR, _LOG_MIN_SCALE = 0.09531017980432493, -2.2072749131897207
 # A unit is cut to so many scales around its mean, or to so many integers where these
 # are more, and a hyperlatent to its bounds.
 REACH, LEAST_BOUND, HYPER_BOUND = 8.0, 64, 63
-# Positions of a map, along an axis, that are decoded at once; and on each side, those
-# on which what is inside depends.
+# Positions of a map, along an axis, that are decoded at once.
 TILE = 64
 
 

@@ -127,6 +127,7 @@ class RestorationVAE(Restoration):
         **given: Tensor,
     ) -> dict[str, Tensor]:
         """As in `Autoencoder`; without a seed, and not in training, u is 0."""
+        self.check_conditions(given)
         posterior: Any = self.infer(inputs, training, **given)
         if training and sample_seed is None:
             sample_seed = self.seed_generator

@@ -32,7 +32,7 @@ class Transforms(Network):
 
     The transforms of learned compression (Balle et al., 2018,
     https://arxiv.org/abs/1802.01436), with residual blocks in the place of divisive
-    normalisation (He et al., 2022, https://arxiv.org/abs/2203.10886, section 3.2): 4x4
+    normalisation (He et al., 2022, https://arxiv.org/abs/2203.10886): 4x4
     pixels become a vector, then 2x2 vectors one, and 2x2 of these a position of the
     map, by linear maps that do not overlap; after the first two, blocks of 3x3
     convolutions see what is around. The way back mirrors them. Untrained blocks are

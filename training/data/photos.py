@@ -4,8 +4,8 @@
 
 writes `DIR/photos/train.npz` and `test.npz`, which `--data-dir DIR` reads: `images`,
 uint8 `(n, 64, 64, 3)`, patches that do not overlap, of each photograph in an order that
-is always the same; `labels`, the photograph; and `factors`: `photograph`, `row` and
-`column`. What is left at the right and lower edges is left out. The patches of the last
+is always the same; `labels`, the photograph; and `factors`: `photograph`, `row`,
+`column` and `reduction`, 1. What is left at the right and lower edges is left out. The patches of the last
 photographs of `train` are the last ones, so that a recipe's `validation_examples` are
 of photographs of their own.
 
@@ -51,13 +51,18 @@ def photographs(folder: Path) -> list[np.ndarray]:
 
 
 def cut(photograph: np.ndarray, side: int, stride: int | None = None) -> np.ndarray:
-    """The patches of a photograph, `(rows, columns, side, side, 3)`.
+    """The patches of a photograph; none of one that is smaller.
 
     Args:
         photograph: uint8, `(height, width, 3)`.
         side: Of a patch.
         stride: From one to the next; None for `side`.
+
+    Returns:
+        `(rows, columns, side, side, 3)`.
     """
+    if min(photograph.shape[:2]) < side:
+        return np.empty((0, 0, side, side, 3), "uint8")
     windows = sliding_window_view(photograph, (side, side), axis=(0, 1))
     stride = stride or side
     return windows[::stride, ::stride].transpose(0, 1, 3, 4, 2)
@@ -101,11 +106,9 @@ def _write(pictures: list[np.ndarray], folder: Path, split: str, side: int) -> i
             stride = side if factor == 1 else side // 2
             parts = cut(reduced(photograph, factor), side, stride)
             rows, columns = np.mgrid[: parts.shape[0], : parts.shape[1]]
-            same = np.full_like(rows, index), np.full_like(rows, factor)
             found.append(parts.reshape(-1, side, side, 3))
-            places.append(
-                np.stack([same[0], rows, columns, same[1]], axis=-1).reshape(-1, 4)
-            )
+            place = np.broadcast_arrays(index, rows, columns, factor)
+            places.append(np.stack(place, axis=-1).reshape(-1, 4))
         order = np.random.default_rng(index).permutation(sum(map(len, found)))
         patches.append(np.concatenate(found)[order])
         factors.append(np.concatenate(places)[order])
