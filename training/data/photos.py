@@ -5,9 +5,9 @@
 writes `DIR/photos/train.npz` and `test.npz`, which `--data-dir DIR` reads: `images`,
 uint8 `(n, 64, 64, 3)`, patches that do not overlap, of each photograph in an order that
 is always the same; `labels`, the photograph; and `factors`: `photograph`, `row`,
-`column` and `reduction`, 1. What is left at the right and lower edges is left out. The patches of the last
-photographs of `train` are the last ones, so that a recipe's `validation_examples` are
-of photographs of their own.
+`column` and `reduction`, 1. What is left at the right and lower edges is left out. The
+patches of the last photographs of `train` are the last ones, so that a recipe's
+`validation_examples` are of photographs of their own.
 
 `DIR/photos128` holds patches of 128 x 128. Most of what the photographs show is smooth;
 so its `train` has, besides, patches of each at a half and a third of its size, which
