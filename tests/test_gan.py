@@ -71,6 +71,18 @@ def test_models_with_an_encoder_project_as_well() -> None:
     assert np.square(found - x).sum() < np.square(by_encoder - x).sum()
 
 
+def test_codes_of_a_sphere_stay_on_it() -> None:
+    model = tiny("hyperspherical_vae")
+    x = model.modality.examples(2)
+    codes = model.project(x, steps=20)
+    np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1.0, rtol=1e-5)
+    vector = np.full(model.latent_shape, 0.7, "float32")
+    moved = model.encode(x) + 2.0 * vector
+    expected = model.decode(moved / np.linalg.norm(moved, axis=1, keepdims=True))
+    edited = model.edit(model.modality.unrounded(x), vector, 2.0)
+    np.testing.assert_allclose(edited, expected, atol=1e-5)
+
+
 def test_what_cannot_be_descended_is_refused() -> None:
     model = tiny("vq_vae")
     with pytest.raises(UnsupportedOperationError, match="Codes of 'vq_vae' are discr"):

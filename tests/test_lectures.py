@@ -28,7 +28,10 @@ def test_the_weights_of_the_page_are_in_the_zoo() -> None:
         assert set(row.weights) <= known, row.name
 
 
-@pytest.mark.parametrize("name", ["components", "balance", "eigenfaces", "frey"])
+@pytest.mark.parametrize(
+    "name",
+    ["components", "balance", "eigenfaces", "frey", "completed", "checkerboards"],
+)
 def test_pictures_without_data_are_drawn(name: str, tmp_path: Path) -> None:
     assert lectures.draw((ROWS[name],), SMALL, tmp_path) == [name]
     with Image.open(tmp_path / f"{name}.png") as picture:

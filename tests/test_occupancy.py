@@ -1,13 +1,17 @@
 """Shapes as functions of a point: what is learnt from, and surfaces of any fineness."""
 
+import re
 import sys
 
 import numpy as np
 import pytest
 import scipy.ndimage
+import trimesh
+from click.testing import CliRunner
 from keras import ops
 
 import aezoo
+from aezoo.cli import main
 from aezoo.errors import MissingDependencyError
 from aezoo.modalities import Voxels
 from aezoo.modalities.meshes import surface_mesh
@@ -191,3 +195,53 @@ def test_meshes_name_their_extra(model, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "trimesh", None)
     with pytest.raises(MissingDependencyError, match=r"aezoo\[shapes\]"):
         model.mesh(np.zeros(3))
+
+
+def test_the_command_writes_surfaces(tmp_path) -> None:
+    model = aezoo.create("occupancy_vae", **find_family("occupancy_vae").tiny)
+    # all of the cube is occupied
+    next(w for w in model.decoder.weights[::-1] if w.path.endswith("bias")).assign(
+        [9.0]
+    )
+    folder = str(aezoo.save(model, tmp_path / "model"))
+    shapes = tmp_path / "shapes.npz"
+    model.modality.write_many(model.modality.examples(2), shapes)
+    output = tmp_path / "out.ply"
+    faces = []
+    for args in (
+        [str(shapes), "--resolution", "4"],
+        [str(shapes), "--resolution", "8"],
+        ["-n", "3", "--resolution", "8"],
+    ):
+        result = CliRunner().invoke(main, ["mesh", folder, *args, "-o", str(output)])
+        assert result.exit_code == 0, result.output
+        mesh = trimesh.load(output, force="mesh")
+        assert mesh.volume == pytest.approx(2 + ("-n" in args), abs=0.3)
+        assert mesh.bounds[1][0] > 2 + ("-n" in args)  # side by side
+        faces.append(len(mesh.faces))
+    assert faces[0] < faces[1] < faces[2]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-o", "a.obj"], "Give SHAPES, or -n"),
+        (["b.npz", "-n", "2", "-o", "a.obj"], "Give SHAPES, or -n"),
+        (["-n", "2", "-o", "a.png"], r"\.png"),
+        (["-n", "2", "-o", "a.obj", "--resolution", "1"], "resolution"),
+    ],
+)
+def test_the_command_refuses(model, tmp_path, monkeypatch, args, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = str(aezoo.save(model, tmp_path / "model"))
+    result = CliRunner().invoke(main, ["mesh", folder, *args])
+    assert result.exit_code != 0
+    assert re.search(message, result.output)
+
+
+def test_the_command_is_for_functions_of_a_point() -> None:
+    result = CliRunner().invoke(
+        main, ["mesh", "conv_vae_mnist_z16", "-n", "1", "-o", "a.obj"]
+    )
+    assert result.exit_code == 1
+    assert "aezoo list --family occupancy_vae" in result.output

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from aezoo.errors import MissingDependencyError
@@ -579,3 +580,17 @@ def test_a_trade_off_joins_named_points_in_order() -> None:
 def test_a_trade_off_needs_finite_points(points: dict) -> None:
     with pytest.raises(ValueError, match=r"`points` must hold at least one name with"):
         plots.trade_off(points, labels=("x", "y"))
+
+
+@pytest.mark.parametrize("title", ["Short", "A title that is wider than all pictures"])
+@pytest.mark.parametrize("rows", [2, 10])
+def test_names_and_titles_are_inside_of_the_figure(tmp_path, rows, title) -> None:
+    images = np.zeros((3, 32, 32, 3), "uint8")
+    names = ["a long name", *"bcdefghij"][:rows]
+    figure = plots.image_rows(dict.fromkeys(names, images), title=title)
+    plots.save_figure(figure, tmp_path / "rows.png")
+    with PIL.Image.open(tmp_path / "rows.png") as picture:
+        ink = np.asarray(picture.convert("L")) < 255
+    assert ink.any()
+    assert not ink[[0, -1]].any()
+    assert not ink[:, [0, -1]].any()

@@ -27,12 +27,18 @@ from aezoo.data.datasets import load_dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import plots
 from aezoo.modalities.image.digits import draw_digits
+from aezoo.nn.layers.upsampling import UPSAMPLING
 from aezoo.utils.files import atomic_path
 from training.gallery import STYLE, write
 from training.train import factor_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 SEED = 0
+# Of CIFAR-10, by label.
+CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +220,56 @@ def turned(row: Row, settings: Settings) -> Any:
     return plots.image_rows(rows, title=row.words)
 
 
+def repaired(row: Row, settings: Settings) -> Any:
+    """Digits with noise, and what a denoising autoencoder makes of them."""
+    shown, _ = draw_digits(settings.columns - 1, SEED + 1)
+    model = aezoo.load(row.weights[0])
+    noise = np.random.default_rng(SEED).standard_normal(shown.shape)
+    noisy = np.clip(shown / 255.0 + model.corruption_level * noise, 0.0, 1.0)
+    noisy = (255.0 * noisy).round().astype("uint8")
+    rows = {"input": shown, "with noise": noisy, "denoised": model.reconstruct(noisy)}
+    return plots.image_rows(rows, title=row.words)
+
+
+def completed(row: Row, settings: Settings) -> Any:
+    """Digits of which half is hidden, and completions by a masked autoencoder."""
+    shown, _ = draw_digits(settings.columns - 1, SEED + 1)
+    hidden = np.zeros(shown.shape[1:3], bool)
+    hidden[len(hidden) // 2 :] = True
+    (model,) = map(aezoo.load, row.weights)
+    rows = {
+        "input": shown,
+        "seen": np.where(hidden[..., None], np.uint8(0), shown),
+        "completed": model.inpaint(shown, hidden, 1, SEED)[:, 0],
+    }
+    return plots.image_rows(rows, title=row.words)
+
+
+def checkerboards(row: Row, settings: Settings) -> Any:
+    """What untrained decoders make of the same codes, by their way of upsampling."""
+    z = np.random.default_rng(SEED).standard_normal((settings.columns - 1, 16))
+    rows = {}
+    for way in UPSAMPLING:
+        keras.utils.set_random_seed(SEED)
+        model = aezoo.create("conv_ae", latent_dim=16, upsampling=way)
+        decoded = model.decode(z.astype("float32"))
+        spread = np.quantile(decoded, (0.01, 0.99))
+        name = way.replace("_", " ")
+        rows[name] = np.clip((decoded - spread[0]) / np.ptp(spread), 0.0, 1.0)
+    return plots.image_rows(rows, title=row.words)
+
+
+def classes(row: Row, settings: Settings) -> Any:
+    """Samples of each class, as a figure."""
+    model = aezoo.load(row.weights[0])
+    number = settings.columns - 1
+    rows = {
+        name: model.sample(number, SEED, sampler="autoregressive", labels=label)
+        for label, name in enumerate(CLASSES)
+    }
+    return plots.image_rows(rows, title=row.words)
+
+
 ROWS = (
     Row(
         "components", "Linear autoencoder = PCA",
@@ -227,6 +283,19 @@ ROWS = (
         "balance", "VAE, its two terms",
         "Codes of digits under reconstruction alone, both terms, KL alone",
         draw=balance,
+    ),
+    Row(
+        "denoised", "Denoising autoencoder", "Digits with noise, and without it again",
+        ("denoising_conv_ae_mnist_z32",), repaired,
+    ),
+    Row(
+        "completed", "Masked autoencoder", "Digits without their lower half, completed",
+        ("masked_ae_mnist",), completed,
+    ),
+    Row(
+        "checkerboards", "Checkerboards",
+        "The same codes, decoded by untrained networks of three kinds",
+        draw=checkerboards,
     ),
     Row(
         "manifold", "VAE, two latents", "What the plane of codes decodes to",
@@ -267,6 +336,24 @@ ROWS = (
         "levels", "Hierarchical VAE", "What each level of latents adds",
         ("hierarchical_vae_mnist",), picture="gallery/levels.png",
         command="python -m training.gallery",
+    ),
+    Row(
+        "classes", "VQ-VAE-2 by class", "Samples of each class of CIFAR-10",
+        ("vq_vae_2_cifar10",), classes,
+    ),
+    Row(
+        "futures", "Futures from one picture",
+        "Paths that a motion VAE holds possible, and those that came",
+        ("motion_vae_traffic",), picture="motion/fans.png",
+        command="python -m benchmarks.motion --data-dir DIR --figure "
+        "docs/motion/fans.png",
+    ),
+    Row(
+        "larger", "Super-resolution",
+        "A picture at a quarter of its size, and restored",
+        ("restoration_photos_x4",), picture="restored/restoration_photos_x4.png",
+        command="python -m benchmarks.restoration restoration_photos_x4 --figure "
+        "docs/restored",
     ),
 )  # fmt: skip
 

@@ -162,9 +162,9 @@ def train(
         if recipe.method == "closed_form":
             seconds = fit_closed_form(model, learnt[0])
         else:
+            model.adapt(learnt[0], recipe.seed)
             if recipe.start_from:
                 start_from(model, aezoo.load(recipe.start_from))
-            model.adapt(learnt[0], recipe.seed)
             grid = batch_grid(recipe, train_data)
             seconds = fit(model, recipe, learnt, held_out, out, deadline, jit, grid)
             told = learnt[1] if isinstance(learnt[-1], Mapping) else None

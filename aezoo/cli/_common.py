@@ -43,7 +43,7 @@ MODULES = {
     "lookup": ("describe", "leaderboard", "list"),
     "measuring": ("evaluate", "metrics", "verify"),
     "pictures": (
-        *("demo", "edit", "inpaint", "interpolate"),
+        *("demo", "edit", "inpaint", "interpolate", "mesh"),
         *("reconstruct", "restore", "sample", "traverse"),
     ),
     "training": ("train",),
@@ -203,9 +203,11 @@ def seed_option(help: str) -> Callable[[Command], Command]:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def examples_argument(name: str, nargs: int = 1) -> Callable[[Command], Command]:
+def examples_argument(
+    name: str, nargs: int = 1, required: bool = True
+) -> Callable[[Command], Command]:
     """What `read_examples` takes: files, or of text sentences."""
-    return click.argument(name, type=click.Path(), nargs=nargs, required=True)
+    return click.argument(name, type=click.Path(), nargs=nargs, required=required)
 
 
 def output_option(what: str, **options: Any) -> Callable[[Command], Command]:

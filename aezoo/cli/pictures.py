@@ -36,6 +36,8 @@ from aezoo.errors import UnsupportedOperationError
 # Families that restore what is degraded; and of these, the one that draws answers.
 ANSWERING = "restoration_vae"
 RESTORING = ("restoration", ANSWERING)
+# The family whose shapes are functions of a point.
+CONTINUOUS = "occupancy_vae"
 _MAX_TRAVERSED_UNITS = 12
 _PICTURE = "Picture (.png, .jpg, .webp, .bmp or .tif"
 _picture = output_option(f"{_PICTURE}; not needed for text)")
@@ -206,6 +208,74 @@ def restore(
     write_image(output, restored)
     height, width = restored.shape[:2]
     report_file(output, f"{width} x {height} pixels")
+
+
+@main.command(epilog=NAMES)
+@name_argument
+@examples_argument("shapes", nargs=-1, required=False)
+@output_option("Mesh (.obj, .ply, .stl or .off)", required=True)
+@click.option(
+    "--resolution",
+    type=click.IntRange(2, 1024),
+    default=96,
+    show_default=True,
+    help="Cells along each axis at which the surface is looked for.",
+)
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(1, 100),
+    help="In place of SHAPES, draw so many.",
+)
+@click.option(
+    "--sampler",
+    default="prior",
+    show_default=True,
+    help="Where codes come from: prior, or a fitted sampler, e.g. gmm.",
+)
+@seed_option("Same seed, same shapes.")
+def mesh(
+    name: str,
+    shapes: tuple[str, ...],
+    output: Path,
+    resolution: int,
+    number: int | None,
+    sampler: str,
+    seed: int,
+) -> None:
+    """Write surfaces of SHAPES, or of new ones, as model NAME has them, side by side.
+
+    At any resolution; `reconstruct` and `sample` write the cells of the model's grid.
+    """
+    known = find_model(name)
+    if known.family != CONTINUOUS:
+        raise UnsupportedOperationError(
+            f"{name} has no surfaces that are looked for at any resolution. Models "
+            f"that have: `aezoo list --family {CONTINUOUS}`."
+        )
+    if bool(shapes) == (number is not None):
+        raise click.UsageError("Give SHAPES, or -n for new ones.")
+    import numpy as np
+
+    from aezoo.modalities.meshes import MESHES, check_meshes_installed, row_of_meshes
+    from aezoo.utils.files import atomic_path, check_output
+    from aezoo.utils.progress import with_progress
+
+    check_output(output, MESHES)
+    check_meshes_installed()
+    x = read_examples(shapes, known) if shapes else None
+    model: Any = load_model(known)
+    if x is None:
+        codes = model.sample_codes(number, np.random.default_rng(seed), sampler)
+    else:
+        codes = model.encode(x)
+    surfaces = [model.mesh(z, resolution) for z in with_progress(codes, "Drawing")]
+    whole = row_of_meshes(surfaces)
+    if whole is None:
+        raise UnsupportedOperationError("There is no surface: nothing is occupied.")
+    with atomic_path(output) as temporary:
+        whole.export(temporary, file_type=output.suffix[1:].lower())
+    report_file(output, f"{len(whole.vertices):,} vertices, {len(whole.faces):,} faces")
 
 
 @main.command(epilog=NAMES)

@@ -187,6 +187,7 @@ def _run(
     if not model.given:
         dataset = dataclasses.replace(dataset, labels=None)
     x, held_out = _divided(dataset, settings["hold_out"], settings["seed"])
+    model.adapt(x[0], settings["seed"])
     model.compile(aezoo.optimizers.Adam(settings["learning_rate"]))
     if is_new:
         output.mkdir(parents=True, exist_ok=True)

@@ -185,6 +185,10 @@ class ExportedModel(EntryPoints):
         """The posterior for what `encode_parameters` gave."""
         return ExportedPosterior(self, parameters)
 
+    def nearest_codes(self, codes: np.ndarray) -> np.ndarray:
+        """As in `EntryPoints`; as they are if the prior was not exported."""
+        return codes if self._prior is None else self._prior.nearest(codes)
+
     def make_prior(self) -> Prior:
         """The prior over codes.
 

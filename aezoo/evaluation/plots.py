@@ -849,6 +849,7 @@ def _show(
     axes.tick_params(length=0, labelsize="small")
     axes.spines[:].set_visible(False)
     axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.set_anchor("W")  # else the layout takes the names for narrower than they are
     if ax is None:
         _fit(axes, *size, title)
     else:
@@ -868,12 +869,18 @@ def _fit(ax: Axes, width: float, height: float, title: str | None) -> None:
     """Size a figure so that names, labels and title fit around `width` x `height`."""
     figure = ax.figure
     pad = figure.get_layout_engine().get()
-    # A title stands over the axes, so only its height is a margin.
-    width += (ax.get_tightbbox().width - ax.get_window_extent().width) / figure.dpi
+    # A title stands over the axes, so only its height is a margin; one that is wider
+    # begins where they do, and needs room there.
+    names, inner = ax.get_tightbbox(), ax.get_window_extent()
+    beside = (names.width - inner.width) / figure.dpi
     heading = ax.set_title(title or "")
-    height += (ax.get_tightbbox().height - ax.get_window_extent().height) / figure.dpi
-    width = max(width, heading.get_window_extent().width / figure.dpi)
-    figure.set_size_inches(width + 2 * pad["w_pad"], height + 2 * pad["h_pad"])
+    height += (ax.get_tightbbox().height - inner.height) / figure.dpi
+    needed = heading.get_window_extent().width / figure.dpi
+    if needed > width:
+        heading.set_text("")
+        ax.set_title(title or "", loc="left")
+    figure_width = beside + max(width, needed)
+    figure.set_size_inches(figure_width + 2 * pad["w_pad"], height + 2 * pad["h_pad"])
 
 
 def _label(ax: Axes, x: str, y: str, title: str | None = None) -> None:

@@ -497,7 +497,7 @@ class EntryPoints:
             )
         vector = check_codes(np.asarray(vector)[None], self.latent_shape, "vector")
         z, like, is_single = self.as_codes(x, "x", of, given)
-        moved = (z + amount * vector)[:, None]
+        moved = self.nearest_codes(z + amount * vector)[:, None]
         examples = self.decode_grid(moved, like, given)[:, 0]
         return self.modality.present(examples[0] if is_single else examples)
 
@@ -572,6 +572,18 @@ class EntryPoints:
         is_single = self.modality.is_single(value)
         batch = self.modality.check([value] if is_single else value, name)
         return self.encode(batch, given=given), batch.dtype.name, is_single
+
+    def nearest_codes(self: Any, codes: np.ndarray) -> np.ndarray:
+        """The codes that the prior can draw which are closest to some points.
+
+        Args:
+            codes: The points, float32, `(n, *latent_shape)`; as they are where the
+                model has no prior.
+        """
+        if "sampling" not in self.TASKS:
+            return codes
+        nearest: np.ndarray = self.make_prior().nearest(codes)
+        return nearest
 
     def sample_prior(self: Any, n: int, generator: np.random.Generator) -> np.ndarray:
         """Codes from the prior, float32, `(n, *latent_shape)`.

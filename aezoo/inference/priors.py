@@ -20,9 +20,29 @@ class Prior(Protocol):
             generator: Source of the noise.
         """
 
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        """The codes that the prior can draw which are closest to some points.
+
+        Args:
+            codes: The points, float32, `(n, *latent_shape)`.
+        """
+
+
+class _Everywhere:
+    """Of priors that can draw any code."""
+
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        """As in `Prior`: the points themselves."""
+        return codes
+
+
+def _one_hot(scores: np.ndarray) -> np.ndarray:
+    """1 at the largest of the last axis, 0 elsewhere."""
+    return np.eye(scores.shape[-1], dtype="float32")[scores.argmax(axis=-1)]
+
 
 @dataclasses.dataclass(frozen=True)
-class StandardNormal:
+class StandardNormal(_Everywhere):
     """Independent units, each standard normal.
 
     Attributes:
@@ -46,7 +66,10 @@ class UniformSphere(StandardNormal):
 
     def sample(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """As in `Prior`."""
-        codes = super().sample(n, generator)
+        return self.nearest(super().sample(n, generator))
+
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        """As in `Prior`: their directions."""
         lengths: np.ndarray = np.linalg.norm(codes, axis=1, keepdims=True)
         return codes / np.maximum(lengths, 1e-12)
 
@@ -69,6 +92,10 @@ class UniformClasses:
         """As in `Prior`; `(n, num_variables, num_classes)`."""
         classes = generator.integers(self.num_classes, size=(n, self.num_variables))
         return np.eye(self.num_classes, dtype="float32")[classes]
+
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        """As in `Prior`: the class of each variable that has the largest number."""
+        return _one_hot(codes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +122,14 @@ class NormalAndClass:
         z = generator.standard_normal((n, self.units), dtype="float32")
         return np.concatenate([z, classes], axis=1)
 
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        """As in `Prior`: the units, and the class that has the largest number."""
+        z, classes = codes[:, : self.units], codes[:, self.units :]
+        return np.concatenate([z, _one_hot(classes)], axis=1)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class GaussianMixture:
+class GaussianMixture(_Everywhere):
     """A mixture of Gaussians with independent units.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Meshes of solid shapes: from grids, and to grids. Needs `aezoo[shapes]`."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,26 +58,24 @@ def surface_mesh(values: np.ndarray, level: float = 0.5) -> Any:
     return trimesh.Trimesh(vertices.clip(0.0, 1.0), faces, process=False)
 
 
-def row_of_meshes(x: np.ndarray) -> Any | None:
-    """The surfaces of shapes as one mesh, side by side along the first axis.
+def row_of_meshes(meshes: Iterable[Any]) -> Any | None:
+    """Meshes as one, side by side along the first axis.
 
     Args:
-        x: Floats in [0, 1], or occupied or not, `(n, depth, height, width)`.
+        meshes: Each a `trimesh.Trimesh` in the unit cube, as of `surface_mesh`; those
+            without a face leave a gap.
 
     Returns:
         A `trimesh.Trimesh` whose parts are in unit cubes, `GAP` apart; None where
-        nothing is occupied.
-
-    Raises:
-        MissingDependencyError: If `aezoo[shapes]` is not installed.
+        none has a face.
     """
-    meshes = []
-    for i, shape in enumerate(x):
-        mesh = surface_mesh(shape)
+    parts = []
+    for i, mesh in enumerate(meshes):
         if len(mesh.vertices):
-            mesh.apply_translation([i * (1.0 + GAP), 0.0, 0.0])
-            meshes.append(mesh)
-    return sum(meshes[1:], start=meshes[0]) if meshes else None
+            moved = mesh.copy()
+            moved.apply_translation([i * (1.0 + GAP), 0.0, 0.0])
+            parts.append(moved)
+    return sum(parts[1:], start=parts[0]) if parts else None
 
 
 def read_mesh(path: Path, content: bytes, error: type[AezooError]) -> Any:

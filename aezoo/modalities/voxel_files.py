@@ -12,7 +12,13 @@ import numpy as np
 
 from aezoo.errors import ExampleFileError
 from aezoo.modalities.arrays import EXAMPLE_KEYS
-from aezoo.modalities.meshes import MESHES, read_mesh, row_of_meshes, voxelised
+from aezoo.modalities.meshes import (
+    MESHES,
+    read_mesh,
+    row_of_meshes,
+    surface_mesh,
+    voxelised,
+)
 from aezoo.utils.archives import Archive
 from aezoo.utils.files import read_file
 
@@ -104,7 +110,7 @@ def write_shapes(x: np.ndarray, path: Path) -> None:
         with path.open("wb") as stream:
             np.savez_compressed(stream, examples=x)
         return
-    mesh = row_of_meshes(x)
+    mesh = row_of_meshes(surface_mesh(shape) for shape in x)
     if mesh is None:
         raise ValueError("There is no surface to write: nothing is occupied.")
     mesh.export(path)

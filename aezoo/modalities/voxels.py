@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aezoo.modalities.base import Modality, Preview, all_within
-from aezoo.modalities.meshes import MESHES, row_of_meshes
+from aezoo.modalities.meshes import MESHES, row_of_meshes, surface_mesh
 from aezoo.modalities.voxel_files import GRIDS, read_shapes, write_shapes
 from aezoo.utils.arrays import to_numpy
 from aezoo.utils.validation import check_positive_int
@@ -156,7 +156,7 @@ class Voxels(Modality):
 
     def mesh(self, x: np.ndarray) -> Any:
         """The surfaces of shapes, side by side; None where nothing is occupied."""
-        return row_of_meshes(self.check(x))
+        return row_of_meshes(surface_mesh(shape) for shape in self.check(x))
 
     def preview(self, x: np.ndarray, columns: int | None = None) -> Preview:
         """Shapes as seen from the front: the nearer, the brighter."""

@@ -77,7 +77,7 @@ def find_codes(
         move /= np.sqrt(square / (1.0 - BETA_2 ** (step + 1))) + EPSILON
         # to rest at the end, as a cosine
         rate = LEARNING_RATE * 0.5 * (1.0 + np.cos(np.pi * step / steps))
-        z = (z - rate * move).astype("float32")
+        z = model.nearest_codes((z - rate * move).astype("float32"))
     chosen = least.reshape(-1, starts).argmin(axis=1)
     codes: np.ndarray = best.reshape(-1, *shape)[np.arange(len(x)), chosen]
     return codes
