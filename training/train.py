@@ -266,13 +266,16 @@ _WHOLE = re.compile(r"\w+_(encoder|decoder)(_\d+)?")
 
 
 def _places(model: Autoencoder) -> Iterator[tuple[tuple[str, ...], keras.Variable]]:
-    """Each weight of encoder and decoder, by the names of the layers that it is in.
+    """Each weight of a model's parts, by the names of the layers that it is in.
 
-    Less the names of whole encoders and decoders, which depend on what was built
-    before. The base of a flow is the posterior of the VAE without one.
+    A part is what the model has by a name of its own, such as `encoder`: the names of
+    whole encoders and decoders depend on what was built before. The base of a flow is
+    the posterior of the VAE without one.
     """
-    for part in ("encoder", "decoder"):
-        for variable in getattr(model, part).weights:
+    for part, layer in vars(model).items():
+        if not isinstance(layer, keras.layers.Layer):
+            continue
+        for variable in layer.weights:
             names = variable.path.split("/")
             wholes = [
                 i for i, name in enumerate(names) if _WHOLE.fullmatch(name) is not None

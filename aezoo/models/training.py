@@ -6,6 +6,7 @@ The steps themselves differ by backend and are in `aezoo.nn.backend`.
 import contextlib
 import inspect
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -109,7 +110,9 @@ class Training(Steps):
         x, target, weights, given, marks = self._unpack_valid(data)
         hidden = given.pop(MASK, None)
         x, target = self.observed(x, target, self.seed_generator)
-        outputs = self(x, training=True, **given) | with_holes(hidden)
+        x = self.in_proportion(x, hidden)
+        with self.of_checked_examples():
+            outputs = self(x, training=True, **given) | with_holes(hidden)
         step = self.optimizer.iterations
         batch_losses = self.compute_losses(target, outputs, step)
         # Mean over *all* examples of the step, so that replicas with fewer examples
@@ -131,7 +134,9 @@ class Training(Steps):
         position = first_position(seen, ops.shape(x)[0])
         x, target = self.observed(x, target, IndexedNoise(TEST_SEED + 1, position))
         noise = IndexedNoise(TEST_SEED, position)
-        outputs = self(x, sample_seed=noise, **given) | with_holes(hidden)
+        x = self.in_proportion(x, hidden)
+        with self.of_checked_examples():
+            outputs = self(x, sample_seed=noise, **given) | with_holes(hidden)
         return self.compute_losses(target, outputs), marks
 
     def update_metrics(
@@ -213,6 +218,25 @@ class Training(Steps):
         """A mask `(batch, *positions)` that broadcasts to users' examples."""
         shape = self.modality.shape
         return hidden if hidden.shape[1:] == shape else hidden[..., None]
+
+    def in_proportion(self: Any, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """Examples with holes, larger by as much as is missing.
+
+        As with dropout, so that what an encoder sums is for whole examples what it is
+        for those that it learns from.
+
+        Args:
+            x: Examples, 0 where something is missing.
+            hidden: Where that is, bools `(batch, *positions)`; None for nowhere.
+        """
+        if hidden is None:
+            return x
+        known = 1.0 - ops.cast(hidden, "float32")
+        axes = tuple(range(1, len(known.shape)))
+        share = ops.mean(known, axis=axes)
+        factor = 1.0 / ops.maximum(share, 1.0 / math.prod(known.shape[1:]))
+        x = self.to_tensors(x)
+        return x * ops.reshape(factor, (-1,) + (1,) * (len(x.shape) - 1))
 
     def check_can_mask(self: Any) -> None:
         """Refuse missing elements where the objective cannot leave them out.
@@ -402,8 +426,8 @@ class Training(Steps):
             *args: As in `keras.Model.fit`.
             mask: Where elements are missing, for models with a likelihood: bools, True
                 where one is, `(n, *positions)` or `positions`. What lies there, NaN
-                perhaps, is not looked at: the encoder sees 0, and the bound is that of
-                the others (Nazabal et al., 2020, https://arxiv.org/abs/1807.03653); of
+                perhaps, is not looked at: the encoder sees 0 there, and the rest larger
+                by as much as is missing; and the bound is that of the rest (Nazabal et al., 2020, https://arxiv.org/abs/1807.03653); of
                 an `iwae` it is MIWAE's (Mattei & Frellsen, 2019,
                 https://arxiv.org/abs/1812.02633). In datasets and `validation_data` it
                 is `mask` in the dictionary `y`.
