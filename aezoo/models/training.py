@@ -427,9 +427,10 @@ class Training(Steps):
             mask: Where elements are missing, for models with a likelihood: bools, True
                 where one is, `(n, *positions)` or `positions`. What lies there, NaN
                 perhaps, is not looked at: the encoder sees 0 there, and the rest larger
-                by as much as is missing; and the bound is that of the rest (Nazabal et al., 2020, https://arxiv.org/abs/1807.03653); of
-                an `iwae` it is MIWAE's (Mattei & Frellsen, 2019,
-                https://arxiv.org/abs/1812.02633). In datasets and `validation_data` it
+                by as much as is missing; the bound is that of the rest (Nazabal et al.,
+                2020, https://arxiv.org/abs/1807.03653); of an `iwae` it is MIWAE's
+                (Mattei & Frellsen, 2019, https://arxiv.org/abs/1812.02633). In datasets
+                and `validation_data` it
                 is `mask` in the dictionary `y`.
             in_memory: Whether arrays are one compiled loop; None where that can be.
                 Callbacks have their turn after every `steps_per_execution` batches;
