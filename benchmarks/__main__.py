@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "evaluation_speed": ("--rounds", "5"),
     "encode_speed": (),
     "writing_speed": (),
+    "scale": (),
     "compression_speed": ("conv_vae_mnist", "hierarchical_vae_mnist"),
     "onnx_engine": (),
     "explorer": ("--moves", "1000"),

@@ -1,9 +1,10 @@
 """Speed of `aezoo.evaluate` against the bare passes of the network that it needs.
 
 ELBO, MSE and active units need one encoding of every image and two decodings, of the
-mode and of a sampled code; `iwae_nll` needs K decodings of every image. Both are
-compared with compiled `tf.function`s of encoder and decoder alone, fed from memory,
-whose outputs stay tensors. Prints Markdown.
+mode and of a sampled code; `iwae_nll` needs K decodings of every image; a Frechet
+distance needs as many decodings as there are images, and features of both. All are
+compared with compiled `tf.function`s of encoder, decoder and extractor alone, fed from
+memory, whose outputs stay tensors. Prints Markdown.
 """
 
 import argparse
@@ -28,6 +29,8 @@ MODEL = "conv_vae_mnist_z16"
 METRICS = ["elbo", "mse", "active_units"]
 PASSES, EVALUATE = "bare encode and 2 decodes", f"`evaluate`, {', '.join(METRICS)}"
 DECODER, IWAE = "bare decoder", "`evaluate`, iwae_nll"
+EXTRACTOR = "lenet_mnist_v1"
+FORWARD, FRECHET = "bare decode and 2 extractions", f"`evaluate`, frechet/{EXTRACTOR}"
 
 
 def measure(
@@ -37,6 +40,7 @@ def measure(
     import tensorflow as tf
 
     import aezoo
+    from aezoo.modalities.image.extractors import load_extractor
 
     model = aezoo.load(MODEL)
     x = np.round(255 * synthetic_images(images)).astype("uint8")
@@ -69,8 +73,28 @@ def measure(
             outputs = decode(batches[size])
         return outputs.numpy()
 
+    extractor = load_extractor(EXTRACTOR)
+    extract = graph(extractor.network.extract, x.shape[1:], "uint8")
+    codes = tf.random.normal((images, *model.latent_shape))
+
+    def bare_frechet() -> np.ndarray:
+        for i in starts:
+            drawn = decode(codes[i : i + 256])
+            extract(tf.cast(255.0 * tf.sigmoid(drawn), "uint8"))
+            outputs = extract(x[i : i + 256])
+        return outputs.numpy()
+
     few = x[:iwae_images]
     return {
+        "frechet": median_ms(
+            {
+                FORWARD: bare_frechet,
+                FRECHET: lambda: aezoo.evaluate(
+                    model, x, metrics=[f"frechet/{EXTRACTOR}"]
+                ),
+            },
+            repeats,
+        ),
         "passes": median_ms(
             {
                 PASSES: bare_passes,
@@ -99,11 +123,16 @@ def report(
     def series(part: str, way: str) -> list[float]:
         return [r[part][way] for r in results]
 
-    ways = {part: list(results[0][part]) for part in ("passes", "iwae")}
+    ways = {part: list(results[0][part]) for part in ("passes", "iwae", "frechet")}
     passes = [
         [way, f"{statistics.median(series('passes', way)):,.0f}"]
         for way in ways["passes"]
     ]
+    frechet = [
+        [way, f"{statistics.median(series('frechet', way)):,.0f}"]
+        for way in ways["frechet"]
+    ]
+    beyond = median_ratio(series("frechet", FRECHET), series("frechet", FORWARD))
     decodes = iwae_images * samples
     iwae = [
         [way, f"{decodes / statistics.median(series('iwae', way)) * 1e3:,.0f}"]
@@ -122,7 +151,12 @@ def report(
             "",
             markdown_table(["way", "decoded images/s"], iwae),
             "",
-            verdict("`evaluate` / bare passes", extra, 1.3, at_least=False),
+            f"### Frechet distance, {images:,} samples",
+            "",
+            markdown_table(["way", "ms"], frechet),
+            "",
+            verdict("`evaluate` / bare passes", extra, 1.2, at_least=False),
+            verdict("Frechet / its forward passes", beyond, 1.3, at_least=False),
             verdict("`iwae_nll` / faster bare decoder", speed, 0.9, at_least=True),
         ]
     )

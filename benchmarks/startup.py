@@ -41,7 +41,10 @@ _RECONSTRUCT = (
     "x = np.random.default_rng(0).integers(0, 256, (16, 28, 28, 1), dtype='uint8'); "
     "y = aezoo.load({!r}).reconstruct(x); assert y.shape == x.shape; "
 )
+# Seconds that each may add: imports, commands that load nothing, and loading.
+IMPORT, COMMAND, LOAD = 0.010, 0.060, 0.2
 BARE, TENSORFLOW = "bare interpreter", "`import tensorflow`"
+LOADED = "aezoo, TensorFlow: `load(...)`"
 OURS = "aezoo, TensorFlow: `load(...).reconstruct(16 images)`"
 OURS_JAX = "the same, JAX"
 JAX = "`import jax, keras`"
@@ -54,6 +57,7 @@ def light_runners(python: Path, name: str) -> dict[str, Any]:
         BARE: "",
         "`import aezoo`": "import aezoo; ",
         "`aezoo.list_models()`": "import aezoo; aezoo.list_models(); ",
+        "`aezoo --help`": _COMMAND.format(["--help"]),
         "`aezoo list`": _COMMAND.format(["list"]),
         "`aezoo describe NAME`": _COMMAND.format(["describe", name]),
     }
@@ -75,6 +79,7 @@ def heavy_runners(
     load = _RECONSTRUCT.format(name)
     runners = {
         TENSORFLOW: runner(python, "import tensorflow; ", "tensorflow"),
+        LOADED: runner(python, f"import aezoo; aezoo.load({name!r}); ", "tensorflow"),
         OURS: runner(python, load, "tensorflow"),
     }
     if jax_python:
@@ -137,9 +142,10 @@ def main() -> None:
     for label in light:
         if label != BARE:
             extra = added(light, label, BARE)
-            print(verdict(f"{label}, added s", extra, 0.15, at_least=False))
-    extra = added(heavy, OURS, TENSORFLOW)
-    print(verdict("first reconstruction, added s", extra, 0.8, at_least=False))
+            limit = IMPORT if label == "`import aezoo`" else COMMAND
+            print(verdict(f"{label}, added s", extra, limit, at_least=False))
+    extra = added(heavy, LOADED, TENSORFLOW)
+    print(verdict("`aezoo.load(...)`, added s", extra, LOAD, at_least=False))
 
 
 if __name__ == "__main__":

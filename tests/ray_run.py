@@ -73,7 +73,7 @@ def main(folder: str, marker: str, name: str) -> None:
             MortalEncoder,
             fn_constructor_kwargs={"marker": marker, "name": name},
             batch_size=8,
-            concurrency=2,
+            compute=ray.data.ActorPoolStrategy(size=2),
         )
         rows = features.take_all()
         found = {

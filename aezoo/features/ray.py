@@ -31,7 +31,7 @@ class Encoder:
         ...     aezoo.features.ray.Encoder,
         ...     fn_constructor_kwargs={"name": "conv_ae_mnist_z32"},
         ...     batch_size=256,
-        ...     concurrency=2,
+        ...     compute=ray.data.ActorPoolStrategy(size=2),
         ... )
         >>> features.write_parquet("features")
     """
