@@ -15,6 +15,7 @@ draws a picture made by a program: what is missing of it, and what each model re
 """
 
 import argparse
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(TARGETS), help="models")
     parser.add_argument("--photographs", type=Path, help="a folder of them")
+    parser.add_argument("--ensemble", action="store_true", help="all eight views")
     parser.add_argument("--limit", type=int, help="the first photographs only")
     parser.add_argument("--figure", type=Path, help="a folder for pictures")
     options = parser.parse_args()
@@ -231,7 +233,8 @@ def main() -> None:
     for name in options.names:
         model = aezoo.load(name)
         factor = model.input_shape[0] // model.latent_shape[0]
-        table, ahead, seconds = measure(name, model.restore, factor, originals)
+        restore = functools.partial(model.restore, ensemble=options.ensemble)
+        table, ahead, seconds = measure(name, restore, factor, originals)
         print(f"### {name}\n")
         print(markdown_table(["", "PSNR, dB"], table))
         target = TARGETS.get(name, 0.0)

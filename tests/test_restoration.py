@@ -177,6 +177,24 @@ def test_one_image_and_dtypes() -> None:
     assert np.abs(255 * floats - one).max() <= 0.51
 
 
+def test_an_ensemble_is_the_mean_of_all_views() -> None:
+    model, x = restoration(), photograph(9, 12) / np.float32(255)
+    views = []
+    for turns in range(4):
+        for mirror in (False, True):
+            view = np.rot90(x, turns)
+            view = view[:, ::-1] if mirror else view
+            found = model.restore(np.ascontiguousarray(view))
+            found = found[:, ::-1] if mirror else found
+            views.append(np.rot90(found, -turns))
+    mean = model.restore(x, ensemble=True)
+    np.testing.assert_allclose(mean, np.mean(views, axis=0), atol=1e-6)
+    assert np.abs(mean - views[0]).max() > 1e-3
+    levels = model.restore(photograph(9, 12), ensemble=True)
+    assert levels.dtype == np.uint8
+    np.testing.assert_array_equal(levels, np.round(255 * mean).astype("uint8"))
+
+
 def test_restore_is_decode_at_its_own_size() -> None:
     model = restoration()
     z = model.encode(photograph(16, 16)[None])

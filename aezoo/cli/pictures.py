@@ -170,6 +170,11 @@ def inpaint(
     help="Height and width of what is restored at once.",
 )
 @click.option(
+    "--ensemble",
+    is_flag=True,
+    help="The mean over all ways to turn and mirror IMAGE: better, and 8 times slower.",
+)
+@click.option(
     "-n",
     "--number",
     type=click.IntRange(1, 100),
@@ -177,7 +182,13 @@ def inpaint(
 )
 @_seed
 def restore(
-    name: str, image: Path, output: Path, tile: int, number: int | None, seed: int
+    name: str,
+    image: Path,
+    output: Path,
+    tile: int,
+    ensemble: bool,
+    number: int | None,
+    seed: int,
 ) -> None:
     """Write IMAGE, of any size, as model NAME restores it."""
     known = find_model(name)
@@ -199,11 +210,11 @@ def restore(
     if note:
         echo(f"{image}: {note}.", err=True)
     if number is None:
-        restored = model.restore(seen, tile=tile)
+        restored = model.restore(seen, tile=tile, ensemble=ensemble)
     else:
         from aezoo.modalities.image.tiling import tile as side_by_side
 
-        answers = model.restore(seen, tile=tile, n=number, seed=seed)
+        answers = model.restore(seen, tile=tile, ensemble=ensemble, n=number, seed=seed)
         restored = side_by_side(answers, columns=number, padding=0)
     write_image(output, restored)
     height, width = restored.shape[:2]

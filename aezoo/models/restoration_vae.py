@@ -175,6 +175,7 @@ class RestorationVAE(Restoration):
         x: Any,
         tile: int = 256,
         batch_size: int = 1,
+        ensemble: bool = False,
         n: int | None = None,
         seed: int | None = None,
     ) -> np.ndarray:
@@ -184,6 +185,7 @@ class RestorationVAE(Restoration):
             x: As in `Restoration`.
             tile: As in `Restoration`; all tiles of an image have the same u.
             batch_size: As in `Restoration`.
+            ensemble: As in `Restoration`.
             n: Answers for each image; None for one, with u = 0.
             seed: Same seed, same answers; None draws afresh.
 
@@ -195,11 +197,11 @@ class RestorationVAE(Restoration):
             ValueError: If an argument is invalid.
         """
         if n is None:
-            return super().restore(x, tile, batch_size)
+            return super().restore(x, tile, batch_size, ensemble)
         check_count("n", n, minimum=1)
         images, is_single = self.check_degraded(x)
         drawn = standard_normal((len(images) * n, self.latent_units), check_seed(seed))
         u = ops.convert_to_numpy(drawn)
-        found = self.restored(images.repeat(n, axis=0), tile, batch_size, u=u)
+        found = self.restored(images.repeat(n, axis=0), tile, batch_size, ensemble, u=u)
         found = found.reshape(len(images), n, *found.shape[1:])
         return found[0] if is_single else found

@@ -3,6 +3,9 @@
     python -m training.train occupancy_vae_modelnet10 --bundle --data-dir DIR
 
 `DIR/modelnet10` is made by `python -m training.data.modelnet10`.
+
+Measured: 0 s.
+Test split: iou 0, elbo 0, kl 0.
 """
 
 from training.recipe import Recipe
