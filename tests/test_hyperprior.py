@@ -207,6 +207,31 @@ def test_bytes_are_as_many_as_the_model_says(model) -> None:
     assert 8 * len(aezoo.compress(model, x)) < 1.03 * bits + header
 
 
+def test_what_is_not_worth_its_bits_is_rounded_down() -> None:
+    from aezoo.compression.coder import TOTAL_BITS
+    from aezoo.compression.hyper import WORTH, bound_of, cheapest, scale_table
+
+    wanted = np.random.default_rng(0).normal(0.0, 3.0, 4000)
+    index = np.random.default_rng(1).integers(0, 40, 4000)
+    chosen = cheapest(wanted, index)
+    for exact, i, found in zip(wanted, index, chosen, strict=True):
+        near = np.arange(round(exact) - 1, round(exact) + 2)
+        share = (scale_table(int(i)) + 1.0)[near + bound_of(int(i))] / 2.0**TOTAL_BITS
+        cost = -np.log(share) + WORTH * (near - exact) ** 2
+        assert found == near[np.argmin(cost)]
+    assert 0 < np.mean(chosen != np.rint(wanted)) < 0.5
+
+
+def test_fewer_bits_are_worth_more_than_the_error(model, monkeypatch) -> None:
+    from aezoo.compression import hyper
+
+    x = np.stack([photograph(64, 64, seed) for seed in range(4)])
+    few = aezoo.compress(model, x)
+    monkeypatch.setattr(hyper, "WORTH", 1e9)
+    many = aezoo.compress(model, x)
+    assert len(few) < len(many)
+
+
 def test_large_images_are_decoded_by_parts_without_seams(model, monkeypatch) -> None:
     from aezoo.compression import hyper
 
