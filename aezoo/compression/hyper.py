@@ -33,8 +33,8 @@ _LOG_FACTOR, _LOG_MIN_SCALE = 0.09531017980432493, -2.2072749131897207
 # A unit is cut to so many scales around its mean, or to so many integers where these
 # are more, and a hyperlatent to its bounds.
 REACH, LEAST_BOUND, HYPER_BOUND = 8.0, 64, 63
-# Nats that a squared distance of 1 is worth: with steps of s, lengths fall by log(s) and
-# errors grow to WORTH * s**2 / 12, whose sum training makes least at s = 1.
+# Nats that a squared distance of 1 is worth: with steps of s, lengths fall by log(s),
+# and errors grow to WORTH * s**2 / 12; training makes their sum least at s = 1.
 WORTH = 6.0
 # Positions of a map, along an axis, that are decoded at once.
 TILE = 64
