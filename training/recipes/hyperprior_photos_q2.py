@@ -1,6 +1,8 @@
 """Balle et al. (2018), https://arxiv.org/abs/1802.01436.
 
-python -m training.train hyperprior_photos_q2 --data-dir DIR --bundle
+    python -m training.train hyperprior_photos_q2 --data-dir DIR --bundle
+
+`DIR/photos128` is made by `python -m training.data.photos`.
 """
 
 from training.recipe import Recipe
