@@ -1,6 +1,7 @@
 """Hyperprior: an autoencoder that is trained for how many bits its codes take."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,41 @@ class RoundedCode(PointMass):
             "center": self.center,
             "log_scale": self.log_scale,
         }
+
+
+def to_blocks(x: Any, block: Sequence[int], xp: Any = ops) -> Any:
+    """Maps cut into blocks, which become examples of their own.
+
+    Args:
+        x: `(n, h, w, units)`; sides are multiples of a block's.
+        block: Height and width of a block.
+        xp: Whose `reshape` and `transpose` to use: `keras.ops`, or NumPy.
+
+    Returns:
+        `(n * blocks, *block, units)`, row by row.
+    """
+    (height, width), (h, w, units) = block, x.shape[1:]
+    if (h, w) == (height, width):
+        return x
+    shape = (-1, h // height, height, w // width, width, units)
+    x = xp.transpose(xp.reshape(x, shape), (0, 1, 3, 2, 4, 5))
+    return xp.reshape(x, (-1, height, width, units))
+
+
+def from_blocks(x: Any, count: Sequence[int], xp: Any = ops) -> Any:
+    """The inverse of `to_blocks`, also of maps that were made of each block.
+
+    Args:
+        x: `(n * blocks, height, width, units)`.
+        count: Blocks along both axes.
+        xp: As there.
+    """
+    (rows, columns), (height, width, units) = count, x.shape[1:]
+    if (rows, columns) == (1, 1):
+        return x
+    x = xp.reshape(x, (-1, rows, columns, height, width, units))
+    x = xp.transpose(x, (0, 1, 3, 2, 4, 5))
+    return xp.reshape(x, (-1, rows * height, columns * width, units))
 
 
 def rounded(x: Tensor) -> Tensor:
@@ -184,20 +220,31 @@ class Hyperprior(AE):
     def encode_parameters(
         self, x: Tensor, training: bool = False, **given: Tensor
     ) -> dict[str, Tensor]:
-        """`y`, `hyper`, and what is expected of `y`; float32."""
+        """`y`, `hyper`, and what is expected of `y`; float32.
+
+        Of larger images than the model's own, that is expected in blocks of its size,
+        each by itself: a hyperlatent has so few positions that all of them have learnt
+        to rely on the zeros beyond the rim.
+        """
         y = super().encode_parameters(x, training, **given)["y"]
+        block = self.latent_shape[:2]
+        count = tuple(
+            side // own for side, own in zip(y.shape[1:3], block, strict=True)
+        )
+        maps = to_blocks(y, block)
         # logs of positive and negative parts, in which scales are close to linear
-        parts = ops.log1p(ops.relu(ops.concatenate([y, -y], axis=-1)))
+        parts = ops.log1p(ops.relu(ops.concatenate([maps, -maps], axis=-1)))
         hyper = self.hyper_encoder(ops.cast(parts, self.compute_dtype))
         hyper = ops.cast(hyper, "float32")
-        return {"y": y, "hyper": hyper, **self.expected(rounded(hyper), y)}
+        found = {"hyper": hyper, **self.expected(rounded(hyper), maps)}
+        return {"y": y, **{k: from_blocks(v, count) for k, v in found.items()}}
 
     def expected(self, hyper: Tensor, y: Tensor) -> dict[str, Tensor]:
         """What is known of a map before it is decoded; float32.
 
         Args:
             hyper: Its hyperlatents.
-            y: A map of its size.
+            y: A map of the model's own size.
 
         Returns:
             `center` and `log_scale` of each unit.
