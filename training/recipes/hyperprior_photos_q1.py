@@ -3,6 +3,9 @@
     python -m training.train hyperprior_photos_q1 --data-dir DIR --bundle
 
 `DIR/photos128` is made by `python -m training.data.photos`.
+
+Measured: 0 s.
+Test split: psnr 0.
 """
 
 from training.recipe import Recipe

@@ -1,6 +1,9 @@
 """Zhang et al. (2016), https://arxiv.org/abs/1603.08511.
 
-python -m training.train restoration_cifar10_color --bundle
+    python -m training.train restoration_cifar10_color --bundle
+
+Measured: 0 s.
+Test split: psnr 0, ssim 0.
 """
 
 from training.recipe import Recipe

@@ -1,6 +1,9 @@
 """Sohn et al. (2015), https://papers.nips.cc/paper/5775.
 
-python -m training.train restoration_vae_cifar10_color --bundle
+    python -m training.train restoration_vae_cifar10_color --bundle
+
+Measured: 0 s.
+Test split: psnr 0, ssim 0.
 """
 
 from training.recipe import Recipe
