@@ -7,10 +7,13 @@ from typing import Any
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
+from click.testing import CliRunner
 from keras import ops
 
 import aezoo
+from aezoo.cli import main
 from aezoo.errors import ChecksumError, CompressionError, UnsupportedOperationError
 from aezoo.models.hyperprior import from_blocks, log_mass_of, rounded, to_blocks
 from aezoo.networks import NetworkError
@@ -297,3 +300,24 @@ def test_what_makes_no_sense_is_refused() -> None:
         aezoo.create("hyperprior", network="conv")
     with pytest.raises(NetworkError, match="cannot carry a flat latent"):
         aezoo.create("vae", network="transforms", input_shape=(64, 64, 3))
+
+
+def test_the_commands_keep_the_size_of_photographs(model, tmp_path) -> None:
+    folder = str(aezoo.save(model, tmp_path / "model"))
+    files = [tmp_path / f"{name}.png" for name in "abc"]
+    for file, sides in zip(files, ((50, 90), (50, 90), (40, 90)), strict=True):
+        PIL.Image.fromarray(photograph(*sides)).save(file)
+    out, back = tmp_path / "out.aez", tmp_path / "back"
+
+    def call(*arguments: object) -> Any:
+        return CliRunner().invoke(main, [str(a) for a in arguments])
+
+    result = call("compress", folder, *files[:2], "-o", out)
+    assert result.exit_code == 0, result.output
+    result = call("decompress", out, "-o", back, "--model", folder)
+    assert result.exit_code == 0, result.output
+    shapes = [np.asarray(PIL.Image.open(f)).shape for f in sorted(back.iterdir())]
+    assert shapes == [(50, 90, 3)] * 2
+    result = call("compress", folder, *files, "-o", out)
+    assert result.exit_code == 2
+    assert "c.png has 90 x 40 pixels" in result.output

@@ -1,6 +1,7 @@
 """Commands that compress: `compress`, `decompress`, `rate`."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from aezoo.cli._common import (
     count_of,
     data_dir_option,
     examples_argument,
+    files_of,
     find_model,
     invert_option,
     json_option,
@@ -29,9 +31,13 @@ from aezoo.cli._common import (
 from aezoo.cli._terminal import echo, print_json
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from aezoo.evaluation.image.rates import Rates
 
 _MAX_BLOB_BYTES = 1 << 30
+# The family that codes images of any size.
+ANY_SIZE = "hyperprior"
 _lossless = click.option(
     "--lossless",
     is_flag=True,
@@ -61,14 +67,21 @@ def compress(
 ) -> None:
     """Write IMAGES as one small file, by model NAME.
 
-    Codes of vq_vae, vq_vae_2 and fsq are coded under the model's prior. `aezoo
-    decompress` reads the file and needs nothing else.
+    Codes of vq_vae, vq_vae_2 and fsq are coded under the model's prior. Models of the
+    family hyperprior take photographs of any size, all of one. `aezoo decompress` reads
+    the file and needs nothing else.
     """
     from aezoo.utils.files import check_output, write_file
 
     known = find_model(name)
     check_output(output, (".aez",))
-    x = read_examples(images, known, invert=invert)
+    if known.family == ANY_SIZE and not lossless:
+        if invert:
+            raise click.UsageError("--invert is not for photographs.")
+        files = files_of(images, known.modality.suffixes)
+        x = _whole_images(files, known.modality.shape[-1])
+    else:
+        x = read_examples(images, known, invert=invert)
     if threshold:
         x = 255 * (x > 127).astype("uint8")
     with quiet_loading(name):
@@ -78,6 +91,27 @@ def compress(
     bits = 8.0 * len(blob) / x.size
     noun, element = known.modality.noun, known.modality.element
     report_file(output, f"{count_of(len(x), noun)}, {bits:.3f} bits per {element}")
+
+
+def _whole_images(files: Sequence[str], channels: int) -> "np.ndarray":
+    """Images at their own size, `(n, height, width, channels)`."""
+    import numpy as np
+
+    from aezoo.modalities.image.files import read_whole_image
+
+    found = []
+    for file in files:
+        image, note = read_whole_image(file, channels)
+        if note:
+            echo(f"{file}: {note}", err=True)
+        if found and image.shape != found[0].shape:
+            (height, width), (h, w) = image.shape[:2], found[0].shape[:2]
+            raise click.UsageError(
+                f"{file} has {width} x {height} pixels, {files[0]} {w} x {h}. One file "
+                "holds images of one size: compress the others into another."
+            )
+        found.append(image)
+    return np.stack(found)
 
 
 def _zoo_name(name: str) -> str | None:
