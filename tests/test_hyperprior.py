@@ -214,7 +214,7 @@ def test_bytes_are_as_many_as_the_model_says(model) -> None:
 
 
 def test_blocks_come_back() -> None:
-    x = np.random.default_rng(0).random((2, 6, 8, 3))
+    x = np.random.default_rng(0).random((2, 6, 8, 3), "float32")
     blocks = to_blocks(x, (3, 4), np)
     np.testing.assert_array_equal(blocks[1], x[0, :3, 4:])
     np.testing.assert_array_equal(blocks[2], x[0, 3:, :4])
