@@ -22,7 +22,7 @@ _ROUNDINGS = 16
 _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 NUM_INPUTS = 8
 # Values of an example from which one is enough.
-LARGE = 1 << 17
+LARGE = 1 << 15
 # Golden files may come from others; eight colour images of 512 x 512 take 56 MB.
 SAMPLE_SEED = 0
 

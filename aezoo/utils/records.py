@@ -18,6 +18,8 @@ from aezoo.errors import ManifestError
 
 _Value = TypeVar("_Value", bound="Leaf")
 _LARGEST = 2**63 - 1
+# Characters of what stands on one line, though it holds more than values.
+_SHORT = 400
 # What decoding raises: the second for text that is no UTF-8.
 _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -168,8 +170,12 @@ def _is_version(version: Any, wanted: int) -> bool:
 
 def _lines(value: Any, indent: str) -> str:
     inner = indent + " "
+    compact = json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+    is_short = len(indent) > 2 and len(compact) <= _SHORT
     if isinstance(value, dict) and (
-        len(indent) < 2 or any(map(_is_deep, value.values()))
+        len(indent) < 2 or (any(map(_is_deep, value.values())) and not is_short)
     ):
         start, end = "{}"
         parts = [
@@ -180,9 +186,7 @@ def _lines(value: Any, indent: str) -> str:
         start, end = "[]"
         parts = [_lines(part, inner) for part in value]
     else:
-        return json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        )
+        return compact
     if not parts:
         return start + end
     body = ",\n".join(inner + part for part in parts)
