@@ -377,7 +377,7 @@ def training_examples(
             return (images,), (held_out,)
         told = conditions_of(model, data)
         told |= {
-            name: factor_of(data, name)
+            name: data.given[name] if name in data.given else factor_of(data, name)
             for name in model.told_in_training
             if name not in told
         }

@@ -179,7 +179,7 @@ def _lines(value: Any, indent: str) -> str:
     ):
         start, end = "{}"
         parts = [
-            f"{json.dumps(key, ensure_ascii=False)}: {_lines(part, inner)}"
+            f"{json.dumps(key, ensure_ascii=False)}:{_lines(part, inner)}"
             for key, part in value.items()
         ]
     elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
