@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 
 import aezoo
-from aezoo.data.datasets import load_dataset
+from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.modalities import Numbers
 from aezoo.models.world_model import stretches
 from aezoo.nn.layers.dynamics import MixtureDynamics
@@ -21,6 +21,7 @@ from tests.checks import shaken
 from tests.draws import exhaustive
 from training.data import carracing
 from training.recipe import load_recipe
+from training.train import training_examples
 
 DRIVER = Numbers((-1.0, 0.0), (1.0, 1.0))
 TINY = {
@@ -310,6 +311,11 @@ def test_the_recipe_learns_from_what_is_done(monkeypatch) -> None:
     x = np.zeros((2, 64, 64, 3), "uint8")
     model.finish(x, {"action": 1, "episode": 2})
     assert seen["told"][1:] == (1, 2)
+    given = {"action": np.ones((2, 3), "float32"), "episode": np.array([4, 4])}
+    data = Dataset("carracing", "npz", "train", x, given=given)
+    learnt, _ = training_examples(model, data, recipe)
+    np.testing.assert_array_equal(learnt[1]["action"], given["action"])
+    np.testing.assert_array_equal(learnt[1]["episode"], given["episode"])
 
 
 # --- What a linear map reads ----------------------------------------------------------
