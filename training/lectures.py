@@ -270,6 +270,22 @@ def classes(row: Row, settings: Settings) -> Any:
     return plots.image_rows(rows, title=row.words)
 
 
+def dreamt(row: Row, settings: Settings) -> Any:
+    """Frames as a model sees them, and as it dreams them from the first one on."""
+    data = load_dataset("carracing", "test", settings.data_dir)
+    model = aezoo.load(row.weights[0])
+    start, step = 120, 3
+    shown = slice(start, start + step * settings.columns)
+    z = model.encode(data.examples[shown])
+    actions = data.given["action"][shown][None]
+    dream = model.dream(z[:1], actions[:, :-1], SEED, temperature=0.3)[0]
+    rows = {
+        "seen": model.decode(z)[::step],
+        "dreamt": np.concatenate([model.decode(z[:1]), dream])[::step],
+    }
+    return plots.image_rows(rows, title=row.words)
+
+
 ROWS = (
     Row(
         "components", "Linear autoencoder = PCA",
@@ -340,6 +356,11 @@ ROWS = (
     Row(
         "classes", "VQ-VAE-2 by class", "Samples of each class of CIFAR-10",
         ("vq_vae_2_cifar10",), classes,
+    ),
+    Row(
+        "dreamt", "World model",
+        "A drive as its VAE sees it, and as it dreams it, told what is done",
+        ("world_model_carracing",), dreamt, "carracing",
     ),
     Row(
         "futures", "Futures from one picture",
