@@ -359,7 +359,7 @@ ROWS = (
     ),
     Row(
         "dreamt", "World model",
-        "A drive as its VAE sees it, and as it dreams it, told what is done",
+        "A drive as the model sees it, and as it dreams it from the first frame on",
         ("world_model_carracing",), dreamt, "carracing",
     ),
     Row(

@@ -875,7 +875,8 @@ def _fit(ax: Axes, width: float, height: float, title: str | None) -> None:
     beside = (names.width - inner.width) / figure.dpi
     heading = ax.set_title(title or "")
     height += (ax.get_tightbbox().height - inner.height) / figure.dpi
-    needed = heading.get_window_extent().width / figure.dpi
+    # a little more, as letters differ in width by the resolution
+    needed = 1.02 * heading.get_window_extent().width / figure.dpi
     if needed > width:
         heading.set_text("")
         ax.set_title(title or "", loc="left")

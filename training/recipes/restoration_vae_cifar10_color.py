@@ -2,8 +2,8 @@
 
     python -m training.train restoration_vae_cifar10_color --bundle
 
-Measured: 0 s.
-Test split: psnr 0, ssim 0.
+Measured: 934 s on 2 CPU cores (AMD EPYC).
+Test split: psnr 24.6, ssim 0.9372.
 """
 
 from training.recipe import Recipe

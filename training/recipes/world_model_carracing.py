@@ -2,8 +2,8 @@
 
     python -m training.train world_model_carracing --data-dir DIR --bundle
 
-Measured: 0 s.
-Test split: mse 0, kl 0.
+Measured: 1,707 s on 2 CPU cores (AMD EPYC).
+Test split: mse 0.0006668, kl 163.5.
 """
 
 from training.recipe import Recipe
