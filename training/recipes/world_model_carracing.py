@@ -23,8 +23,8 @@ RECIPE = Recipe(
         "output_activation": "sigmoid",
         "actions": {
             "kind": "numbers",
-            "low": [-1.0, 0.0, 0.0],
-            "high": [1.0, 1.0, 1.0],
+            "low": (-1.0, 0.0, 0.0),
+            "high": (1.0, 1.0, 1.0),
         },
         "dynamics_units": 192,
         "dynamics_components": 5,
