@@ -99,7 +99,7 @@ def _whole_images(files: Sequence[str], channels: int) -> "np.ndarray":
 
     from aezoo.modalities.image.files import read_whole_image
 
-    found = []
+    found: list[np.ndarray] = []
     for file in files:
         image, note = read_whole_image(file, channels)
         if note:

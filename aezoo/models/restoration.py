@@ -206,16 +206,17 @@ class Restoration(AE):
         """
         if not ensemble:
             return self._by_tiles(images, tile, batch_size, **given)
-        values, total = self.modality.unrounded(images), None
+        values = self.modality.unrounded(images)
+        views = []
         for turns, is_mirrored in itertools.product(range(4), (False, True)):
             view = np.rot90(values, turns, axes=(1, 2))
             view = view[:, :, ::-1] if is_mirrored else view
             view = np.ascontiguousarray(view)
             found = self._by_tiles(view, tile, batch_size, **given)
             found = found[:, :, ::-1] if is_mirrored else found
-            found = np.rot90(found, -turns, axes=(1, 2))
-            total = found / 8.0 if total is None else total + found / 8.0
-        return self.modality.to_dtype(total, images.dtype.name)
+            views.append(np.rot90(found, -turns, axes=(1, 2)))
+        mean = np.mean(views, axis=0, dtype="float32")
+        return self.modality.to_dtype(mean, images.dtype.name)
 
     def _by_tiles(
         self, images: np.ndarray, tile: int, batch_size: int, **given: np.ndarray
