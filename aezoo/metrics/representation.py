@@ -27,6 +27,7 @@ _FROM_LABELS: dict[str, Any] = {
     "unit": "fraction of {examples}",
     "format": ".2%",
     "package": "sklearn",
+    "requires": ("features",),
     **_OF_LABELS,
 }
 
@@ -56,7 +57,12 @@ _K_MEANS = (
     f"clusters as classes, best of {STARTS} k-means++ starts, seed {{seed}} "
     "(scikit-learn)"
 )
-_CLUSTERS: dict[str, Any] = {"package": "sklearn", "tolerance": 0.02, **_OF_LABELS}
+_CLUSTERS: dict[str, Any] = {
+    "package": "sklearn",
+    "tolerance": 0.02,
+    "requires": ("features",),
+    **_OF_LABELS,
+}
 _UNFAMILIAR: dict[str, Any] = {
     "kind": _KIND,
     "unit": "AUROC, 0.5 for chance",
