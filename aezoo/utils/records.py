@@ -146,7 +146,7 @@ def encode(record: Record) -> str:
     for where, value in _numbers(fields, ""):
         if not math.isfinite(value):
             raise ManifestError(f"`{where}` must be finite. Received: {value}.")
-    return _lines(fields, "") + "\n"
+    return _lines(fields) + "\n"
 
 
 def _numbers(value: Any, where: str) -> Iterator[tuple[str, float]]:
@@ -168,29 +168,29 @@ def _is_version(version: Any, wanted: int) -> bool:
     return type(version) is int and version == wanted  # True is no version
 
 
-def _lines(value: Any, indent: str) -> str:
-    inner = indent + " "
+def _lines(value: Any, depth: int = 0) -> str:
+    """Records by lines that diffs can be read by, each indented by a space at most."""
     compact = json.dumps(
         value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
     )
-    is_short = len(indent) > 2 and len(compact) <= _SHORT
+    is_short = depth > 2 and len(compact) <= _SHORT
     if isinstance(value, dict) and (
-        len(indent) < 2 or (any(map(_is_deep, value.values())) and not is_short)
+        depth < 2 or (any(map(_is_deep, value.values())) and not is_short)
     ):
         start, end = "{}"
         parts = [
-            f"{json.dumps(key, ensure_ascii=False)}:{_lines(part, inner)}"
+            f"{json.dumps(key, ensure_ascii=False)}:{_lines(part, depth + 1)}"
             for key, part in value.items()
         ]
     elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
         start, end = "[]"
-        parts = [_lines(part, inner) for part in value]
+        parts = [_lines(part, depth + 1) for part in value]
     else:
         return compact
     if not parts:
         return start + end
-    body = ",\n".join(inner + part for part in parts)
-    return f"{start}\n{body}\n{indent}{end}"
+    body = ",\n".join(" " + part for part in parts)
+    return f"{start}\n{body}\n{' ' * (depth > 0)}{end}"
 
 
 def _is_deep(value: Any) -> bool:
