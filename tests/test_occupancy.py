@@ -228,6 +228,7 @@ def test_the_command_writes_surfaces(tmp_path) -> None:
         (["-o", "a.obj"], "Give SHAPES, or -n"),
         (["b.npz", "-n", "2", "-o", "a.obj"], "Give SHAPES, or -n"),
         (["-n", "2", "-o", "a.png"], r"\.png"),
+        (["-n", "2", "-o", "a.obj", "--sampler", "gmm"], "has no sampler 'gmm'"),
         (["-n", "2", "-o", "a.obj", "--resolution", "1"], "resolution"),
     ],
 )

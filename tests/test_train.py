@@ -18,6 +18,7 @@ from aezoo.data.datasets import Dataset, DatasetError, load_dataset
 from aezoo.errors import ManifestError
 from aezoo.manifest import Manifest
 from aezoo.modalities.image.digits import draw_digits
+from aezoo.registry import find_family
 from aezoo.store.load import load_entry
 from training.data import ShuffledExamples
 from training.export import export, read_entry
@@ -484,6 +485,19 @@ def test_an_epoch_may_have_fewer_steps_than_a_pass() -> None:
     assert len(np.unique(first)) == 30
     assert np.any(first != second)
     assert len(ShuffledExamples(images, 10, 0, steps=99)) == 10
+
+
+def test_all_parts_of_a_model_start_from_another() -> None:
+    """The side channel of a hyperprior, too."""
+    tiny = find_family("hyperprior").tiny
+    source, model = (aezoo.create("hyperprior", **tiny) for _ in range(2))
+    for each in (source, model):
+        each.ensure_built()
+    for weight in source.weights:
+        weight.assign(weight + 0.5)
+    start_from(model, source)
+    for theirs, ours in zip(source.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(theirs), np.asarray(ours))
 
 
 def test_a_model_starts_from_the_weights_it_shares_with_another() -> None:

@@ -42,6 +42,12 @@ _MAX_TRAVERSED_UNITS = 12
 _PICTURE = "Picture (.png, .jpg, .webp, .bmp or .tif"
 _picture = output_option(f"{_PICTURE}; not needed for text)")
 _seed = seed_option("Same seed, same picture.")
+_sampler = click.option(
+    "--sampler",
+    default="prior",
+    show_default=True,
+    help="Where codes come from: prior, or a fitted sampler, e.g. gmm.",
+)
 
 
 @main.command(epilog=f"{NAMES} {READING}")
@@ -238,12 +244,7 @@ def restore(
     type=click.IntRange(1, 100),
     help="In place of SHAPES, draw so many.",
 )
-@click.option(
-    "--sampler",
-    default="prior",
-    show_default=True,
-    help="Where codes come from: prior, or a fitted sampler, e.g. gmm.",
-)
+@_sampler
 @seed_option("Same seed, same shapes.")
 def mesh(
     name: str,
@@ -273,6 +274,7 @@ def mesh(
     from aezoo.utils.progress import with_progress
 
     check_output(output, MESHES)
+    check_sampler(known, sampler)
     check_meshes_installed()
     x = read_examples(shapes, known) if shapes else None
     model: Any = load_model(known)
@@ -299,12 +301,7 @@ def mesh(
     show_default=True,
     help="How many images.",
 )
-@click.option(
-    "--sampler",
-    default="prior",
-    show_default=True,
-    help="Where codes come from: prior, or a fitted sampler, e.g. gmm.",
-)
+@_sampler
 @click.option(
     "--labels",
     type=Numbers(int, "0,1,2"),
@@ -340,17 +337,7 @@ def sample(
 ) -> None:
     """Draw new examples from model NAME."""
     known = find_model(name, engine)
-    if sampler == "prior" and "sampling" not in known.tasks:
-        fitted = "".join(f" Pass `--sampler {kind}`." for kind in known.samplers)
-        raise UnsupportedOperationError(
-            f"{name!r} ({known.family}) has no prior over its codes, so it cannot "
-            f"sample.{fitted} `aezoo list --task sampling` lists the models that can."
-        )
-    if sampler not in ("prior", *known.samplers):
-        has = ", ".join(["prior"] * ("sampling" in known.tasks) + [*known.samplers])
-        raise UnsupportedOperationError(
-            f"{name!r} has no sampler {sampler!r}. It has: {has or 'none'}."
-        )
+    check_sampler(known, sampler)
     options: dict[str, Any] = {}
     if temperature is not None:
         options["temperature"] = temperature
@@ -368,6 +355,26 @@ def sample(
     show(known, known.modality.check(drawn), output, given=given)
     source = "prior" if sampler == "prior" else f"sampler {sampler}"
     echo(f"{count_of(number, 'sample')} from the {source}, seed {seed}.")
+
+
+def check_sampler(known: Model, sampler: str) -> None:
+    """Refuse what a model cannot draw codes from.
+
+    Raises:
+        UnsupportedOperationError: Says from what it can, or which models can.
+    """
+    if sampler == "prior" and "sampling" not in known.tasks:
+        fitted = "".join(f" Pass `--sampler {kind}`." for kind in known.samplers)
+        raise UnsupportedOperationError(
+            f"{known.name!r} ({known.family}) has no prior over its codes, so it "
+            f"cannot sample.{fitted} `aezoo list --task sampling` lists the models "
+            "that can."
+        )
+    if sampler not in ("prior", *known.samplers):
+        has = ", ".join(["prior"] * ("sampling" in known.tasks) + [*known.samplers])
+        raise UnsupportedOperationError(
+            f"{known.name!r} has no sampler {sampler!r}. It has: {has or 'none'}."
+        )
 
 
 def draw_steps(

@@ -2,6 +2,8 @@
 
     python -m training.train world_model_carracing --data-dir DIR --bundle
 
+`DIR/carracing` is made by `python -m training.data.carracing`.
+
 Measured: 1,707 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.0006668, kl 163.5.
 """
