@@ -296,6 +296,11 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
         lines += [f"  {line}" for line in listing(self.metrics, protocols)]
         return "\n".join(lines)
 
+    @property
+    def kind(self) -> str:
+        """Kind of its modality, such as `"image"`."""
+        return str(self.config.get("modality", {"kind": "image"})["kind"])
+
     def _told(self) -> dict[str, str]:
         """What it must be told beside an example, in words; empty if nothing."""
         told = ", ".join(f"{name} ({c['kind']})" for name, c in self.given.items())
@@ -304,9 +309,8 @@ class WeightsEntry(ZooModel, frozen=True, kw_only=True):
     def _input(self) -> str:
         """What an example is, in words."""
         shape = _shape(self.input_shape)
-        modality = self.config.get("modality", {"kind": "image"})
-        if modality["kind"] != "image":
-            return f"{modality['kind']}, {shape}"
+        if self.kind != "image":
+            return f"{self.kind}, {shape}"
         low, high = self.value_range
         return f"{shape}, uint8 or float in [{low:g}, {high:g}]"
 

@@ -113,14 +113,14 @@ def test_every_model_of_the_zoo_has_a_card() -> None:
     for name in names:
         front, body = read(model_card(zoo_entry(name), ADDRESS))
         can_sample = "sampling" in manifest.describe(name).tasks
-        is_image = "modality" not in manifest.describe(name).config
+        kind = manifest.describe(name).kind
         task = "unconditional-image-generation" if can_sample else "image-feature-extr"
-        assert front["pipeline_tag"].startswith(task if is_image else "feature-extr")
-        kind = (
-            "image" if is_image else manifest.describe(name).config["modality"]["kind"]
+        assert front["pipeline_tag"].startswith(
+            task if kind == "image" else "feature-extr"
         )
         # those of music are heard, and sentences are read
-        assert (SAMPLES in body) == (can_sample and kind in ("image", "trajectory"))
+        is_seen = kind in ("image", "trajectory", "voxels")
+        assert (SAMPLES in body) == (can_sample and is_seen)
         assert f"\npython -m training.train {name}\n" in body
         assert manifest.describe(name).paper in body
         assert manifest.describe(name).weights.sha256 in body

@@ -165,6 +165,16 @@ def test_two_models_beside_each_other(digits: Opened) -> None:
         views.compared(digits, other, seed=0)
 
 
+def test_what_can_be_compared_with_a_model() -> None:
+    shelf = Shelf(aezoo.list_models())
+    with shelf.use("dense_vae_mnist_z2") as opened:
+        others = shelf.like(opened)
+    assert "mnist" in others[0]
+    assert others[-1] == opened.name
+    assert "conv_vae_fashion_mnist" in others
+    assert not {"factor_vae_shapes", "sentence_vae_tatoeba"} & set(others)
+
+
 def test_levels_steps_sentences_and_classes() -> None:
     """What only some models have; of every such kind one."""
     draw = open_model("draw_mnist")

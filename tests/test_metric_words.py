@@ -26,10 +26,7 @@ FAMILIES = {
 
 def stated() -> list[tuple[str, str, str, str]]:
     """Modality, name, unit and protocol of every published figure, without how many."""
-    measured = [
-        (entry.config.get("modality", {"kind": "image"})["kind"], entry.metrics)
-        for entry in manifest.entries().values()
-    ]
+    measured = [(entry.kind, entry.metrics) for entry in manifest.entries().values()]
     measured += [
         ("image", {key: figures})
         for key, rows in manifest.baselines().items()

@@ -128,6 +128,31 @@ class Shelf:
             self._opened.move_to_end(name)
             yield self._opened[name]
 
+    def like(self, opened: Opened) -> list[str]:
+        """Others that reconstruct the same kind of examples.
+
+        Of what was never published, nothing is known before it is loaded: it is among
+        them.
+
+        Args:
+            opened: A model.
+
+        Returns:
+            Names: of the same dataset first, its own last.
+        """
+        modality = opened.model.modality
+        found: dict[str, tuple[bool, bool]] = {}
+        for name in self.names:
+            entry = manifest.entries().get(name)
+            if entry is None or (
+                "reconstruction" in entry.tasks
+                and entry.kind == modality.kind
+                and entry.input_shape == modality.shape
+            ):
+                dataset = None if entry is None else entry.data.name
+                found[name] = name == opened.name, dataset != opened.dataset
+        return sorted(found, key=found.__getitem__)
+
 
 def open_model(name: str, engine: str = "keras") -> Opened:
     """Load a model, and find out what a page must know of it.

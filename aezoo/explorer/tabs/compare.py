@@ -14,8 +14,7 @@ class CompareTab(Tab):
 
     def build(self) -> None:
         """Make the components."""
-        names = list(self.top.shelf.names)
-        self.other = gr.Dropdown(names, value=names[-1], label="The other model")
+        self.other = gr.Dropdown([], label="The other model")
         self.seed = gr.Number(0, label="Compare: seed", precision=0, minimum=0)
         self.run = gr.Button("Compare", variant="primary")
         with gr.Row():
@@ -26,15 +25,22 @@ class CompareTab(Tab):
                     Shown("Reconstructions of the other"),
                     Shown("Samples of the other"),
                 ]
+        self.shown = [p for s in (*self.first, *self.second) for p in s.parts]
+        self.parts = [self.other, *self.shown]
 
     def connect(self) -> None:
         """Connect them."""
-        shown = [p for s in (*self.first, *self.second) for p in s.parts]
-        self.on([self.run.click], self._compare, [self.other, self.seed], shown)
+        asked = [self.other, self.seed]
+        self.on([self.run.click], self._compare, asked, self.shown)
 
-    def changed(self, opened: Opened) -> list[Any]:  # noqa: ARG002
+    def changed(self, opened: Opened) -> list[Any]:
         """What becomes of `parts`."""
-        return [*CAN]
+        names = self.top.shelf.like(opened)
+        return [
+            *CAN,
+            gr.update(choices=names, value=names[0]),
+            *(part for _ in (*self.first, *self.second) for part in Shown.empty()),
+        ]
 
     def _compare(self, opened: Opened, other: str, seed: float | None) -> list[Any]:
         with self.top.shelf.use(other) as second:
