@@ -21,6 +21,7 @@ FAMILIES = {
     "music": "music_vae",
     "text": "sentence_vae",
     "trajectory": "motion_vae",
+    "voxels": "occupancy_vae",
 }
 
 
