@@ -6,15 +6,24 @@ The metrics `imputation_mse` of each model on the first test images of its datas
 beside them, on the same images under the same masks, the mean of the training images,
 and the training image that is nearest in the known pixels (of all of them). Prints
 Markdown, with standard errors.
+
+    python -m benchmarks.inpainting hierarchical_vae_mnist --figure docs/inpainting.png
+
+draws completions of digits that a program drew, of the first model, and measures nothing.
 """
 
 import argparse
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import markdown_table
+
+
+# Of the figure: digits, completions of each, and those that are shown.
+DRAWN, ANSWERS, SHOWN = 10, 20, 3
 
 
 def figures(errors: np.ndarray) -> str:
@@ -31,13 +40,34 @@ def nearest(train: np.ndarray, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     return train[np.argmin(distances, axis=1)]
 
 
+def draw(name: str, path: Path) -> None:
+    """Write a figure of completions of drawn digits without their lower half."""
+    import aezoo
+    from aezoo.evaluation import plots
+
+    shown, _ = aezoo.digits.draw_digits(DRAWN, seed=1)
+    hidden = np.zeros(shown.shape[1:3], bool)
+    hidden[len(hidden) // 2 :] = True
+    found = aezoo.load(name).inpaint(shown, hidden, n=ANSWERS, seed=0)
+    rows = {"input": shown, "seen": np.where(hidden[..., None], np.uint8(0), shown)}
+    rows |= {f"answer {i + 1}": found[:, i] for i in range(SHOWN)}
+    mean = (found / 255.0).mean(axis=1)
+    rows |= {f"mean of {ANSWERS}": mean, "deviation": (found / 255.0).std(axis=1)}
+    figure = plots.image_rows(rows, title=f"{name}: the lower half completed")
+    plots.save_figure(figure, path)
+
+
 def main() -> None:
     """Print a row per model and guess."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+", help="models of one dataset")
     parser.add_argument("--limit", type=int, default=100, help="test images")
     parser.add_argument("--masks", nargs="+", default=["block", "half", "random"])
+    parser.add_argument("--figure", type=Path, help="where to draw completions")
     args = parser.parse_args()
+    if args.figure:
+        draw(args.names[0], args.figure)
+        return
     import aezoo
     from aezoo.data.datasets import load_dataset
     from aezoo.evaluation.context import Chunk, Evaluation, Settings
