@@ -7,9 +7,9 @@ beside them, on the same images under the same masks, the mean of the training i
 and the training image that is nearest in the known pixels (of all of them). Prints
 Markdown, with standard errors.
 
-    python -m benchmarks.inpainting hierarchical_vae_mnist --figure docs/inpainting.png
+    python -m benchmarks.inpainting hierarchical_vae_mnist --figure halves.png
 
-draws completions of digits that a program drew, of the first model, and measures nothing.
+draws completions of digits that a program drew, and measures nothing.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import markdown_table
-
 
 # Of the figure: digits, completions of each, and those that are shown.
 DRAWN, ANSWERS, SHOWN = 10, 20, 3
