@@ -1,6 +1,7 @@
 """The page of the explorer, used in a real browser, and served to strangers."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -217,6 +218,17 @@ def used(page: Any, tab: str) -> None:
     elif tab == "Compare":
         page.get_by_role("button", name="Compare").click()
         picture(page, "Reconstructions")
+
+
+def test_a_slider_asks_for_little(served: str) -> None:
+    """The page copies what a move sends, and goes through all that shows progress."""
+    with urllib.request.urlopen(f"{served}config") as answer:
+        events = json.load(answer)["dependencies"]
+    moves = [event for event in events if not event["queue"] and event["outputs"]]
+    assert len(moves) >= 18  # sliders of units, drags through the plane, positions
+    assert max(len(event["inputs"]) for event in moves) <= 8
+    many = [event for event in events if len(event["outputs"]) > 6]
+    assert [len(event["show_progress_on"] or []) for event in many] == [1] * len(many)
 
 
 def test_a_picture_is_downloaded(browser: Any, served: str, tmp_path: Path) -> None:

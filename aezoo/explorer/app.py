@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aezoo.explorer.components import ANY, PRIVATE, Tab, Top, gr
+from aezoo.explorer.components import ANY, PRIVATE, Tab, Top, gr, progress_on
 from aezoo.explorer.shelf import Opened, Shelf
 from aezoo.explorer.tabs.code import CodeTab
 from aezoo.explorer.tabs.compare import CompareTab
@@ -52,11 +52,12 @@ class Page:
                 tab.connect()
             outputs = [top.label, top.about, *self._parts]
             wanted = gr.State({})
-            top.name.input(self._open, [top.name], outputs, **PRIVATE)
+            quiet = {**PRIVATE, "show_progress_on": progress_on([top.about])}
+            top.name.input(self._open, [top.name], outputs, **quiet)
             linked = [top.label, *self.samples.linked]
-            self.blocks.load(self._address, None, [top.name, wanted], **PRIVATE).then(
-                self._open, [top.name], outputs, **PRIVATE
-            ).then(self._linked, [top.name, wanted], linked, **PRIVATE)
+            self.blocks.load(self._address, None, [top.name, wanted], **quiet).then(
+                self._open, [top.name], outputs, **quiet
+            ).then(self._linked, [top.name, wanted], linked, **quiet)
 
     @property
     def samples(self) -> SampleTab:

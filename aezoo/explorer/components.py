@@ -257,8 +257,7 @@ class Tab(abc.ABC):
         **options: Any,
     ) -> Any:
         """Answer events: the view gets the opened model, then the inputs' values."""
-        pictures = [part for part in outputs if isinstance(part, gr.Image)]
-        options = {"show_progress_on": pictures[:1] or None, **options}
+        options = {"show_progress_on": progress_on(outputs), **options}
         return gr.on(
             list(events),
             self.top.answering(view),
@@ -267,6 +266,16 @@ class Tab(abc.ABC):
             api_visibility="private",
             **options,
         )
+
+
+def progress_on(outputs: Sequence[Any]) -> list[Any] | None:
+    """The one component that shows progress: a picture, else the first that is seen.
+
+    The page keeps track of each of them, and goes through all whenever a slider moves.
+    """
+    seen = [part for part in outputs if not isinstance(part, gr.State)]
+    pictures = [part for part in seen if isinstance(part, gr.Image)]
+    return (pictures or seen)[:1] or None
 
 
 # --- Values that a page gets ---------------------------------------------------------

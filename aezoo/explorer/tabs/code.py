@@ -1,5 +1,6 @@
 """A slider for each unit of a code."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,16 @@ class CodeTab(Tab):
     def connect(self) -> None:
         """Connect them."""
         label, sliders = self.top.label, self.sliders
-        self.on(
-            [slider.input for slider in sliders],
-            self._move,
-            [self.z, self.indices, label, *sliders],
-            [self.z, *self.shown.parts],
-            **QUICK,
-        )
+        for place, slider in enumerate(
+            sliders
+        ):  # one alone: the page copies its inputs
+            self.on(
+                [slider.input],
+                functools.partial(self._move, place),
+                [self.z, self.indices, label, slider],
+                [self.z, *self.shown.parts],
+                **QUICK,
+            )
         self.on([label.input], self._decode, [self.z, label], self.shown.parts)
         moved = [self.z, *sliders, *self.shown.parts]
         asked = [self.z, self.group, self.pinned, label]
@@ -141,14 +145,15 @@ class CodeTab(Tab):
 
     def _move(
         self,
+        place: int,
         opened: Opened,
         z: np.ndarray,
         indices: list[int],
         label: str,
-        *values: float,
+        value: float,
     ) -> list[Any]:
         z = np.array(z, "float32")
-        z[0, indices] = values[: len(indices)]
+        z[0, indices[place]] = value
         return [z, *self._decode(opened, z, label)]
 
     def _decode(self, opened: Opened, z: np.ndarray | None, label: str) -> list[Any]:

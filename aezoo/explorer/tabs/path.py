@@ -3,7 +3,7 @@
 from typing import Any
 
 from aezoo.explorer import views
-from aezoo.explorer.components import CAN, QUICK, Input, Shown, Tab, gr
+from aezoo.explorer.components import CAN, QUICK, Input, Shown, Tab, gr, progress_on
 from aezoo.explorer.shelf import Opened
 from aezoo.explorer.views import Answer
 
@@ -47,6 +47,7 @@ class PathTab(Tab):
             [self.positions, self.at],
             self.one.parts,
             api_visibility="private",
+            show_progress_on=progress_on(self.one.parts),
             **QUICK,
         )
 
