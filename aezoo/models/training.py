@@ -148,8 +148,7 @@ class Training(Steps):
             batch_losses: Losses by name, `(batch,)` each.
             weights: Of the examples, `(batch,)`; NaN of those that are refused.
         """
-        for mean in self._means.metrics:
-            mean.update_state(batch_losses[mean.name], sample_weight=weights)
+        self._means.update(batch_losses, weights)
         return {mean.name: mean.result() for mean in self._means.metrics}
 
     @property
@@ -756,10 +755,32 @@ class TermWeights:
 
 
 class RunningMeans:
-    """One mean per loss, hidden from Keras's tracking: no part of a saved model."""
+    """One mean per loss, hidden from Keras's tracking: no part of a saved model.
+
+    The first one also counts examples, whatever they weigh.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.metrics = [_CountingMean(name=name) for name in names]
+        kinds = (_CountingMean, *[keras.metrics.Mean] * (len(names) - 1))
+        self.metrics = [
+            kind(name=name) for kind, name in zip(kinds, names, strict=False)
+        ]
+
+    def update(self, losses: Mapping[str, Tensor], weights: Tensor) -> None:
+        """Add a batch.
+
+        As `update_state` of each, in a third of the operations: beside a small network
+        these take as long as a layer.
+
+        Args:
+            losses: By name, `(batch,)` each.
+            weights: Of the examples, `(batch,)`; NaN of those that are refused.
+        """
+        total = ops.sum(weights)
+        for mean in self.metrics:
+            mean.total.assign_add(ops.sum(losses[mean.name] * weights))
+            mean.count.assign_add(total)
+        self.metrics[0].count_examples(weights)
 
 
 class _CountingMean(keras.metrics.Mean):
@@ -775,10 +796,10 @@ class _CountingMean(keras.metrics.Mean):
             for name in ("num_examples", "num_refused")
         )
 
-    def update_state(self, values: Tensor, sample_weight: Tensor) -> None:
-        super().update_state(values, sample_weight)
-        self.num_examples.assign_add(ops.cast(ops.shape(values)[0], "float32"))
-        refused = ops.cast(ops.isnan(sample_weight), "float32")
+    def count_examples(self, weights: Tensor) -> None:
+        """Count the examples of a batch, and those of weight NaN."""
+        self.num_examples.assign_add(ops.cast(ops.shape(weights)[0], "float32"))
+        refused = ops.cast(ops.isnan(weights), "float32")
         self.num_refused.assign_add(ops.sum(refused))
 
     def reset_state(self) -> None:

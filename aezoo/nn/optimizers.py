@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from aezoo.nn.backend import apply_if, fused_adam_update
+from aezoo.nn.backend import apply_if, fused_adam_update, is_distributed
 from aezoo.utils.validation import check_number
 
 Tensor = Any
@@ -115,6 +115,24 @@ class Adam(keras.optimizers.Adam):
             "skip_gradients_above": self.skip_gradients_above,
         }
 
+    def _backend_update_step(
+        self,
+        grads: Sequence[Tensor],
+        trainable_variables: Sequence[keras.Variable],
+        learning_rate: Any,
+    ) -> None:
+        if is_distributed(self):
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        # Keras's first waits for all gradients, as if other replicas had more of them.
+        self._step = ops.convert_to_tensor(self.iterations)  # read once for all
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+        self._step = None
+
+    # Steps so far, while variables are moved.
+    _step: Tensor | None = None
+
     def update_step(self, gradient: Tensor, variable: Any, learning_rate: Any) -> None:
         """Move one variable and its two moments by one step."""
         index = self._get_variable_index(variable)
@@ -123,7 +141,7 @@ class Adam(keras.optimizers.Adam):
             self._momentums[index],
             self._velocities[index],
             gradient,
-            self.iterations,
+            self.iterations if self._step is None else self._step,
             learning_rate=learning_rate,
             beta_1=self.beta_1,
             beta_2=self.beta_2,
