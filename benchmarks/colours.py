@@ -13,15 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import machine, markdown_table, with_error
+from benchmarks.common import machine, markdown_table, psnr, with_error
 
 GUESS, ANSWERS = "restoration_cifar10_color", "restoration_vae_cifar10_color"
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Decibels of each image, of values from 0 to 255; over the last three axes."""
-    error = np.mean((a.astype("float64") - b) ** 2, axis=(-3, -2, -1))
-    return 10.0 * np.log10(255.0**2 / np.maximum(error, 1e-3))
+# Axes of one image.
+PIXELS = (-3, -2, -1)
 
 
 def measure(guess: Any, answers: Any, x: np.ndarray, count: int) -> dict[str, Any]:
@@ -36,14 +32,16 @@ def measure(guess: Any, answers: Any, x: np.ndarray, count: int) -> dict[str, An
     seen = guess.encode(x)
     drawn = answers.restore(seen, n=count, seed=0)
     drawn = np.round(255.0 * drawn.clip(0.0, 1.0))
-    each = psnr(drawn, x[:, None])
+    each = psnr(drawn, x[:, None], PIXELS)
     return {
-        "one guess": psnr(np.round(255.0 * guess.restore(seen)), x),
-        "the most probable answer": psnr(np.round(255.0 * answers.restore(seen)), x),
+        "one guess": psnr(np.round(255.0 * guess.restore(seen)), x, PIXELS),
+        "the most probable answer": psnr(
+            np.round(255.0 * answers.restore(seen)), x, PIXELS
+        ),
         "a sample": each.mean(axis=1),
-        f"the mean of {count} samples": psnr(drawn.mean(axis=1), x),
+        f"the mean of {count} samples": psnr(drawn.mean(axis=1), x, PIXELS),
         f"the best of {count} samples": each.max(axis=1),
-        "one sample beside another": psnr(drawn[:, 0], drawn[:, 1]),
+        "one sample beside another": psnr(drawn[:, 0], drawn[:, 1], PIXELS),
     }
 
 

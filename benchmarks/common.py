@@ -73,6 +73,20 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
+def psnr(
+    a: np.ndarray, b: np.ndarray, axes: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Peak signal-to-noise ratio in decibels, of values from 0 to 255.
+
+    Args:
+        a: Images of any shape.
+        b: Others, which broadcast to them.
+        axes: Of one image; None for all.
+    """
+    error = np.mean((a.astype("float64") - b.astype("float64")) ** 2, axis=axes)
+    return 10.0 * np.log10(255.0**2 / np.maximum(error, 1e-3))
+
+
 def with_error(values: np.ndarray, form: str) -> str:
     """A mean and its standard error, e.g. `"0.051 ± 0.004"`.
 

@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from aezoo.evaluation.image.rates import bd_rate, codec_rates, codecs
-from benchmarks.common import machine, markdown_table, verdict
-from benchmarks.restoration import psnr
+from benchmarks.common import machine, markdown_table, psnr, verdict
 
 MODELS = tuple(f"hyperprior_photos_q{quality}" for quality in (1, 2, 3, 4))
 # Difference of rates that the models are to reach against JPEG.
@@ -50,7 +49,7 @@ def point_of_model(name: str, originals: list[np.ndarray]) -> tuple[Point, list[
         decoded = aezoo.decompress(blob, model)[0]
         seconds.append((middle - start, time.perf_counter() - middle))
         bits = 8.0 * len(blob) / (photograph.shape[0] * photograph.shape[1])
-        points.append((bits, psnr(photograph, decoded)))
+        points.append((bits, float(psnr(photograph, decoded))))
     bits, decibels = np.mean(points, axis=0)
     times = np.median(seconds[1:] or seconds, axis=0)
     return (float(bits), float(decibels)), [float(t) for t in times]

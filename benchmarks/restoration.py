@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import machine, markdown_table, verdict
+from benchmarks.common import machine, markdown_table, psnr, verdict
 
 SIGMA = 25.0
 # By how many decibels a model must be ahead, by its name.
@@ -40,16 +40,10 @@ VARIATIONS = (0.06, 0.08, 0.1, 0.12)
 Restore = Callable[[np.ndarray], np.ndarray]
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Decibels, of values from 0 to 255."""
-    error = np.mean((a.astype("float64") - b.astype("float64")) ** 2)
-    return float(10.0 * np.log10(255.0**2 / error))
-
-
 def luma_psnr(a: np.ndarray, b: np.ndarray, border: int) -> float:
     """That of the luma of uint8 images, without a border."""
     inner = np.s_[border:-border, border:-border]
-    return psnr((a @ LUMA)[inner], (b @ LUMA)[inner])
+    return float(psnr((a @ LUMA)[inner], (b @ LUMA)[inner]))
 
 
 def to_levels(x: np.ndarray) -> np.ndarray:
@@ -152,7 +146,7 @@ def measure(
         seconds.append(time.perf_counter() - start)
         for method, found in answers.items():
             scores = [
-                luma_psnr(whole, a, factor) if factor > 1 else psnr(whole, a)
+                luma_psnr(whole, a, factor) if factor > 1 else float(psnr(whole, a))
                 for a in found
             ]
             rows.setdefault(method, []).append(max(scores))
