@@ -5,6 +5,7 @@ checkout or an editable install). It names each protocol once; figures refer to 
 texts of configurations, such as vocabularies, stand in a file beside it, by their hash.
 """
 
+import collections
 import dataclasses
 import fnmatch
 import functools
@@ -379,10 +380,27 @@ class ExtractorEntry(Extractor, frozen=True, kw_only=True):
 
 
 class Protocol(Leaf, frozen=True):
-    """How figures are measured, in words, and their unit unless they state another."""
+    """How figures are measured.
+
+    Attributes:
+        words: The protocol; without what it is measured on, unless `is_whole`.
+        unit: Of figures that state no other.
+        is_whole: True where the words are all; others follow the dataset's `examples`.
+    """
 
     words: Text
     unit: Text
+    is_whole: bool | None = None
+
+    def of(self, examples: str | None) -> str | None:
+        """All words, of figures that are measured on those examples, if known."""
+        if self.is_whole:
+            return self.words
+        return None if examples is None else f"{examples}{_OF}{self.words}"
+
+
+# Between what was measured on, and how.
+_OF = "; "
 
 
 class Figure(Leaf, frozen=True, array_like=True):
@@ -391,7 +409,7 @@ class Figure(Leaf, frozen=True, array_like=True):
     Attributes:
         value: As in `Metric`, with `VALUE_DIGITS` digits.
         standard_error: As in `Metric`, with `PART_DIGITS` digits.
-        protocol: Which of the protocols of its dataset and name; None for the first.
+        protocol: Which of the protocols of its name; None for the first.
         unit: As in `Metric`; None for the protocol's.
         values: As in `Metric`, with `PART_DIGITS` digits.
     """
@@ -418,8 +436,9 @@ class ManifestFile(Record, frozen=True, kw_only=True):
     """What `weights_manifest.json` holds.
 
     Attributes:
-        protocols: Those of each metric: by `dataset/split`, then by name. Each stands
-            here once; figures refer to it.
+        examples: What most figures of each `dataset/split` are measured on, in words.
+        protocols: Those of each metric, by name. Each stands here once, whatever the
+            dataset; figures refer to it.
         models: Models of the zoo, by name.
         extractors: Feature extractors, by name.
         baselines: Figures of what models must beat, e.g. PCA: by `dataset/split`, then
@@ -429,7 +448,8 @@ class ManifestFile(Record, frozen=True, kw_only=True):
     VERSION: ClassVar[int | None] = 2
 
     schema_version: Literal[2]
-    protocols: Mapping[Text, Mapping[Text, tuple[Protocol, ...]]]
+    examples: Mapping[Text, Text] = msgspec.field(default_factory=dict)
+    protocols: Mapping[Text, tuple[Protocol, ...]]
     models: Mapping[ModelName, ModelInFile]
     extractors: Mapping[ExtractorName, Extractor] = msgspec.field(default_factory=dict)
     baselines: Mapping[Text, Mapping[Text, Figures]] = msgspec.field(
@@ -489,17 +509,23 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     file = decode(content, ManifestFile, f"The manifest {path}")
 
     def metric(dataset: str, name: str, figure: Figure) -> Metric:
-        known, index = file.protocols.get(dataset, {}).get(name, ()), figure.protocol
-        if (index or 0) >= len(known):
+        known, index = file.protocols.get(name, ()), figure.protocol or 0
+        if index >= len(known):
             raise ManifestError(
                 f"The manifest {path} is not valid: its `protocols` lack number "
-                f"{index or 0} of {name!r} on {dataset!r}, which a figure refers to."
+                f"{index} of {name!r}, which a figure refers to."
             )
-        protocol = known[index or 0]
+        protocol = known[index]
+        words = protocol.of(file.examples.get(dataset))
+        if words is None:
+            raise ManifestError(
+                f"The manifest {path} is not valid: its `examples` lack {dataset!r}, "
+                f"on which figures are measured."
+            )
         return Metric(
             figure.value,
             figure.unit or protocol.unit,
-            protocol.words,
+            words,
             figure.standard_error,
             figure.values,
         )
@@ -609,14 +635,20 @@ def manifest_text(manifest: Manifest) -> str:
     Raises:
         ManifestError: If an entry breaks a rule of its record; says which.
     """
-    protocols: dict[str, dict[str, list[Protocol]]] = {}
+    examples = _examples_of(manifest)
+    protocols: dict[str, list[Protocol]] = {}
 
     def figure(dataset: str, name: str, metric: Metric) -> Figure:
-        known = protocols.setdefault(dataset, {}).setdefault(name, [])
-        words = [protocol.words for protocol in known]
+        known, usual = protocols.setdefault(name, []), examples.get(dataset)
+        words = [protocol.of(usual) for protocol in known]
         if metric.protocol not in words:
             words.append(metric.protocol)
-            known.append(Protocol(metric.protocol, metric.unit))
+            before, _, how = metric.protocol.partition(_OF)
+            known.append(
+                Protocol(how, metric.unit)
+                if how and before == usual
+                else Protocol(metric.protocol, metric.unit, is_whole=True)
+            )
         index = words.index(metric.protocol)
         is_usual = metric.unit == known[index].unit
         return recast(
@@ -648,10 +680,8 @@ def manifest_text(manifest: Manifest) -> str:
     text = encode(
         ManifestFile(
             schema_version=2,
-            protocols={
-                dataset: {name: tuple(known) for name, known in by_name.items()}
-                for dataset, by_name in protocols.items()
-            },
+            examples=examples,
+            protocols={name: tuple(known) for name, known in protocols.items()},
             models=models,
             extractors=extractors,
             baselines=baselines,
@@ -659,6 +689,27 @@ def manifest_text(manifest: Manifest) -> str:
     )
     decode(text.encode(), ManifestFile, "The manifest")
     return text
+
+
+def _examples_of(manifest: Manifest) -> dict[str, str]:
+    """What most figures of each dataset are measured on, as their protocols begin."""
+    found: dict[str, collections.Counter[str]] = {}
+    rows = [entry.metrics for entry in manifest.models.values()]
+    rows += [
+        {key: figures}
+        for key, baselines in manifest.baselines.items()
+        for figures in baselines.values()
+    ]
+    for row in rows:
+        for dataset, figures in row.items():
+            begins = (m.protocol.partition(_OF) for m in figures.values())
+            counted = found.setdefault(dataset, collections.Counter())
+            counted.update(before for before, between, _ in begins if between)
+    return {
+        dataset: counted.most_common(1)[0][0]
+        for dataset, counted in sorted(found.items())
+        if counted
+    }
 
 
 def manifest_schema() -> dict[str, Any]:

@@ -84,8 +84,8 @@ def _tiny_zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "golden": {"file": golden.name, "sha256": sha256_of(golden)},
             "metrics": {"mnist/test": {metric: [value]}},
         }
-    invented = [{"words": "invented", "unit": "none"}]
-    protocols = {"mnist/test": {"mse": invented, "elbo": invented}}
+    invented = [{"words": "invented", "unit": "none", "is_whole": True}]
+    protocols = {"mse": invented, "elbo": invented}
     document = {"schema_version": 2, "protocols": protocols, "models": models}
     (folder / "weights_manifest.json").write_text(json.dumps(document))
     return folder
