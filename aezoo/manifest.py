@@ -54,7 +54,7 @@ FamilyName = Annotated[str, matching("[a-z][a-z0-9_]*")]
 # Those of `aezoo.samplers.KINDS`, which imports NumPy; a test compares the two.
 SAMPLER_KINDS = ("gmm", "vamp", "flow", "autoregressive")
 SamplerKind = Annotated[str, matching("|".join(SAMPLER_KINDS))]
-Task = Annotated[str, matching("reconstruction|features|sampling")]
+Task = Annotated[str, matching("reconstruction|features|sampling|restoration|surfaces")]
 Backend = Annotated[str, matching("tensorflow|jax|torch")]
 Url = Annotated[str, matching("https://.+")]
 
@@ -183,7 +183,8 @@ class ModelRecord(Record, frozen=True, kw_only=True):
         value_range: Range of float images; uint8 is scaled to it inside the model.
         latent_shape: Shape of one code.
         num_params: Number of weights.
-        tasks: What the model can do: `reconstruction`, `features`, `sampling`.
+        tasks: What the model can do: `reconstruction`, `features`, `sampling`,
+            `restoration`, `surfaces`.
         given: What it must be told beside each example: modalities by name, as
             `aezoo.modalities.from_config` takes them.
     """
@@ -797,7 +798,7 @@ def list_models(
         pattern: Shell pattern for the name, e.g. `"conv_*"`.
         family: Shell pattern for the family, e.g. `"*vae*"`.
         dataset: Shell pattern for the training data, e.g. `"mnist"`.
-        task: `"reconstruction"`, `"features"` or `"sampling"`.
+        task: What it can do, e.g. `"sampling"` or `"restoration"`.
         latent_dim: Number of code units.
         max_params: Largest number of weights.
         sort: A metric, e.g. `"mse"`: best first, models without it last. None sorts

@@ -115,7 +115,7 @@ WRONG = [
     (("metrics", "mnist/test", "elbo"), {"value": 1}, "`array`"),
     (("metrics", "mnist/test", "elbo"), ["1"], "`float`"),
     (("metrics", "mnist/test", "elbo"), [1, -0.5], "`float` >= 0"),
-    (("tasks",), ["flying"], "reconstruction|features|sampling"),
+    (("tasks",), ["flying"], "reconstruction|features|sampling|restoration"),
     (("tasks",), [], "`array` of length >= 1"),
     (("paper",), "some paper", "https://"),
     (("license",), ["MIT"], "`str`"),

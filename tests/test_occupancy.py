@@ -245,4 +245,4 @@ def test_the_command_is_for_functions_of_a_point() -> None:
         main, ["mesh", "conv_vae_mnist_z16", "-n", "1", "-o", "a.obj"]
     )
     assert result.exit_code == 1
-    assert "aezoo list --family occupancy_vae" in result.output
+    assert "aezoo list --task surfaces" in result.output

@@ -35,7 +35,9 @@ _metrics = click.option(
 @click.argument("pattern", required=False)
 @click.option("--family", help='Shell pattern for the family, e.g. "*vae*".')
 @click.option("--dataset", help="Shell pattern for the training data, e.g. mnist.")
-@click.option("--task", help="reconstruction, features or sampling.")
+@click.option(
+    "--task", help="reconstruction, features, sampling, restoration or surfaces."
+)
 @click.option("--latent-dim", type=int, help="Number of code units.")
 @click.option("--max-params", type=int, help="Largest number of weights.")
 @click.option("--sort", help="Metric; best first, e.g. mse.")

@@ -33,11 +33,8 @@ from aezoo.cli._common import (
 from aezoo.cli._terminal import echo
 from aezoo.errors import UnsupportedOperationError
 
-# Families that restore what is degraded; and of these, the one that draws answers.
+# Of what restores, the family that draws several answers.
 ANSWERING = "restoration_vae"
-RESTORING = ("restoration", ANSWERING)
-# The family whose shapes are functions of a point.
-CONTINUOUS = "occupancy_vae"
 _MAX_TRAVERSED_UNITS = 12
 _PICTURE = "Picture (.png, .jpg, .webp, .bmp or .tif"
 _picture = output_option(f"{_PICTURE}; not needed for text)")
@@ -198,11 +195,9 @@ def restore(
 ) -> None:
     """Write IMAGE, of any size, as model NAME restores it."""
     known = find_model(name)
-    if known.family not in RESTORING:
+    if "restoration" not in known.tasks:
         raise UnsupportedOperationError(
-            f"{name} restores nothing. Models that do: "
-            + " or ".join(f"`aezoo list --family {family}`" for family in RESTORING)
-            + "."
+            f"{name} restores nothing. Models that do: `aezoo list --task restoration`."
         )
     if number is not None and known.family != ANSWERING:
         raise UnsupportedOperationError(
@@ -260,10 +255,10 @@ def mesh(
     At any resolution; `reconstruct` and `sample` write the cells of the model's grid.
     """
     known = find_model(name)
-    if known.family != CONTINUOUS:
+    if "surfaces" not in known.tasks:
         raise UnsupportedOperationError(
             f"{name} has no surfaces that are looked for at any resolution. Models "
-            f"that have: `aezoo list --family {CONTINUOUS}`."
+            "that have: `aezoo list --task surfaces`."
         )
     if bool(shapes) == (number is not None):
         raise click.UsageError("Give SHAPES, or -n for new ones.")

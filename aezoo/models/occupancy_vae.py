@@ -63,6 +63,7 @@ class OccupancyVAE(VAE):
     near_share: float = number(0.75, above=0.0, high=1.0)
     jitter: float = number(1.0, low=0.0, high=1.0)
 
+    TASKS: ClassVar[tuple[str, ...]] = (*VAE.TASKS, "surfaces")
     LEARNS_FROM_HOLES: ClassVar[bool] = False
 
     def check_arguments(self) -> None:

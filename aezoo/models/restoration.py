@@ -64,7 +64,7 @@ class Restoration(AE):
     code_activation = "linear"
     sparsity = 0.0
 
-    TASKS: ClassVar[tuple[str, ...]] = ("reconstruction",)
+    TASKS: ClassVar[tuple[str, ...]] = ("reconstruction", "restoration")
 
     def check_arguments(self) -> None:
         """Refuse other networks, and levels of what has none."""

@@ -47,6 +47,10 @@ TASKS = {
     "classifier. They keep the biases of the training data.",
     "sampling": "`model.sample(n, seed=0)`: new {nouns} like those of the training "
     "data. They show what the model has learned; they are no data.",
+    "restoration": "`model.restore({nouns})`: {nouns} of any size without the "
+    "degradation that the model has learned to undo. What it puts there is likely, "
+    "and need not be true.",
+    "surfaces": "`model.mesh(codes)`: surfaces at any resolution.",
 }
 
 
@@ -112,6 +116,8 @@ def _license(name: str | None) -> tuple[str | None, str | None]:
 
 
 def _pipeline_tag(entry: FolderEntry) -> str:
+    if "restoration" in entry.tasks:
+        return "image-to-image"
     return modality_of(entry).pipeline_tag("sampling" in entry.tasks)
 
 
