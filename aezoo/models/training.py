@@ -761,9 +761,9 @@ class RunningMeans:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        kinds = (_CountingMean, *[keras.metrics.Mean] * (len(names) - 1))
         self.metrics = [
-            kind(name=name) for kind, name in zip(kinds, names, strict=False)
+            keras.metrics.Mean(name=name) if i else _CountingMean(name=name)
+            for i, name in enumerate(names)
         ]
 
     def update(self, losses: Mapping[str, Tensor], weights: Tensor) -> None:
@@ -778,7 +778,8 @@ class RunningMeans:
         """
         total = ops.sum(weights)
         for mean in self.metrics:
-            mean.total.assign_add(ops.sum(losses[mean.name] * weights))
+            values = ops.cast(losses[mean.name], weights.dtype)
+            mean.total.assign_add(ops.sum(values * weights))
             mean.count.assign_add(total)
         self.metrics[0].count_examples(weights)
 

@@ -125,23 +125,24 @@ class Adam(keras.optimizers.Adam):
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
         # Keras's first waits for all gradients, as if other replicas had more of them.
-        self._step = ops.convert_to_tensor(self.iterations)  # read once for all
+        step = ops.convert_to_tensor(self.iterations)  # read once for all
         for gradient, variable in zip(grads, trainable_variables, strict=True):
-            self.update_step(gradient, variable, learning_rate)
-        self._step = None
-
-    # Steps so far, while variables are moved.
-    _step: Tensor | None = None
+            self._move(gradient, variable, learning_rate, step)
 
     def update_step(self, gradient: Tensor, variable: Any, learning_rate: Any) -> None:
         """Move one variable and its two moments by one step."""
+        self._move(gradient, variable, learning_rate, self.iterations)
+
+    def _move(
+        self, gradient: Tensor, variable: Any, learning_rate: Any, step: Tensor
+    ) -> None:
         index = self._get_variable_index(variable)
         if self.amsgrad or not fused_adam_update(
             variable,
             self._momentums[index],
             self._velocities[index],
             gradient,
-            self.iterations if self._step is None else self._step,
+            step,
             learning_rate=learning_rate,
             beta_1=self.beta_1,
             beta_2=self.beta_2,

@@ -66,9 +66,8 @@ class CodeTab(Tab):
     def connect(self) -> None:
         """Connect them."""
         label, sliders = self.top.label, self.sliders
-        for place, slider in enumerate(
-            sliders
-        ):  # one alone: the page copies its inputs
+        # Each sends itself alone: the page copies what an event sends.
+        for place, slider in enumerate(sliders):
             self.on(
                 [slider.input],
                 functools.partial(self._move, place),
@@ -153,7 +152,7 @@ class CodeTab(Tab):
         value: float,
     ) -> list[Any]:
         z = np.array(z, "float32")
-        z[0, indices[place]] = value
+        z[0, indices[place : place + 1]] = value
         return [z, *self._decode(opened, z, label)]
 
     def _decode(self, opened: Opened, z: np.ndarray | None, label: str) -> list[Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aezoo.explorer import views
-from aezoo.explorer.components import CAN, Shown, Tab, gr, seed_of
+from aezoo.explorer.components import CAN, Shown, Tab, cannot, gr, seed_of
 from aezoo.explorer.shelf import Opened
 
 
@@ -35,12 +35,11 @@ class CompareTab(Tab):
 
     def changed(self, opened: Opened) -> list[Any]:
         """What becomes of `parts`."""
+        empty = [p for _ in (*self.first, *self.second) for p in Shown.empty()]
+        if "reconstruction" not in opened.model.TASKS:
+            return [*cannot(f"{opened.name} reconstructs nothing."), gr.skip(), *empty]
         names = self.top.shelf.like(opened)
-        return [
-            *CAN,
-            gr.update(choices=names, value=names[0]),
-            *(part for _ in (*self.first, *self.second) for part in Shown.empty()),
-        ]
+        return [*CAN, gr.update(choices=names, value=names[0]), *empty]
 
     def _compare(self, opened: Opened, other: str, seed: float | None) -> list[Any]:
         with self.top.shelf.use(other) as second:
