@@ -19,6 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common import machine, verdict
+
+# Milliseconds in which a slider is to be answered.
+ANSWERED = 100.0
 # Resolves when the picture is another, and has been decoded.
 _MOVED = """async (key) => {
   const slider = document.querySelector('input[type=range]');
@@ -74,11 +78,15 @@ def main() -> None:
         server.terminate()
     milliseconds = np.array(took[10:])
     print(
-        f"{name}: {len(milliseconds)} moves of a slider; to the new picture "
-        f"{np.median(milliseconds):.0f} ms in the median, "
+        f"{machine()}\n\n{name}: {len(milliseconds)} moves of a slider; to the new "
+        f"picture {np.median(milliseconds):.0f} ms in the median, "
         f"{np.percentile(milliseconds, 95):.0f} ms at the 95th percentile; memory of "
-        f"the server {memory[0]:.0f} MB before, {memory[-1]:.0f} MB after."
+        f"the server {memory[0]:.0f} MB before, {memory[-1]:.0f} MB after.\n"
     )
+    median = float(np.median(milliseconds))
+    print(verdict("a slider's answer, ms", median, ANSWERED, at_least=False))
+    grown = memory[-1] / memory[0]
+    print(verdict("memory after all moves / before", grown, 1.1, at_least=False))
 
 
 if __name__ == "__main__":
