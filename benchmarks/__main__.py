@@ -43,7 +43,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "backends": (),
     "upsampling": ("--rounds", "3"),
     "inpainting": ("hierarchical_vae_mnist", "conv_vae_mnist", "--limit", "40"),
-    "missing_pixels": ("--epochs", "10"),
+    "missing_pixels": ("--epochs", "10", "--seeds", "3"),
     "utilisation": ("hierarchical_vae_mnist", "draw_mnist", "vq_vae_2_cifar10"),
     "import_speed": (
         *("--python", sys.executable, "--reference", str(REFERENCES)),
