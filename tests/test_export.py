@@ -344,6 +344,9 @@ def test_operations_that_tf2onnx_does_not_know() -> None:
     x = np.array([[-1e-6, 1e-6, 0.5, -0.0], [-3.0, 3.0, 0.0, 1e-3]], "float32")
     expm1 = converted(ops.expm1)({"x": x})["y"]
     np.testing.assert_allclose(expm1, np.expm1(x), rtol=1e-5)
+    above = np.array([[-1e-6, 1e-9, 0.5, 0.0], [-0.9, 3e4, 1e-4, 2.0]], "float32")
+    log1p = converted(ops.log1p)({"x": above})["y"]
+    np.testing.assert_allclose(log1p, np.log1p(above), rtol=1e-6)
     erfc = converted(ops.erfc)({"x": x})["y"]
     np.testing.assert_allclose(erfc, ops.erfc(x), atol=1e-6)
     signs = converted(lambda x: ops.cast(ops.signbit(x), "int32"))({"x": x})["y"]

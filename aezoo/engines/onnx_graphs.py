@@ -109,6 +109,9 @@ def _level(value: str) -> Iterator[None]:
 
 # --- Operations that tf2onnx does not know -------------------------------------------
 
+# `onnx.TensorProto.BOOL`.
+BOOL = 9
+
 
 def _erfc(ctx: Any, node: Any, name: str, args: Any) -> Any:  # noqa: ARG001
     """`erfc(x)`, as `1 - erf(x)`."""
@@ -164,6 +167,27 @@ def _expm1(ctx: Any, node: Any, name: str, args: Any) -> Any:  # noqa: ARG001
     return product
 
 
+def _log1p(ctx: Any, node: Any, name: str, args: Any) -> Any:  # noqa: ARG001
+    """`log(1 + x)`, as `log(u) x / (u - 1)` of the rounded `u = 1 + x`; x where u is 1.
+
+    Kahan's: what rounding takes from u is taken from both factors.
+    """
+    shape, dtype = ctx.get_shape(node.output[0]), ctx.get_dtype(node.output[0])
+    (x,), (output,) = node.input, node.output
+    stated = {"shapes": [shape], "dtypes": [dtype]}
+    one = ctx.make_const(f"{name}/one", np.ones((), _numpy_type(dtype))).output[0]
+    u = ctx.make_node("Add", [x, one], **stated).output[0]
+    rest = ctx.make_node("Sub", [u, one], **stated).output[0]
+    log = ctx.make_node("Log", [u], **stated).output[0]
+    product = ctx.make_node("Mul", [log, x], **stated).output[0]
+    share = ctx.make_node("Div", [product, rest], **stated).output[0]
+    is_small = ctx.make_node("Equal", [u, one], shapes=[shape], dtypes=[BOOL])
+    chosen = ctx.make_node("Where", [is_small.output[0], x, share], **stated)
+    ctx.replace_all_inputs(output, chosen.output[0])
+    ctx.remove_node(node.name)
+    return chosen
+
+
 def _numpy_type(dtype: int) -> Any:
     from onnx.helper import tensor_dtype_to_np_dtype
 
@@ -174,4 +198,4 @@ def _others(ctx: Any, node: Any) -> list[Any]:
     return [other for other in ctx.get_nodes() if other is not node]
 
 
-HANDLERS = {"Bitcast": _sign_of, "Erfc": _erfc, "Expm1": _expm1}
+HANDLERS = {"Bitcast": _sign_of, "Erfc": _erfc, "Expm1": _expm1, "Log1p": _log1p}
