@@ -109,9 +109,6 @@ def _level(value: str) -> Iterator[None]:
 
 # --- Operations that tf2onnx does not know -------------------------------------------
 
-# `onnx.TensorProto.BOOL`.
-BOOL = 9
-
 
 def _erfc(ctx: Any, node: Any, name: str, args: Any) -> Any:  # noqa: ARG001
     """`erfc(x)`, as `1 - erf(x)`."""
@@ -181,7 +178,8 @@ def _log1p(ctx: Any, node: Any, name: str, args: Any) -> Any:  # noqa: ARG001
     log = ctx.make_node("Log", [u], **stated).output[0]
     product = ctx.make_node("Mul", [log, x], **stated).output[0]
     share = ctx.make_node("Div", [product, rest], **stated).output[0]
-    is_small = ctx.make_node("Equal", [u, one], shapes=[shape], dtypes=[BOOL])
+    boolean = _onnx_type(np.bool_)
+    is_small = ctx.make_node("Equal", [u, one], shapes=[shape], dtypes=[boolean])
     chosen = ctx.make_node("Where", [is_small.output[0], x, share], **stated)
     ctx.replace_all_inputs(output, chosen.output[0])
     ctx.remove_node(node.name)
@@ -192,6 +190,12 @@ def _numpy_type(dtype: int) -> Any:
     from onnx.helper import tensor_dtype_to_np_dtype
 
     return tensor_dtype_to_np_dtype(dtype)
+
+
+def _onnx_type(dtype: Any) -> int:
+    from onnx.helper import np_dtype_to_tensor_dtype
+
+    return int(np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def _others(ctx: Any, node: Any) -> list[Any]:
