@@ -8,7 +8,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from aezoo.errors import MissingDependencyError
+import aezoo
+from aezoo.errors import MissingDependencyError, UnsupportedOperationError
 from aezoo.evaluation import plots
 from aezoo.modalities import Image
 from aezoo.modalities.image.tiling import tile
@@ -87,6 +88,31 @@ def test_a_step_strip_numbers_its_columns(digits: np.ndarray) -> None:
     assert names(figure.axes[0].xaxis) == ["1", "2", "3"]
     with pytest.raises(ValueError, match=r"`steps` must have shape \(n, steps, height"):
         plots.step_strip(digits)
+
+
+def test_an_attention_strip_outlines_what_is_read_and_written() -> None:
+    model = aezoo.create(
+        "draw", input_shape=(8, 8, 1), steps=3, latent_dim=2, read_size=2, write_size=3
+    )
+    x = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype="uint8")
+    figure = plots.attention_strip(model, x)
+    (ax,) = figure.axes
+    assert names(ax.yaxis) == ["read", "write"] * 2
+    assert names(ax.xaxis) == ["1", "2", "3"]
+    assert len(ax.patches) == 12
+    sheet = shown(figure)
+    np.testing.assert_array_equal(sheet[22:30, 2:10], x[1, ..., 0])
+    np.testing.assert_array_equal(sheet[32:40, 22:30], model.reconstruct(x)[1, ..., 0])
+    # the window of the second image's last step, cut to the image
+    top, left, bottom, right = model.windows(x)["write"][1, 2].clip(-0.5, 7.5)
+    box = ax.patches[-1]
+    assert (box.get_x(), box.get_y()) == pytest.approx((left + 22, top + 32))
+    assert (box.get_width(), box.get_height()) == pytest.approx(
+        (right - left, bottom - top)
+    )
+    assert plots.attention_strip(model, x, ax=ax) is figure
+    with pytest.raises(UnsupportedOperationError, match="all of an image at once"):
+        plots.attention_strip(aezoo.create("conv_ae", input_shape=(8, 8, 1)), x)
 
 
 def test_traversal_grid_names_units_and_values(digits: np.ndarray) -> None:

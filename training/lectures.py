@@ -12,6 +12,7 @@ drawn where `--data-dir` is given. A rerun gives the same pictures.
 
 import dataclasses
 import os
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class Row:
         dataset: That its codes come from, or none.
         picture: Where it is, from `docs`, if another command makes it.
         command: That makes it.
+        note: What else is to be said, below the picture.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Row:
     dataset: str = ""
     picture: str = ""
     command: str = ""
+    note: str = ""
 
     @property
     def path(self) -> str:
@@ -220,6 +223,12 @@ def turned(row: Row, settings: Settings) -> Any:
     return plots.image_rows(rows, title=row.words)
 
 
+def looked_at(row: Row, settings: Settings) -> Any:
+    """Where a model looks at drawn digits and where it draws them, as a figure."""
+    shown, _ = draw_digits((settings.columns + 1) // 4, SEED + 1)
+    return plots.attention_strip(aezoo.load(row.weights[0]), shown, title=row.words)
+
+
 def repaired(row: Row, settings: Settings) -> Any:
     """Digits with noise, and what a denoising autoencoder makes of them."""
     shown, _ = draw_digits(settings.columns - 1, SEED + 1)
@@ -330,6 +339,9 @@ ROWS = (
     Row(
         "beta", "beta-VAE", "Units of a VAE and of one with a weighted KL term",
         ("beta_vae_shapes_b1", "beta_vae_shapes_b16"), factors,
+        note="Where lectures show beta 250 beside 1, it is of 64 x 64 values in three "
+        "colours. Here a picture has 32 x 32, so that beta 16 weighs as much beside "
+        "each value as 192 does there.",
     ),
     Row(
         "letters",
@@ -347,6 +359,11 @@ ROWS = (
     Row(
         "drawing", "DRAW", "Digits as they are drawn", ("draw_mnist",),
         picture="gallery/drawing.png", command="python -m training.gallery",
+    ),
+    Row(
+        "windows", "Attention of DRAW",
+        "Where digits are read, and where they are written, step by step",
+        ("draw_mnist",), looked_at,
     ),
     Row(
         "levels", "Hierarchical VAE", "What each level of latents adds",
@@ -400,6 +417,7 @@ def page() -> str:
         )
     for row in ROWS:
         lines += ["", f"## {row.system}", "", f"![{row.words}]({row.path})"]
+        lines += ["", *textwrap.wrap(row.note, 88)] if row.note else []
     return "\n".join([*lines, ""])
 
 

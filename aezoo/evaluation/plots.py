@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo.errors import MissingDependencyError
+from aezoo.errors import MissingDependencyError, UnsupportedOperationError
 from aezoo.modalities.image.tiling import tile, to_uint8
 from aezoo.utils.files import atomic_path
 from aezoo.utils.validation import check_choice, check_number, check_positive_int
@@ -30,6 +30,8 @@ _DPI = 150
 _DOTS_PER_IMAGE = 90
 _MAX_DOTS = 1200
 _PADDING = 2
+# Of what is read and what is written.
+_WINDOW_COLOURS = {"read": "tab:red", "write": "tab:green"}
 # Classes that a legend can tell apart; more get a colour bar.
 _MAX_CLASSES = 20
 # Columns of a training log that are no losses.
@@ -215,6 +217,81 @@ def step_strip(
         )
     names = [str(i + 1) for i in range(grid.shape[1])]
     return _show_grid(grid, column_names=names, title=title, ax=ax)
+
+
+def attention_strip(
+    model: "Autoencoder", x: Any, *, title: str | None = None, ax: Axes | None = None
+) -> Figure:
+    """Where a model that draws looks at images, and where it draws them.
+
+    For each image two rows, as in figures 1 and 5 of DRAW (Gregor et al., 2015,
+    https://arxiv.org/abs/1502.04623): the image with the window that is read at each
+    step, and the canvas after it with the window that was written into. A way that the
+    model does without attention has no row.
+
+    Args:
+        model: A model of the family `draw`.
+        x: Images `(n, height, width, channels)`.
+        title: Above the rows.
+        ax: matplotlib axes to draw into; None makes a figure.
+
+    Returns:
+        The matplotlib figure; its columns are numbered from 1.
+
+    Raises:
+        UnsupportedOperationError: If the model has no windows; another family, or one
+            that reads and writes the whole image.
+        MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        >>> images, _ = aezoo.digits.draw_digits(3, seed=0)
+        >>> figure = attention_strip(aezoo.load("draw_mnist"), images)
+    """
+    if not hasattr(model, "windows"):
+        raise UnsupportedOperationError(
+            f"{model.name!r} sees and shows all of an image at once, so it has no "
+            "windows. Pass a model of the family 'draw'."
+        )
+    windows = model.windows(x)
+    images = to_uint8(x, "x")
+    canvases = to_uint8(model.decode_steps(model.encode(x)), "canvases")  # type: ignore[attr-defined]
+    steps = canvases.shape[1]
+    shown = {"read": np.stack([images] * steps, axis=1), "write": canvases}
+    ways = [way for way in shown if way in windows]
+    # (n, ways, steps, height, width, channels)
+    rows = np.stack([shown[way] for way in ways], axis=1)
+    figure = _show_grid(
+        rows.reshape(-1, *rows.shape[2:]),
+        row_names=ways * len(images),
+        column_names=[str(i + 1) for i in range(steps)],
+        title=title,
+        ax=ax,
+    )
+    boxes = np.stack([windows[way] for way in ways], axis=1).reshape(-1, steps, 4)
+    axes = figure.axes[-1] if ax is None else ax
+    for row, column in np.ndindex(*boxes.shape[:2]):
+        colour = _WINDOW_COLOURS[ways[row % len(ways)]]
+        _add_window(axes, boxes[row, column], rows.shape[3:5], (row, column), colour)
+    return figure
+
+
+def _add_window(
+    ax: Axes,
+    window: np.ndarray,
+    cell: Sequence[int],
+    place: tuple[int, int],
+    colour: str,
+) -> None:
+    """Outline the part of a window (top, left, bottom, right) that is in its image."""
+    from matplotlib.patches import Rectangle
+
+    limit = np.array([*cell, *cell]) - 0.5
+    top, left, bottom, right = np.clip(window, -0.5, limit)
+    origin = [_PADDING + i * (n + _PADDING) for i, n in zip(place, cell, strict=True)]
+    corner = (left + origin[1], top + origin[0])
+    ax.add_patch(
+        Rectangle(corner, right - left, bottom - top, fill=False, color=colour, lw=1)
+    )
 
 
 def traversal_grid(
