@@ -162,6 +162,25 @@ def test_what_the_hints_say_is_taken() -> None:
         check_images(np.reshape(x.reshape(4, -1), (-1, 6, 8, 1)), SHAPE)
 
 
+@pytest.mark.parametrize("value", [-0.0, 1e-45, 1.0, 0.5])
+def test_the_whole_range_is_taken_in_any_byte_order(value: float) -> None:
+    for order in "<>":
+        x = np.full((1, 2, 2, 1), value, f"{order}f4")
+        found = check_images(x, (2, 2, 1))
+        assert found.dtype == "float32"
+        np.testing.assert_array_equal(found, x)
+
+
+@pytest.mark.parametrize("value", [-1e-3, 1.01, 32.0, np.nan, np.inf, -np.inf])
+def test_what_leaves_the_range_is_refused_in_any_byte_order(value: float) -> None:
+    """The bytes of 32 in the other order are those of a number next to 0."""
+    x = np.full((1, 2, 2, 1), 0.0, "float32")
+    x[0, 1, 1, 0] = value
+    for images in (x, x.astype(">f4"), x[:, ::-1]):
+        with pytest.raises(ValueError, match="`x`"):
+            check_images(images, (2, 2, 1))
+
+
 def test_symbols_are_refused() -> None:
     seen = []
 

@@ -285,6 +285,31 @@ def test_graphs_are_cached_by_the_weights(
     assert len(calls) == 2
 
 
+def test_graphs_of_the_engine_leave_the_checks_to_it(
+    keras_model, folder, tmp_path
+) -> None:
+    """What anybody may call checks its examples; the engine has done so before."""
+    onnx = pytest.importorskip("onnx")
+    export_module.export_to_cache(keras_model, tmp_path / "cached", source=None)
+    sessions = {}
+    for place in (folder, tmp_path / "cached"):
+        path = place / "encode.onnx"
+        operations = [node.op_type for node in onnx.load(path).graph.node]
+        assert "Shape" not in operations  # the batch alone is open
+        sessions[place.name] = (operations, onnxruntime.InferenceSession(path))
+    assert "Where" in sessions["tiny"][0]
+    assert "Where" not in sessions["cached"][0]
+    x = np.random.default_rng(0).random((2, 8, 8, 1)).astype("float32")
+    answers = [session.run(None, {"x": x})[0] for _, session in sessions.values()]
+    close(*answers)
+    outside = 255.0 * x
+    assert np.isnan(sessions["tiny"][1].run(None, {"x": outside})[0]).all()
+    assert np.isfinite(sessions["cached"][1].run(None, {"x": outside})[0]).all()
+    engine = export_module.folders.open_export(tmp_path / "cached")
+    with pytest.raises(ValueError, match="Divide values of 0 to 255 by 255"):
+        engine.encode(outside)
+
+
 def test_commands_take_the_engine(folder, tmp_path) -> None:
     output = tmp_path / "samples.png"
     result = CliRunner().invoke(

@@ -1,5 +1,6 @@
 """A model as graphs for other runtimes: written, once they compute the same."""
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -32,6 +33,7 @@ from aezoo.engines.model import ExportedModel, Function
 from aezoo.errors import ExportError
 from aezoo.inference import priors
 from aezoo.manifest import MAX_GOLDEN_BYTES, BundledFile
+from aezoo.modalities import checked_before
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers import sampler_bytes
 from aezoo.store import golden, reference
@@ -150,7 +152,7 @@ def export_to_cache(model: Autoencoder, folder: Path, source: str | None) -> Non
         ExportError: As `export`.
     """
     _check_backend()
-    files = exported_files(model, "onnx", tuple(PARTS), source=source)
+    files = exported_files(model, "onnx", tuple(PARTS), source=source, is_checked=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     write_folder(folder, files, written(folder), lambda: None)
 
@@ -199,6 +201,7 @@ def exported_files(
     parts: tuple[str, ...],
     expected: Mapping[str, np.ndarray] | None = None,
     source: str | None = None,
+    is_checked: bool = False,
 ) -> dict[str, bytes]:
     """All files of an export, once its graphs compute what the model does.
 
@@ -208,13 +211,16 @@ def exported_files(
         parts: Some of `PARTS`.
         expected: Golden tensors; None for those that the model gives now.
         source: Hash of the weights file.
+        is_checked: Whether who calls the graphs has checked all examples, as the
+            engine does, so that the graphs need not.
 
     Raises:
         ExportError: As `export`.
     """
     names = [name for part in parts for name in PARTS[part]]
     graphs = [graph for name, graph in graphs_of(model).items() if name in names]
-    converted = _convert(model, graphs, format)
+    with checked_before() if is_checked else contextlib.nullcontext():
+        converted = _convert(model, graphs, format)
     files, left_out = dict(converted.files), dict(converted.left_out)
     for graph in graphs:
         left_out |= graph.remarks

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
 ENGINES = ("keras", "onnx")
+# Of the graphs in the cache: another number where they are made in another way.
+GRAPHS = 2
 
 
 @overload
@@ -167,7 +169,7 @@ def cached_folder(entry: WeightsEntry | OwnEntry) -> Path:
         entry: What is known of the model.
     """
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    stated = [SCHEMA_VERSION, list(PARTS), entry.family, entry.arguments]
+    stated = [SCHEMA_VERSION, GRAPHS, list(PARTS), entry.family, entry.arguments]
     key = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
     weights = entry.weights.sha256
     return root / "aezoo" / "onnx" / f"{weights[:32]}-{key[:8]}"

@@ -58,6 +58,7 @@ class ExportedModel(EntryPoints):
         self.samplers = Samplers(self)
         self._functions = functions
         self._prior = prior
+        self._inputs: dict[str, tuple[str, ...]] = {}
 
     @property
     def latent_dim(self) -> int:
@@ -96,13 +97,12 @@ class ExportedModel(EntryPoints):
             UnsupportedOperationError: If it was not exported.
             ValueError: If what comes out is not finite.
         """
-        first, *rest = self._graph(name).inputs
-        for port in rest:
-            if port.name not in given and isinstance(self.given.get(port.name), Label):
-                given[port.name] = np.full(len(inputs), UNLABELLED, "int32")
-        return self.compute(
-            name, batch_size, is_checked=True, **{first.name: inputs}, **given
-        )
+        first, *rest = self._names_of_inputs(name)
+        for told in rest:
+            if told not in given and isinstance(self.given.get(told), Label):
+                given[told] = np.full(len(inputs), UNLABELLED, "int32")
+        given[first] = inputs
+        return self.compute(name, batch_size, is_checked=True, **given)
 
     def compute(
         self,
@@ -122,35 +122,40 @@ class ExportedModel(EntryPoints):
         Returns:
             An array, or a dictionary of them if the graph has several outputs.
         """
-        graph = self._graph(name)
-        function = self._functions[name]
-        names = [port.name for port in graph.inputs]
-        takes_examples = names[0] == "x"
-        output = graph.outputs[0].name if len(graph.outputs) == 1 else None
+        names = self._names_of_inputs(name)
 
         def one_batch(*rows: np.ndarray) -> Any:
             feeds = dict(zip(names, rows, strict=True))
-            if takes_examples:
-                feeds["x"] = self.modality.unrounded(rows[0])
-            for name, told in self.given.items():
-                if name in feeds:
-                    feeds[name] = told.unrounded(feeds[name])
-            found = function(feeds)
-            if output is None:
-                if is_checked:  # a divergence may be infinite
-                    finite = {k: v for k, v in found.items() if k != "kl"}
-                    check_finite(finite, self.name)
-                return found
-            values = found[output]
-            if is_checked:
-                check_finite(values, self.name)
-            if output != "x_hat":
-                return values
-            like = rows[0].dtype.name if takes_examples else "float32"
-            return self.modality.to_dtype(values, like)
+            return self._compute_batch(name, feeds, is_checked)
 
         arrays = [np.ascontiguousarray(inputs[name]) for name in names]
         return batched(one_batch, *arrays, batch_size=batch_size)
+
+    def _compute_batch(
+        self, name: str, feeds: dict[str, np.ndarray], is_checked: bool
+    ) -> Any:
+        x = feeds.get("x")
+        if x is not None:
+            feeds["x"] = self.modality.unrounded(x)
+        for told, modality in self.given.items():
+            if told in feeds:
+                feeds[told] = modality.unrounded(feeds[told])
+        found = self._functions[name](feeds)
+        if len(found) > 1:
+            if is_checked:  # a divergence may be infinite
+                check_finite({k: v for k, v in found.items() if k != "kl"}, self.name)
+            return found
+        ((output, values),) = found.items()
+        if is_checked:
+            check_finite(values, self.name)
+        if output != "x_hat":
+            return values
+        return self.modality.to_dtype(values, "float32" if x is None else x.dtype.name)
+
+    def _names_of_inputs(self, name: str) -> tuple[str, ...]:
+        if name not in self._inputs:
+            self._inputs[name] = tuple(port.name for port in self._graph(name).inputs)
+        return self._inputs[name]
 
     def _graph(self, name: str) -> GraphRecord:
         if name not in self.entry.graphs:

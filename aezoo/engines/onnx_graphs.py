@@ -45,6 +45,7 @@ def convert(graph: Graph, about: Mapping[str, str]) -> tuple[bytes, GraphRecord]
         reason = said.getvalue().splitlines()[0]
         raise ExportError(f"ONNX cannot hold {graph.name!r}: {reason[:200]}")
     _state_shapes(proto.graph, (*record.inputs, *record.outputs))
+    _simplify(proto)
     stated = {
         **about,
         "function": graph.description,
@@ -72,6 +73,59 @@ def _state_shapes(graph: Any, ports: Iterable[Port]) -> None:
             shape.dim.add().dim_param = "batch"
             for size in known[value.name].shape:
                 shape.dim.add().dim_value = size
+
+
+def _simplify(proto: Any) -> None:
+    """Write new shapes as constants where the batch alone is open.
+
+    TensorFlow computes them from the sizes of tensors, in seven operations each, which
+    for one example take as long as a small layer.
+    """
+    import onnx
+
+    graph = proto.graph
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*inferred.value_info, *inferred.output)
+    }
+    constants = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Reshape" or node.input[1] in constants:
+            continue
+        batch, *sizes = shapes.get(node.output[0]) or [0]
+        if sizes and not batch and all(sizes):
+            shape = np.array([-1, *sizes], "int64")
+            node.input[1] = f"{node.output[0]}/shape"
+            graph.initializer.append(onnx.numpy_helper.from_array(shape, node.input[1]))
+    _keep_what_is_needed(graph)
+
+
+def _keep_what_is_needed(graph: Any) -> None:
+    """Remove nodes and constants that no output depends on."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.isdisjoint(node.output):
+            continue
+        kept.append(node)
+        needed |= {*node.input, *_read_inside(node)}
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+def _read_inside(node: Any) -> set[str]:
+    """What the graphs of a loop or a branch take from outside, and names of theirs."""
+    inner = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    found: set[str] = set()
+    for graph in inner:
+        found |= {value.name for value in graph.output}
+        for part in graph.node:
+            found |= {*part.input, *_read_inside(part)}
+    return found
 
 
 @contextlib.contextmanager

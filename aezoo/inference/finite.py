@@ -1,5 +1,6 @@
 """Whether what a model computes is finite."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,7 +24,10 @@ def check_finite(found: Any, name: str) -> Any:
     Raises:
         ValueError: If it holds NaN or infinity.
     """
-    if isinstance(found, np.ndarray) and found.dtype.kind == "f":  # the most frequent
+    if isinstance(found, np.ndarray) and found.dtype.char in "fd":  # the most frequent
+        # In a tenth of the time for one example; of large numbers it proves nothing.
+        if math.isfinite(np.vdot(found, found)):
+            return found
         proofs = [np.isfinite(found)]
     else:
         proofs = [np.isfinite(a) for a in _arrays(found) if a.dtype.kind == "f"]

@@ -1,6 +1,6 @@
 """What an example is: how it is checked, scaled, read, written and shown."""
 
-from aezoo.modalities.base import Modality, Preview, from_config
+from aezoo.modalities.base import Modality, Preview, checked_before, from_config
 from aezoo.modalities.image import Image
 from aezoo.modalities.label import UNLABELLED, Label
 from aezoo.modalities.music import Music
@@ -20,5 +20,6 @@ __all__ = [
     "Text",
     "Trajectory",
     "Voxels",
+    "checked_before",
     "from_config",
 ]

@@ -30,6 +30,8 @@ def as_array(x: Any, name: str = "x", noun: str = "example") -> np.ndarray:
         ValueError: If it is a path, a dictionary, a dataset, a pair, a symbol of a
             graph or nothing of the kind; says what to pass instead.
     """
+    if type(x) is np.ndarray and x.dtype.kind != "O":  # the most frequent
+        return x
     nouns = plural(noun)
     if isinstance(x, str | bytes | os.PathLike):
         raise ValueError(
