@@ -278,11 +278,15 @@ def verdicts_text(
     """Which row of each column is ahead beyond the noise, if any is."""
     sound = [name for name in names if records.is_sound(name, "mse")]
     needed = max(map(seeds.num_seeds, names))
+    counted = (
+        f"All rows have {needed} seeds."
+        if len(sound) == len(names)
+        else f"{len(sound)} of {len(names)} rows have their {needed} seeds so far; the "
+        "figures of the others are of fewer trainings, and compare with nothing yet."
+    )
     words = (
-        f"± is the 95 % interval of the mean over seeds. {len(sound)} of {len(names)} "
-        f"rows have their {needed} seeds so far; the figures of the others are of "
-        "fewer trainings, and compare with nothing yet. Bold is ahead of every other "
-        "row that compares, by Welch's 95 % interval of the difference."
+        f"± is the 95 % interval of the mean over seeds. {counted} Bold is ahead of "
+        "every other row that compares, by Welch's 95 % interval of the difference."
     )
     told = [verdict_text(title, found) for title, found in verdicts.items()]
     return "\n".join([words, *(f"- {line}" for line in told if line)])
@@ -301,8 +305,8 @@ def _grid_words() -> str:
         f"with no other row. NLL is of the first {NLL_IMAGES} binarised test images, "
         f"{Settings.importance_samples} codes each. Samples are from the prior, from a "
         "mixture of Gaussians fitted to the codes, or from a transformer over discrete "
-        "ones. The weights are those of the first seed; `results/seeds.csv` has the "
-        "figures of all."
+        "ones. The weights are those of the median seed where all are measured, else "
+        "of the first; `results/seeds.csv` has the figures of all."
     )
 
 

@@ -361,6 +361,10 @@ ROWS = (
         picture="gallery/drawing.png", command="python -m training.gallery",
     ),
     Row(
+        "gan", "Generative adversarial network",
+        "Samples of a decoder that has no encoder", ("gan_mnist",), samples,
+    ),
+    Row(
         "windows", "Attention of DRAW",
         "Where digits are read, and where they are written, step by step",
         ("draw_mnist",), looked_at,

@@ -4,12 +4,12 @@
     python -m training.seeds conv_vae_mnist iwae_mnist
     python -m training.seeds --list
 
-What is published is seed 0. A figure of one training says nothing of the next, so a
-claim that one objective is ahead of another rests on several: `SEEDS` of each row of
-the grid, `SHAPES_SEEDS` of the models of drawn shapes. Figures go to
-`results/seeds.csv`, with their protocols in `results/protocols.json`; `python -m
-training.lessons` reads them. Of seed 0 only what the manifest does not state is
-measured here.
+A figure of one training says nothing of the next, so a claim that one objective is
+ahead of another rests on several: `SEEDS` of each row of the grid, `SHAPES_SEEDS` of
+the models of drawn shapes. Figures go to `results/seeds.csv`, with their protocols in
+`results/protocols.json`; `python -m training.lessons` reads them, and `python -m
+training.median` publishes the median seed in the place of seed 0. Of the seed that is
+published only what the manifest does not state is measured here.
 
 Each training is a run in `runs/seeds/<name>/<seed>`, with its weights. A command that
 was killed, or stopped by `--time-budget` (exit status 75), goes on where it stopped
