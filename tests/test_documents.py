@@ -187,7 +187,7 @@ def test_models_of_drawn_shapes_show_their_seeds_too() -> None:
     of_seeds("beta_vae_shapes_b4", "mse", 0.01, 0.01, 0.01, 0.01)
     text = documents.models_text()
     assert "| 0.258 ± 0.010 |" in text
-    assert "1 of 1 rows have their 5 seeds so far" in text
+    assert "All rows have 5 seeds." in text
     assert documents.SECTIONS["shapes"].note in text
 
 

@@ -254,7 +254,7 @@ def attention_strip(
         )
     windows = model.windows(x)
     images = to_uint8(x, "x")
-    canvases = to_uint8(model.decode_steps(model.encode(x)), "canvases")  # type: ignore[attr-defined]
+    canvases = to_uint8(model.decode_steps(model.encode(x)), "canvases")
     steps = canvases.shape[1]
     shown = {"read": np.stack([images] * steps, axis=1), "write": canvases}
     ways = [way for way in shown if way in windows]
