@@ -80,7 +80,7 @@ def test_recipes_and_entries_agree() -> None:
         assert entry.paper == recipe.paper
         assert entry.seed == recipe.seed
         assert entry.data.name == recipe.dataset
-        stated = list(entry.metrics[f"{recipe.dataset}/test"])
+        stated = list(map(published_name, entry.metrics[f"{recipe.dataset}/test"]))
         assert stated[: len(recipe.metrics)] == list(recipe.metrics)
         for argument, value in recipe.config.items():
             configured = entry.config[argument]

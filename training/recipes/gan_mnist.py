@@ -12,8 +12,8 @@ from training.recipe import Recipe
 RECIPE = Recipe(
     family="gan",
     config={**NETWORK, "discriminator_filters": (16, 32, 64)},
-    description="GAN on the decoder of the grid, without an encoder.",
-    metrics=("frechet/lenet_mnist_v1",),
+    description="GAN: a decoder as of the other models of MNIST, without an encoder.",
+    metrics=("frechet",),
     paper="https://arxiv.org/abs/1511.06434",
     beta_1=0.5,
     adversary_learning_rate=5e-4,
