@@ -43,7 +43,8 @@ def test_weights_reproduce_their_golden_tensors(pretrained: Autoencoder) -> None
     content = read_verified(path, entry.golden.sha256, "")
     deviation = golden_deviation(pretrained, content)
     shown = "log_probs" if pretrained.is_autoregressive else "reconstruction"
-    assert {"codes", shown} <= set(deviation)
+    needed = {"codes", shown} if pretrained.has_encoder else {"samples"}
+    assert needed <= set(deviation)
     assert "inputs" not in deviation, "they are compared with nothing"
     if not pretrained.is_autoregressive:
         assert ("samples" in deviation) == ("sampling" in entry.tasks)
@@ -78,6 +79,8 @@ def test_models_of_digits_reconstruct_some_they_have_never_seen(
     """Better than predicting the mean image of the digits themselves."""
     if ENTRIES[pretrained.name].data.name != "mnist":
         pytest.skip("has learnt other images")
+    if not pretrained.has_encoder:
+        pytest.skip("has no encoder")
     images = draw_digits(len(golden_inputs(pretrained)), seed=3)[0] / np.float32(255)
     error = np.mean((pretrained.reconstruct(images) - images) ** 2)
     assert error < np.mean((images.mean(axis=0) - images) ** 2)
