@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="where `two_digit_mnist` is")
     parser.add_argument("--figure", type=Path, help="where to draw windows")
     args = parser.parse_args()
+    if args.data_dir is None and args.figure is None:
+        parser.error("pass --data-dir to measure, --figure to draw, or both")
     import aezoo
     from aezoo.data.datasets import load_dataset
     from aezoo.evaluation import plots

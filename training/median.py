@@ -37,7 +37,7 @@ from training.lessons import Records, noun, read_records
 from training.recipe import load_recipe
 
 # What a row is judged by, the first that all of its seeds have.
-JUDGED_BY = ("mig", seeds.NLL, "elbo", "mse", "frechet")
+JUDGED_BY = ("mig", seeds.NLL, "elbo", "mse")
 
 
 def judged_by(row: str, records: Records) -> str:
@@ -46,13 +46,17 @@ def judged_by(row: str, records: Records) -> str:
     Raises:
         ValueError: If there is none that every seed of the row has.
     """
-    for metric in JUDGED_BY:
-        if records.is_sound(row, metric):
-            return metric
+    if found := _sound(row, records):
+        return found[0]
     raise ValueError(
         f"The row {row!r} has no figure of all its {seeds.num_seeds(row)} seeds yet. "
         f"Train them: `python -m training.seeds {row}`."
     )
+
+
+def _sound(row: str, records: Records) -> list[str]:
+    """Which of `JUDGED_BY` all seeds of a row have."""
+    return [metric for metric in JUDGED_BY if records.is_sound(row, metric)]
 
 
 def median_seed(values: Mapping[int, float]) -> int:
@@ -141,7 +145,7 @@ def _line(row: str, records: Records) -> str:
     metric = judged_by(row, records)
     values = records.values(row, metric)
     seed, published = median_seed(values), manifest.entries()[row].seed
-    listed = ", ".join(f"{seed}: {value:.4g}" for seed, value in values.items())
+    listed = ", ".join(f"{key}: {value:.4g}" for key, value in values.items())
     mark = "published" if seed == published else f"{published} is published"
     return f"{row}: seed {seed} by {noun(metric)} ({listed}); {mark}"
 
@@ -166,12 +170,9 @@ def main(
         rows = list(dict.fromkeys(training.name for training in seeds.work(names)))
         records = read_records(results)
         for row in rows:
-            try:
-                click.echo(_line(row, records))
-            except ValueError:
-                if names:
-                    raise
-                continue  # of a row that is not finished
+            if not names and not _sound(row, records):
+                continue  # it is not finished
+            click.echo(_line(row, records))
             if is_bundled:
                 entry = bundle(row, records, results, runs, data_dir)
                 click.echo(f"  {entry.weights.file}, seed {entry.seed}")

@@ -58,7 +58,6 @@ class ExportedModel(EntryPoints):
         self.samplers = Samplers(self)
         self._functions = functions
         self._prior = prior
-        self._inputs: dict[str, tuple[str, ...]] = {}
 
     @property
     def latent_dim(self) -> int:
@@ -153,9 +152,7 @@ class ExportedModel(EntryPoints):
         return self.modality.to_dtype(values, "float32" if x is None else x.dtype.name)
 
     def _names_of_inputs(self, name: str) -> tuple[str, ...]:
-        if name not in self._inputs:
-            self._inputs[name] = tuple(port.name for port in self._graph(name).inputs)
-        return self._inputs[name]
+        return tuple(port.name for port in self._graph(name).inputs)
 
     def _graph(self, name: str) -> GraphRecord:
         if name not in self.entry.graphs:

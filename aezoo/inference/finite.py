@@ -25,7 +25,7 @@ def check_finite(found: Any, name: str) -> Any:
         ValueError: If it holds NaN or infinity.
     """
     if isinstance(found, np.ndarray) and found.dtype.char in "fd":  # the most frequent
-        # In a tenth of the time for one example; of large numbers it proves nothing.
+        # In half the time; where large numbers overflow, it proves nothing.
         if math.isfinite(np.vdot(found, found)):
             return found
         proofs = [np.isfinite(found)]

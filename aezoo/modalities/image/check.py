@@ -14,10 +14,10 @@ from aezoo.modalities.arrays import as_array
 # How far floats may leave [0, 1] by rounding, and are then clipped. Of half precision
 # one unit in the last place of 1, which is more.
 TOLERANCE = 1e-6
-# Of float32 as integers, in [0, 1] alone, are at most this: NaN and what is below 0 are
-# larger.
+# The bits of a float32, read as an integer, are at most those of 1 where it lies in
+# [0, 1]; those of NaN and of what is below 0 are larger.
 _FLOAT32 = np.dtype("float32")
-_BITS_OF_ONE = int(np.float32(1.0).view("I"))
+_BITS_OF_ONE = int(np.float32(1.0).view("uint32"))
 _HALF_TOLERANCE = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
@@ -98,7 +98,7 @@ def check_levels(images: np.ndarray, name: str = "x") -> np.ndarray:
     given = images.dtype  # its name takes time
     if given.char == "B":
         return np.ascontiguousarray(images)
-    if given == _FLOAT32 and np.maximum.reduce(images.view("I"), None) <= _BITS_OF_ONE:
+    if given == _FLOAT32 and _most_bits(images) <= _BITS_OF_ONE:
         return np.ascontiguousarray(images)  # the most frequent, in one pass
     is_float = given.kind in "fb" or given.name == "bfloat16"
     if not is_float:
@@ -126,6 +126,10 @@ def check_levels(images: np.ndarray, name: str = "x") -> np.ndarray:
         f"shape={images.shape}, dtype={dtype}, min={_outside(low)}, "
         f"max={_outside(high)}." + _range_hint(name, low, high)
     )
+
+
+def _most_bits(images: np.ndarray) -> int:
+    return int(np.maximum.reduce(images.view("uint32"), axis=None, initial=0))
 
 
 def _outside(value: float) -> str:
