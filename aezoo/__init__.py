@@ -48,6 +48,7 @@ _MODULES = {
     "optimizers": "nn.optimizers",
     "plots": "evaluation.plots",
     "samplers": "samplers",
+    "training": "training",
 }
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "samplers",
     "save",
     "to_diffusers",
+    "training",
     "verify",
 ]
 

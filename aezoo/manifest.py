@@ -94,6 +94,8 @@ class TrainingInfo(Record, frozen=True):
         versions: Versions of Python and of libraries, by name.
         start_from: Name of the weights that training started from; None if it started
             anew.
+        settings: Fields of the recipe that are not the default, by name: epochs,
+            learning rate and the like. `aezoo.training.recipe.recipe_of` reads them.
     """
 
     hardware: Text
@@ -101,6 +103,7 @@ class TrainingInfo(Record, frozen=True):
     backend: Backend
     versions: Annotated[Mapping[Text, Text], Meta(min_length=1)]
     start_from: ModelName | None = None
+    settings: Mapping[Text, Any] = {}
 
 
 class Metric(Leaf, frozen=True):

@@ -19,7 +19,7 @@ def trained_as(name: str, family: str, out: Path, data_dir: Path) -> Any:
     from aezoo.models.families import known_arguments
     from aezoo.networks import network_class
     from aezoo.registry import find_family
-    from training.recipe import load_recipe
+    from training.recipes import load_recipe
     from training.train import train
 
     recipe = load_recipe(name)

@@ -17,7 +17,7 @@ import numpy as np
 import aezoo
 from aezoo.data.datasets import load_dataset
 from benchmarks.common import verdict
-from training.recipe import load_recipe
+from training.recipes import load_recipe
 
 RECIPE = "conv_vae_mnist"
 MISSING = 0.5

@@ -155,7 +155,7 @@ def main() -> None:
     about = machine()
 
     import aezoo
-    from training.recipe import load_recipe
+    from training.recipes import load_recipe
 
     model = aezoo.load(args.name)
     images, futures = read(args.data_dir, "test")

@@ -47,8 +47,9 @@ def compiled_model(name: str, mixed_precision: str | None) -> tuple[Any, int]:
     """A model as its recipe trains it, and images per step."""
     import aezoo
     from aezoo.registry import list_families
-    from training.recipe import Recipe, load_recipe
-    from training.train import make_optimizer
+    from aezoo.training.loop import make_optimizer
+    from aezoo.training.recipe import Recipe
+    from training.recipes import load_recipe
 
     recipe = (
         Recipe(family=name, config={}, description="-", paper="-", metrics=("mse",))

@@ -98,7 +98,7 @@ def main() -> None:
     import aezoo
     from aezoo.data.datasets import load_dataset
     from aezoo.evaluation import plots
-    from training.train import factor_of
+    from aezoo.training.loop import factor_of
 
     model: Any = aezoo.load(args.name)
     if args.figure:

@@ -11,8 +11,8 @@ import numpy as np
 
 import aezoo
 from aezoo.data.datasets import Dataset
-from training.recipe import Recipe
-from training.train import batch_grid, fit, training_examples
+from aezoo.training.loop import batch_grid, fit, training_examples
+from aezoo.training.recipe import Recipe
 
 LEVELS = np.linspace(0.25, 1.0, 6)
 PLACES = range(5)

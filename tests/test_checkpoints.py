@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 import aezoo
+from aezoo.cli.durations import Duration
 from aezoo.errors import DiskError
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.backend import BACKEND
-from training.checkpoints import (
-    Duration,
+from aezoo.training.checkpoints import (
     StoppedError,
     restore_state,
     save_state,
 )
-from training.recipe import Recipe, RecipeError
-from training.train import fit
+from aezoo.training.loop import fit
+from aezoo.training.recipe import Recipe, RecipeError
 
 IMAGES = draw_digits(100, seed=0)[0]
 # In the middle and at the end of each epoch; PyTorch takes one step at a time.
@@ -126,7 +126,7 @@ def test_sigterm_stops_as_a_deadline_does(
             if not killed:
                 killed.append(os.kill(os.getpid(), signal.SIGTERM))
 
-        patch.setattr("training.data.ShuffledExamples.on_epoch_begin", kill)
+        patch.setattr("aezoo.training.batches.ShuffledExamples.on_epoch_begin", kill)
         with pytest.raises(StoppedError, match=rf"after {STOPS[0]} steps, .* as asked"):
             run(recipe, tmp_path / "killed")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -13,7 +13,7 @@ from aezoo.utils.files import sha256_of
 from training.documents import CHOOSE, GRID_DATASET, documents, regions
 from training.evaluate import published_name, subjects
 from training.grid import OBJECTIVES
-from training.recipe import load_recipe, recipe_names
+from training.recipes import load_recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "aezoo" / "weights"

@@ -16,8 +16,8 @@ import pytest
 
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.backend import BACKEND, any_worker, in_cluster, is_chief
-from training.recipe import Recipe, RecipeError
-from training.train import check_distributable
+from aezoo.training.loop import check_distributable
+from aezoo.training.recipe import Recipe, RecipeError
 
 ROOT = Path(__file__).parent.parent
 NAME = "dense_ae_mnist_z2"  # its steps have no noise, which differs by device

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from aezoo import manifest
 from aezoo.manifest import Manifest, Metric, WeightsEntry
 from aezoo.models.families import new_model
+from aezoo.training.recipe import Recipe
 from training import documents, draws, seeds, sweeps
 from training.grid import (
     BUDGET,
@@ -20,7 +21,7 @@ from training.grid import (
     OBJECTIVES,
 )
 from training.lessons import lesson_text, read_records
-from training.recipe import Recipe, load_recipe, recipe_names
+from training.recipes import load_recipe, recipe_names
 from training.sweeps import Point, Results
 
 SOURCE = manifest.read_manifest(documents.ROOT / "weights_manifest.json").models

@@ -35,6 +35,7 @@ from aezoo.modalities.image.extractors import (
     load_extractor,
 )
 from aezoo.nn.backend import BACKEND
+from aezoo.training.recipe import Recipe, RecipeError
 from aezoo.utils.files import sha256_of
 from tests.conftest import needs_dataset
 from tests.draws import exhaustive
@@ -49,7 +50,6 @@ from training.extractors import (
     shift,
     train,
 )
-from training.recipe import Recipe, RecipeError
 
 NAME = "lenet_mnist_v1"
 NAMES = sorted(manifest.extractors())

@@ -8,10 +8,10 @@ from aezoo.data.datasets import Dataset, DatasetError
 from aezoo.models._groups import alike
 from aezoo.models.group_vae import shared_by_pairs
 from aezoo.nn.distributions import DiagonalGaussian
+from aezoo.training.batches import ShuffledExamples, by_grid
+from aezoo.training.loop import batch_grid, training_examples
 from tests.bars import bars, recipe, tiny, trained
 from tests.draws import exhaustive
-from training.data import ShuffledExamples, by_grid
-from training.train import batch_grid, training_examples
 
 
 def test_examples_are_alike_by_label_and_unknown_ones_by_themselves() -> None:

@@ -11,9 +11,9 @@ import aezoo
 from aezoo.modalities import Music, Text
 from aezoo.models.families import new_model
 from aezoo.models.music_vae import TINY_MUSIC
+from aezoo.training.recipe import Recipe
 from training import judged, language_model
 from training.language_model import LanguageModel
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="music_vae",

@@ -15,7 +15,7 @@ from training import median, seeds
 from training.export import export, read_entry
 from training.files import edited_manifest
 from training.lessons import Records
-from training.recipe import load_recipe
+from training.recipes import load_recipe
 from training.seeds import Figure, Training
 
 ROW = "conv_vae_mnist"

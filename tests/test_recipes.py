@@ -1,5 +1,7 @@
 """Every recipe parses, builds and learns; a malformed one says what to do."""
 
+import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -9,12 +11,14 @@ import numpy as np
 import pytest
 
 import aezoo
+from aezoo import manifest
 from aezoo.evaluation.definition import find_metric
+from aezoo.training.loop import make_optimizer
+from aezoo.training.recipe import Recipe, RecipeError, recipe_of
 from tests.checks import fit
 from tests.draws import some_cases
-from training import recipe as recipes
-from training.recipe import Recipe, RecipeError, load_recipe, recipe_names
-from training.train import make_optimizer
+from training import recipes
+from training.recipes import load_recipe, recipe_names
 
 FIELDS = {
     "family": "dense_ae",
@@ -67,7 +71,7 @@ def test_recipes_do_one_step(name: str) -> None:
         ),
         ({"learning_rate": -1.0}, "`learning_rate` must be a finite number above 0"),
         ({"method": "magic"}, "`method` must be one of 'gradient', 'closed_form'"),
-        ({"metrics": ()}, "`metrics` must name at least one metric"),
+        ({"patience": 3}, "`patience` needs `validation_examples` to be above 0"),
         ({"clipnorm": 0.0}, "`clipnorm` must be a finite number above 0"),
         ({"ema_decay": 1.5}, "`ema_decay` must be .* above 0 and at most 1"),
         (
@@ -88,11 +92,25 @@ def test_an_unknown_field_names_the_closest(
     monkeypatch.setattr(recipes, "RECIPES", package)
     package.mkdir()
     (package / "a_b.py").write_text(
-        f"from training.recipe import Recipe\nRECIPE = Recipe(**{FIELDS!r}, epoch=3)\n"
+        "from aezoo.training.recipe import Recipe\n"
+        f"RECIPE = Recipe(**{FIELDS!r}, epoch=3)\n"
     )
     monkeypatch.setattr("training.recipes.__path__", [str(package)], raising=False)
     with pytest.raises(RecipeError, match=r"'epoch'.*Did you mean 'epochs'.*Fields:"):
         load_recipe("a_b")
+
+
+def test_the_manifest_states_every_recipe() -> None:
+    """So that `aezoo train NAME` needs no repository."""
+    for name, entry in manifest.entries().items():
+        told, recipe = recipe_of(entry), load_recipe(name)
+        for field in dataclasses.fields(Recipe):
+            if field.name not in ("config", "metrics"):
+                same = getattr(told, field.name) == getattr(recipe, field.name)
+                assert same, (name, field.name)
+        asked = {k: v for k, v in recipe.config.items() if k != "modality"}
+        stated = {name: told.config.get(name) for name in asked}
+        assert json.dumps(stated) == json.dumps(asked), name
 
 
 def test_an_unknown_recipe_names_the_closest() -> None:
@@ -107,7 +125,7 @@ def test_overrides_replace_only_what_is_given() -> None:
 
 def test_recipes_need_no_tensorflow() -> None:
     code = (
-        "import sys; from training.recipe import load_recipe, recipe_names\n"
+        "import sys; from training.recipes import load_recipe, recipe_names\n"
         "[load_recipe(n) for n in recipe_names()]\n"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )

@@ -14,10 +14,11 @@ import aezoo
 from aezoo import manifest
 from aezoo.manifest import Metric
 from aezoo.modalities.image.digits import draw_digits
+from aezoo.training.checkpoints import StoppedError
+from aezoo.training.recipe import Recipe
 from training import seeds
-from training.checkpoints import StoppedError
 from training.grid import OBJECTIVES
-from training.recipe import Recipe, load_recipe
+from training.recipes import load_recipe
 from training.seeds import Figure, Training, append, read, run, work
 
 NAME = "conv_vae_mnist"

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from aezoo.data.datasets import DatasetError, load_dataset, open_dataset
-from training.data import ShuffledExamples
+from aezoo.training.batches import ShuffledExamples
 from training.data.tatoeba import build, main, split_of
 
 SENTENCES = [f"This is sentence number {i}." for i in range(200)]

@@ -20,17 +20,17 @@ from aezoo.manifest import Manifest
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.registry import find_family
 from aezoo.store.load import load_entry
-from training.data import ShuffledExamples
-from training.export import export, read_entry
-from training.files import edited_manifest, write_manifest
-from training.recipe import Recipe, RecipeError
-from training.train import (
+from aezoo.training.batches import ShuffledExamples
+from aezoo.training.loop import (
     keep_labels,
     refuse_other_run,
     start_from,
-    train,
     training_examples,
 )
+from aezoo.training.recipe import Recipe, RecipeError
+from training.export import export, read_entry
+from training.files import edited_manifest, write_manifest
+from training.train import train
 
 ROOT = Path(__file__).parent.parent
 NAME = "dense_vae_mnist_z20"
@@ -74,7 +74,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, int], Batch]:
             for index in range(len(self)):
                 batches[self.epoch, index] = self[index]
 
-    monkeypatch.setattr("training.train.ShuffledExamples", Recorded)
+    monkeypatch.setattr("aezoo.training.loop.ShuffledExamples", Recorded)
     return batches
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "history.csv").open(newline="") as file:
+    with (run / "log.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -72,11 +73,11 @@ def test_a_run_of_other_settings_and_folders_of_others_stay(images, tmp_path) ->
     run = tmp_path / "run"
     arguments = (images, *TINY, *CONV, "--epochs", 1)
     succeed(*arguments, "-o", run)
-    before = (run / "history.csv").read_bytes()
-    assert "other settings: learning_rate, seed." in fail(
+    before = (run / "log.csv").read_bytes()
+    assert "made with other options: learning_rate=0.001 (now 0.1), seed=0" in fail(
         *arguments, "--seed", 3, "--learning-rate", 0.1, "-o", run
     )
-    assert (run / "history.csv").read_bytes() == before
+    assert (run / "log.csv").read_bytes() == before
     assert "holds other files" in fail(*arguments, "-o", images)
 
 
@@ -98,7 +99,7 @@ def test_classes_that_are_missing_are_said(images, tmp_path) -> None:
         "-o",
         tmp_path / "run",
     )
-    assert "is told labels beside each example, and a has none" in message
+    assert "learns from labels, and the dataset 'a/train' has none" in message
 
 
 def test_it_stops_when_nothing_gets_better(images, tmp_path) -> None:
@@ -132,6 +133,112 @@ def test_what_is_wrong_is_said_before_a_step(
     run = tmp_path / "run"
     assert message in fail(images, *arguments, "--limit", 4, "-o", run, code=code)
     assert not run.exists()
+
+
+RECIPE = """
+from aezoo.training import Recipe
+
+RECIPE = Recipe(
+    family="conv_vae",
+    config={{"input_shape": (8, 8, 1), "latent_dim": 3, "filters": (3, 4)}},
+    dataset={dataset!r},
+    epochs=2,
+    batch_size=16,
+    {more}
+)
+"""
+
+
+def recipe(folder: Path, dataset: object, more: str = "") -> Path:
+    path = folder / "my_recipe.py"
+    path.write_text(RECIPE.format(dataset=str(dataset), more=more))
+    return path
+
+
+def test_a_recipe_of_ones_own_is_trained_and_goes_on(images, tmp_path) -> None:
+    run, own = tmp_path / "run", recipe(tmp_path, images, "description='Of leaves.',")
+    told = succeed(own, "-o", run, "--json")
+    assert "on 36 examples; 4 held out" in told.stderr
+    report = json.loads(told.stdout)
+    assert report["metrics"]["elbo"]["value"] < 0
+    model = aezoo.load(run / "model")
+    assert (model.input_shape, model.latent_dim) == ((8, 8, 1), 3)
+    assert "Of leaves." in (run / "model" / "README.md").read_text()
+    assert len(rows(run)) == 2
+    assert "Going on" in succeed(own, "-o", run).stderr  # there is nothing left to do
+    assert len(rows(run)) == 2
+    # its rate of learning falls to 0 at the end, which must stay where it is
+    message = fail(own, "--epochs", 3, "-o", run)
+    assert "epochs=2 (now 3)" in message
+    assert "--no-resume" in message
+    succeed(own, "--epochs", 3, "--no-resume", "-o", run)
+    assert len(rows(run)) == 3
+
+
+def test_a_recipe_is_measured_on_the_test_split_where_there_is_one(
+    images, tmp_path
+) -> None:
+    for split, of in (("train", "a"), ("test", "b")):
+        shutil.copytree(images / of, tmp_path / "divided" / split)
+    own = recipe(tmp_path, tmp_path / "divided", "metrics=('mse',),")
+    told = succeed(own, "-o", tmp_path / "run", "--epochs", 1, "--json")
+    assert "on 20 examples." in told.stderr
+    report = json.loads(told.stdout)
+    assert report["split"] == "test"
+    assert list(report["metrics"]) == ["mse"]
+
+
+def test_a_row_of_the_zoo_is_trained_again(tmp_path) -> None:
+    (tmp_path / "mnist").mkdir()
+    for split, count in (("train", 60), ("test", 20)):
+        x, y = aezoo.digits.draw_digits(count, seed=count)
+        np.savez(tmp_path / "mnist" / f"{split}.npz", images=x, labels=y)
+    run = tmp_path / "run"
+    arguments = ("dense_vae_mnist_z2", "--data-dir", tmp_path, "--epochs", 1)
+    told = succeed(*arguments, "-o", run)
+    assert "on 60 examples." in told.stderr
+    model, published = aezoo.load(run / "model"), aezoo.load("dense_vae_mnist_z2")
+    assert model.config == published.config
+    assert json.loads((run / "run.json").read_text())["recipe"]["epochs"] == 1
+
+
+def test_a_time_budget_ends_it_with_a_checkpoint(images, tmp_path) -> None:
+    arguments = (images, *TINY, *CONV, "--epochs", 3, "-o", tmp_path / "run")
+    told = fail(*arguments, "--time-budget", "1s", code=75)
+    assert "Give the same command again" in told
+    assert not (tmp_path / "run" / "model").exists()
+    succeed(*arguments)
+    assert len(rows(tmp_path / "run")) == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "message"),
+    [
+        ("epoch=3,", (), "Did you mean 'epochs'"),
+        ("patience=0,", (), "`patience` must be an integer of at least 1"),
+        ("1 / 0,", (), "is malformed"),
+        (")\nRECIPE = (", (), "must set `RECIPE = Recipe(...)`"),
+        ("", ("--family", "vae", "--set", "beta=2"), "leave out --family, --set, or"),
+        ("validation_examples=40,", (), "`validation_examples` must be less than"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_says_so(
+    images, tmp_path, more, options, message
+) -> None:
+    own = recipe(tmp_path, images, more)
+    assert message in fail(own, *options, "-o", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_that_is_missing_is_said(tmp_path) -> None:
+    message = fail(tmp_path / "none.py", "-o", tmp_path / "run")
+    assert "There is no recipe" in message
+
+
+def test_the_size_of_the_data_is_told_to_what_depends_on_it(images, tmp_path) -> None:
+    run = tmp_path / "run"
+    succeed(images, *TINY, *CONV, "--family", "beta_tcvae", "--epochs", 1, "-o", run)
+    assert aezoo.load(run / "model").dataset_size == 36
 
 
 def test_data_that_are_missing_leave_no_folder(tmp_path) -> None:

@@ -16,12 +16,12 @@ from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.modalities import Numbers
 from aezoo.models.world_model import stretches
 from aezoo.nn.layers.dynamics import MixtureDynamics
+from aezoo.training.loop import training_examples
 from benchmarks import world_model as readouts
 from tests.checks import shaken
 from tests.draws import exhaustive
 from training.data import carracing
-from training.recipe import load_recipe
-from training.train import training_examples
+from training.recipes import load_recipe
 
 DRIVER = Numbers((-1.0, 0.0), (1.0, 1.0))
 TINY = {

@@ -42,7 +42,7 @@ from aezoo.models.families import create
 from aezoo.registry import find_family
 from training.export import ROOT
 from training.files import edited_manifest
-from training.recipe import load_recipe
+from training.recipes import load_recipe
 
 # Of an example: the eigenproblem of a PCA of more takes half an hour and gigabytes.
 MOST_PCA_ELEMENTS = 4096

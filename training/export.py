@@ -27,10 +27,10 @@ from aezoo.nn.weights import weights_bytes
 from aezoo.store.folder import stated_conditions
 from aezoo.store.golden import golden_inputs, golden_tensors
 from aezoo.store.load import load_entry
+from aezoo.training.recipe import Recipe
 from aezoo.utils.text import did_you_mean
 from training.files import edited_manifest, put_files, remove_unused
 from training.half import halved, is_half
-from training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 # A bundled weight is at most this large.

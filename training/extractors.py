@@ -38,7 +38,8 @@ from aezoo.modalities.image.classifier import Classifier, load_classifier
 from aezoo.modalities.image.extractors import Extractor, golden_features
 from aezoo.nn.backend import BACKEND
 from aezoo.nn.weights import weights_bytes
-from training.data import ShuffledExamples
+from aezoo.training.batches import ShuffledExamples
+from aezoo.training.recipe import RecipeError
 from training.export import (
     GOLDEN_SUFFIX,
     ROOT,
@@ -47,7 +48,6 @@ from training.export import (
     data_info,
 )
 from training.files import edited_manifest, put_files, remove_unused
-from training.recipe import RecipeError
 from training.train import hardware, versions
 
 

@@ -26,11 +26,12 @@ from aezoo.evaluation.metrics.text import num_symbols, perplexity_of
 from aezoo.modalities import Modality
 from aezoo.models.families import new_model
 from aezoo.networks import Latent, Network
+from aezoo.training.batches import ShuffledExamples
+from aezoo.training.loop import adapted, make_optimizer
+from aezoo.training.recipe import Recipe
 from aezoo.utils.batches import batched
 from training import judged
-from training.data import ShuffledExamples
-from training.recipe import Recipe, load_recipe
-from training.train import adapted, make_optimizer
+from training.recipes import load_recipe
 
 Tensor = Any
 # Arguments of networks that serve a latent alone, and what leaves them out.

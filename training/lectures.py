@@ -29,9 +29,9 @@ from aezoo.errors import AezooError
 from aezoo.evaluation import plots
 from aezoo.modalities.image.digits import draw_digits
 from aezoo.nn.layers.upsampling import UPSAMPLING
+from aezoo.training.loop import factor_of
 from aezoo.utils.files import atomic_path
 from training.gallery import STYLE, write
-from training.train import factor_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 SEED = 0

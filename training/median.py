@@ -34,7 +34,7 @@ from training import seeds
 from training.evaluate import with_companions
 from training.export import ROOT, export, read_entry
 from training.lessons import Records, noun, read_records
-from training.recipe import load_recipe
+from training.recipes import load_recipe
 
 # What a row is judged by, the first that all of its seeds have.
 JUDGED_BY = ("mig", seeds.NLL, "elbo", "mse")

@@ -37,6 +37,7 @@ import numpy as np
 
 import aezoo
 from aezoo import manifest
+from aezoo.cli.durations import Duration
 from aezoo.data.datasets import Dataset, load_dataset
 from aezoo.errors import AezooError
 from aezoo.evaluation import evaluate
@@ -46,10 +47,10 @@ from aezoo.manifest import Metric
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.samplers import fit_sampler
 from aezoo.store.load import load_entry
+from aezoo.training.checkpoints import STOPPED_STATUS, StoppedError
 from aezoo.utils.arrays import to_numpy
 from aezoo.utils.files import atomic_path
 from training import STARTED
-from training.checkpoints import Duration, StoppedError
 from training.evaluate import (
     published,
     published_name,
@@ -57,8 +58,8 @@ from training.evaluate import (
 )
 from training.export import ROOT, check_writable
 from training.grid import OBJECTIVES
-from training.recipe import load_recipe, recipe_names
-from training.train import STOPPED_STATUS, train
+from training.recipes import load_recipe, recipe_names
+from training.train import train
 
 RESULTS = ROOT / "results" / "seeds.csv"
 PROTOCOLS = "protocols.json"

@@ -29,10 +29,10 @@ from aezoo.errors import AezooError
 from aezoo.evaluation import plots
 from aezoo.manifest import Metric, WeightsEntry
 from aezoo.store.load import load_entry
+from aezoo.training.recipe import Recipe
 from aezoo.utils.files import atomic_path
 from training.export import ROOT, check_writable
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 from training.train import train
 
 FOLDER = ROOT / "docs" / "sweeps"

@@ -1,15 +1,18 @@
-"""The command `train`: a model of one's own, from one's own data."""
+"""The command `train`: a model of one's own, or one of the zoo's again."""
 
 import csv
 import dataclasses
 import json
-import math
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import aezoo
+from aezoo import manifest, modalities
 from aezoo.cli._common import (
     count_of,
     data_dir_option,
@@ -19,18 +22,23 @@ from aezoo.cli._common import (
     seed_option,
 )
 from aezoo.cli._terminal import echo, is_terminal, print_json
-from aezoo.utils.files import atomic_path
+from aezoo.cli.durations import Duration
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from aezoo.data.datasets import Dataset
+    from aezoo.modalities import Modality
+    from aezoo.models.autoencoder import Autoencoder
+    from aezoo.training import Recipe
 
-# Of a run's folder: what it was started with, and what it writes.
-SETTINGS, HISTORY, BEST = "settings.json", "history.csv", "best.weights.h5"
-CHECKPOINT, MODEL = "checkpoint", "model"
+# Of a run's folder, beside what the training writes.
+MODEL = "model"
 # Held-out examples that are measured, and shown.
 MEASURED, SHOWN = 1_000, 10
+# Of examples that no split divides.
+HELD_OUT = 0.1
+# Options that a recipe has instead of the command, and those that replace its own.
+OF_DATA = ("family", "network", "size", "arguments", "split", "hold_out")
+OF_BOTH = ("epochs", "batch_size", "learning_rate", "patience", "seed")
 
 
 class _Size(click.ParamType):
@@ -69,7 +77,7 @@ class _Setting(click.ParamType):
 
 
 @main.command()
-@click.argument("data")
+@click.argument("source", metavar="DATA|RECIPE")
 @click.option(
     "--family",
     default="conv_vae",
@@ -113,6 +121,14 @@ class _Setting(click.ParamType):
     help="Stop after N epochs without a better one. [default: go on]",
 )
 @click.option("--limit", type=click.IntRange(2), help="Only the first N examples.")
+@click.option(
+    "--resume/--no-resume", default=True, show_default=True, help="Go on or start anew."
+)
+@click.option(
+    "--time-budget",
+    type=Duration(),
+    help="Stop in time, e.g. '9m' or '1h30m', to go on by the same command.",
+)
 @seed_option("Of the weights, the split and the order.")
 @data_dir_option
 @click.option(
@@ -123,220 +139,237 @@ class _Setting(click.ParamType):
     help="Folder of the run to write, or to go on with.",
 )
 @json_option
+@click.pass_context
 def train(
-    data: str, output: Path, data_dir: Path | None, as_json: bool, **settings: Any
+    ctx: click.Context,
+    /,
+    source: str,
+    output: Path,
+    data_dir: Path | None,
+    as_json: bool,
+    resume: bool,
+    time_budget: float | None,
+    **options: Any,
 ) -> None:
-    """Train a new model on DATA, and save it as a folder for `aezoo.load`.
+    """Train a model, and save it as a folder for `aezoo.load`.
 
     DATA is a folder of images (subfolders are classes), an .npz file with `examples`
-    and, if any, `labels`, or the name of a TFDS dataset. The same command goes on where
-    a run was stopped. OUTPUT/model is the model of the epoch with the lowest loss on
-    the examples held out, history.csv has all epochs.
-    """
-    settings |= {"data": data, "data_dir": None if data_dir is None else str(data_dir)}
-    settings = json.loads(json.dumps(settings))
-    is_new = _is_new(output, settings)
-    from aezoo import modalities
-    from aezoo.data.datasets import open_dataset
+    and, if any, `labels`, or the name of a TFDS dataset.
 
-    modality = modalities.Image(*settings["size"])
-    dataset = open_dataset(data, settings["split"], data_dir, modality).take(
-        settings["limit"]
-    )
+    RECIPE is a Python file that sets `RECIPE = aezoo.training.Recipe(...)`, or the name
+    of published weights, which are trained again as the manifest states it. It trains
+    on the split `train` and is measured on `test`; where the data have no such splits,
+    a tenth is held out. Options in place of its fields: --epochs, --batch-size,
+    --learning-rate, --patience, --seed.
+
+    The same command goes on where a run was stopped. OUTPUT/model is the model of the
+    epoch with the lowest loss on examples held out, where there are any, else of the
+    last one; log.csv has all epochs.
+    """
+    started = time.monotonic()
+    told = {
+        name
+        for name in options
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    recipe = _recipe(source)
+    _check_folder(output)
     with quiet_loading("TensorFlow"):
         import keras  # noqa: F401
-    _run(output, dataset, settings, is_new, as_json)
+    limit = options["limit"]
+    if recipe is None:
+        recipe, data = _own(source, data_dir, options)
+        measured = None
+    else:
+        if superfluous := [name for name in OF_DATA if name in told]:
+            flags = {"arguments": "set", "hold_out": "hold-out"}
+            named = ", ".join(f"--{flags.get(name, name)}" for name in superfluous)
+            raise click.ClickException(
+                f"{source} is a recipe, which states that itself: leave out {named}, "
+                "or change the recipe."
+            )
+        recipe, data, measured = _splits(recipe, data_dir, limit)
+        recipe = recipe.with_overrides(**{n: options[n] for n in OF_BOTH if n in told})
+    deadline = None if time_budget is None else started + time_budget
+    _run(output, recipe, data, measured, as_json, resume, deadline)
 
 
-def _is_new(output: Path, settings: dict[str, Any]) -> bool:
-    """Whether a run starts; False if it is there, of the same command.
+def _recipe(source: str) -> "Recipe | None":
+    """The recipe that a source names; None if it names data."""
+    from aezoo.training.recipe import read_recipe, recipe_of
+
+    if source.endswith(".py"):
+        return read_recipe(Path(source))
+    entry = manifest.entries().get(source)
+    return None if entry is None else recipe_of(entry)
+
+
+def _check_folder(output: Path) -> None:
+    """Refuse a folder that is of something else.
 
     Raises:
-        click.ClickException: If the folder is of another command, or no run's.
+        click.ClickException: If it holds anything, and no run.
     """
-    path = output / SETTINGS
-    if path.is_file():
-        told = json.loads(path.read_text("utf-8"))
-        # what may change between two commands: how long it goes on
-        free = ("epochs", "patience")
-        others = [k for k in settings if k not in free and told.get(k) != settings[k]]
-        if others:
-            raise click.ClickException(
-                f"{output} is a run with other settings: {', '.join(sorted(others))}. "
-                "Give its own command to go on, or another -o."
-            )
-        return False
-    if output.is_dir() and any(output.iterdir()):
+    if (output / "run.json").is_file() or not output.is_dir():
+        return
+    if any(output.iterdir()):
         raise click.ClickException(
             f"{output} holds other files. Name a new folder with -o."
         )
-    return True
+
+
+def _own(
+    source: str, data_dir: Path | None, options: dict[str, Any]
+) -> "tuple[Recipe, Dataset]":
+    """The recipe that the options of data make, and the data."""
+    from aezoo.data.datasets import open_dataset
+    from aezoo.models.arguments import arguments_of
+    from aezoo.registry import find_family, list_families
+    from aezoo.training import Recipe
+
+    modality = modalities.Image(*options["size"])
+    data = open_dataset(source, options["split"], data_dir, modality)
+    data = data.take(options["limit"])
+    if data.examples.ndim <= 2:
+        raise click.ClickException(
+            "Of data, `aezoo train` takes images. Train on other data by a recipe: see "
+            "the documentation, Train."
+        )
+    family, config = options["family"], dict(options["arguments"])
+    config.setdefault("input_shape", list(data.examples.shape[1:]))
+    if options["network"]:
+        config["network"] = options["network"]
+    if family in manifest.entries() and family not in list_families():
+        entry = manifest.entries()[family]
+        family, config = entry.family, {**entry.config, **config}
+    count = max(1, round(len(data.examples) * options["hold_out"]))
+    recipe = Recipe(
+        family=family,
+        config=config,
+        dataset=source,
+        decay=False,
+        warmup_steps=0,
+        validation_examples=count,
+        **{name: options[name] for name in OF_BOTH},
+    )
+    if "dataset_size" in arguments_of(find_family(family).objective):
+        size = len(data.examples) - count
+        recipe = recipe.with_overrides(config={"dataset_size": size, **config})
+    return recipe, _shuffled(data, recipe.seed)
+
+
+def _splits(
+    recipe: "Recipe", data_dir: Path | None, limit: int | None
+) -> "tuple[Recipe, Dataset, Dataset | None]":
+    """A recipe, its training split, and the split to measure, if there is one.
+
+    Where there is none, the recipe is to hold some examples out.
+    """
+    from aezoo.data.datasets import open_dataset
+    from aezoo.training.loop import for_fewer_images
+
+    def opened(split: str) -> "Dataset":
+        data = open_dataset(recipe.dataset, split, data_dir, _modality(recipe))
+        return data.take(limit)
+
+    data, path = opened("train"), Path(recipe.dataset)
+    is_divided = not path.exists() or all(
+        (path / split).is_dir() for split in ("train", "test")
+    )
+    measured = opened("test") if is_divided else None
+    if not is_divided:
+        data = _shuffled(data, recipe.seed)
+        count = recipe.validation_examples or round(len(data.examples) * HELD_OUT)
+        recipe = recipe.with_overrides(validation_examples=max(1, count))
+    if limit is not None:
+        recipe = for_fewer_images(recipe, len(data.examples))
+    return recipe, data, measured
+
+
+def _modality(recipe: "Recipe") -> "Modality | None":
+    """What reads a recipe's files; None if it says neither modality nor shape."""
+    if "modality" in recipe.config:
+        return modalities.from_config(dict(recipe.config["modality"]))
+    if "input_shape" in recipe.config:
+        return modalities.Image(*recipe.config["input_shape"])
+    return None
+
+
+def _shuffled(data: "Dataset", seed: int) -> "Dataset":
+    """The same examples in random order, as files come class by class."""
+    import numpy as np
+
+    return data.part(np.random.default_rng(seed).permutation(len(data.examples)))
 
 
 def _run(
     output: Path,
-    dataset: "Dataset",
-    settings: dict[str, Any],
-    is_new: bool,
+    recipe: "Recipe",
+    data: "Dataset",
+    measured: "Dataset | None",
     as_json: bool,
+    resume: bool,
+    deadline: float | None,
 ) -> None:
-    import keras
+    from aezoo.training import loop
+    from aezoo.training.checkpoints import STOPPED_STATUS, StoppedError
 
-    keras.utils.set_random_seed(settings["seed"])
-    model = _new_model(dataset, settings)
-    if not model.given:
-        dataset = dataclasses.replace(dataset, labels=None)
-    x, held_out = _divided(dataset, settings["hold_out"], settings["seed"])
-    model.adapt(x[0], settings["seed"])
-    model.compile(aezoo.optimizers.Adam(settings["learning_rate"]))
-    if is_new:
-        output.mkdir(parents=True, exist_ok=True)
-        with atomic_path(output / SETTINGS) as temporary:
-            temporary.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
-    told = "Training" if is_new else "Going on with"
-    echo(
-        f"{told} {model.family}, {model.count_params():,} weights, on "
-        f"{count_of(len(x[0]), 'example')}; {len(held_out[0]):,} held out.",
-        err=True,
-    )
-    model.fit(
-        *x,
-        batch_size=settings["batch_size"],
-        epochs=settings["epochs"],
-        validation_data=held_out,
-        callbacks=_callbacks(output, model, settings),
-        verbose=0 if as_json else 1 if is_terminal() else 2,
-    )
-    if not (output / BEST).is_file():
-        raise click.ClickException(
-            "No epoch has a finite loss on the examples held out. Lower the learning "
-            "rate, e.g. --learning-rate 1e-4."
+    told = "Going on with" if resume and (output / loop.RUN).is_file() else "Training"
+    held_out = recipe.validation_examples
+    learnt = len(data.examples) - held_out
+
+    def tell(model: "Autoencoder") -> None:
+        also = f"; {held_out:,} held out" if held_out else ""
+        echo(
+            f"{told} {model.family}, {model.count_params():,} weights, on "
+            f"{count_of(learnt, 'example')}{also}.",
+            err=True,
         )
-    model.load_weights(output / BEST)
-    _finish(output, model, held_out, dataset.name, as_json)
 
-
-def _new_model(dataset: "Dataset", settings: dict[str, Any]) -> Any:
-    arguments = dict(settings["arguments"])
-    if dataset.examples.ndim > 2:
-        arguments.setdefault("input_shape", tuple(dataset.examples.shape[1:]))
-    else:
-        raise click.ClickException(
-            "`aezoo train` takes images. Train on other data in Python: see the "
-            "documentation, Train."
+    try:
+        model, _ = loop.train(
+            recipe,
+            data,
+            output,
+            resume=resume,
+            deadline=deadline,
+            verbose=0 if as_json else 1 if is_terminal() else 2,
+            check=tell,
         )
-    if settings["network"]:
-        arguments["network"] = settings["network"]
-    model = aezoo.create(settings["family"], **arguments)
-    if model.given:
-        if set(model.given) != {"labels"} or dataset.labels is None:
-            raise click.ClickException(
-                f"{model.family!r} is told {', '.join(model.given)} beside each "
-                f"example, and {dataset.name} has none."
-            )
-        most = int(dataset.labels.max()) + 1
-        if most > model.num_classes:
-            raise click.ClickException(
-                f"{dataset.name} has labels up to {most - 1}. Pass "
-                f"--set num_classes={most}."
-            )
-    return model
-
-
-def _divided(
-    dataset: "Dataset", share: float, seed: int
-) -> "tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]":
-    """Examples to learn from, and examples held out; with labels where there are."""
-    import numpy as np
-
-    n = len(dataset.examples)
-    count = max(1, round(n * share))
-    if count >= n:
-        raise click.ClickException(
-            f"{dataset.name} has {count_of(n, 'example')}: too few to hold some out."
-        )
-    order = np.random.default_rng(seed).permutation(n)
-    parts = [dataset.examples]
-    if dataset.labels is not None:
-        parts.append(dataset.labels)
-    first, last = (
-        tuple(part[np.sort(rows)] for part in parts)
-        for rows in (order[count:], order[:count])
-    )
-    return first, last
-
-
-def _callbacks(output: Path, model: Any, settings: dict[str, Any]) -> list[Any]:
-    from keras.callbacks import (
-        BackupAndRestore,
-        CSVLogger,
-        EarlyStopping,
-        LambdaCallback,
-        ModelCheckpoint,
-    )
-
-    def stop(_: int, logs: dict[str, float]) -> None:
-        model.stop_training |= not math.isfinite(logs["loss"])
-
-    found = [
-        BackupAndRestore(output / CHECKPOINT, delete_checkpoint=False),
-        CSVLogger(output / HISTORY, append=True),
-        ModelCheckpoint(
-            output / BEST,
-            monitor="val_loss",
-            mode="min",
-            save_best_only=True,
-            save_weights_only=True,
-            initial_value_threshold=_best_before(output / HISTORY),
-        ),
-        LambdaCallback(on_epoch_end=stop),
-    ]
-    if settings["patience"]:
-        found.append(
-            EarlyStopping("val_loss", mode="min", patience=settings["patience"])
-        )
-    return found
-
-
-def _best_before(history: Path) -> float | None:
-    """The lowest loss of the epochs that a run has behind it."""
-    if not history.is_file():
-        return None
-    with history.open(newline="", encoding="utf-8") as file:
-        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    return min(finite, default=None)
+    except StoppedError as stop:
+        echo(stop, err=True)
+        sys.exit(STOPPED_STATUS)
+    if measured is None:
+        held = data.part(slice(learnt, None))
+        measured = dataclasses.replace(held.take(MEASURED), split="held_out")
+    _finish(output, recipe, model, measured, as_json)
 
 
 def _finish(
     output: Path,
-    model: Any,
-    held_out: "tuple[np.ndarray, ...]",
-    name: str,
+    recipe: "Recipe",
+    model: "Autoencoder",
+    measured: "Dataset",
     as_json: bool,
 ) -> None:
-    """Measure the model on what was held out, save it, and draw what it does."""
-    import numpy as np
-
-    from aezoo.data.datasets import Dataset
+    """Measure the model, save it, and draw what it does."""
     from aezoo.modalities.image.files import write_image
 
-    x, *others = (part[:MEASURED] for part in held_out)
-    labels = others[0] if others else None
-    measured = Dataset(name, "own", "held_out", x, labels)
-    report = aezoo.evaluate(model, measured)
+    if not model.given:  # classes matter to few figures of one's own data
+        measured = dataclasses.replace(measured, labels=None)
+    report = aezoo.evaluate(model, measured, metrics=recipe.metrics or None)
     folder = aezoo.save(
         model,
         output / MODEL,
         overwrite=True,
-        description=f"Trained by `aezoo train` on {name}.",
+        description=recipe.description
+        or f"Trained by `aezoo train` on {measured.name}.",
         metrics=report,
     )
-    told = {} if labels is None else {"labels": labels[:SHOWN]}
-    shown = np.concatenate([x[:SHOWN], model.reconstruct(x[:SHOWN], **told)])
-    sheet = model.modality.preview(shown, columns=min(SHOWN, len(x)))
+    sheet = _shown(model, measured.take(SHOWN))
     if sheet.picture is not None:
-        write_image(output / "reconstructions.png", sheet.picture)
+        name = "reconstructions" if "reconstruction" in model.TASKS else "samples"
+        write_image(output / f"{name}.png", sheet.picture)
     _draw_curves(output)
     if as_json:
         print_json(report.to_dict())
@@ -346,18 +379,36 @@ def _finish(
     echo(f"{folder} is a model for `aezoo.load` and `aezoo.push_to_hub`.")
 
 
+def _shown(model: "Autoencoder", data: "Dataset") -> Any:
+    """Examples above their reconstructions, or samples of what does not reconstruct."""
+    import numpy as np
+
+    from aezoo.evaluation.context import conditions_of
+
+    given, shown = conditions_of(model, data), data.examples
+    if "reconstruction" in model.TASKS:
+        shown = np.concatenate([shown, model.reconstruct(shown, given=given)])
+    else:
+        shown = model.sample(len(shown), seed=0, given=given)
+    return model.modality.preview(shown, columns=len(data.examples))
+
+
 def _draw_curves(output: Path) -> None:
     """The losses by epoch, as curves.png, where matplotlib is installed."""
+    log = output / "log.csv"
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return
-    with (output / HISTORY).open(newline="", encoding="utf-8") as file:
+    if not log.is_file():  # in closed form there are no epochs
+        return
+    with log.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     axes = (figure := Figure(figsize=(6, 4), layout="constrained")).subplots()
     epochs = [int(row["epoch"]) + 1 for row in rows]
     for column, label in (("loss", "training"), ("val_loss", "held out")):
-        axes.plot(epochs, [float(row[column]) for row in rows], label=label)
+        if column in rows[0]:
+            axes.plot(epochs, [float(row[column]) for row in rows], label=label)
     axes.set(xlabel="epoch", ylabel="loss")
     axes.legend()
     figure.savefig(output / "curves.png", dpi=120)

@@ -6,8 +6,8 @@ Measured: 216 s on 2 CPU cores (AMD EPYC).
 Test split: elbo -61.62.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="beta_vae",

@@ -6,8 +6,8 @@ Measured: 228 s on 2 CPU cores (AMD EPYC).
 Test split: elbo -40.65.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="beta_vae",

@@ -6,8 +6,8 @@ Measured: 120 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -113.9.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, CONVOLUTIONS
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="categorical_vae",

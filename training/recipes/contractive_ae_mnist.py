@@ -6,8 +6,8 @@ Measured: 12 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.02302.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="contractive_ae",

@@ -6,8 +6,8 @@ Measured: 237 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.00744.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="contractive_conv_ae",

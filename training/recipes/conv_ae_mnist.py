@@ -6,8 +6,8 @@ Measured: 120 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.006582.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_ae",

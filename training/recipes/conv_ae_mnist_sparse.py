@@ -6,8 +6,8 @@ Measured: 107 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.01175, active_code_fraction 0.8033.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_ae",

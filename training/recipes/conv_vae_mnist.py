@@ -6,8 +6,8 @@ Measured: 111 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -93.23.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_vae",

@@ -6,8 +6,8 @@ Measured: 2,162 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -87.12.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import RESIDUAL
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_vae",

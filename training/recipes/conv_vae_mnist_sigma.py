@@ -6,8 +6,8 @@ Measured: 115 s on 2 CPU cores (AMD EPYC).
 Test split: elbo 813.8.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_vae",

@@ -6,7 +6,7 @@ Measured: 986 s on 2 CPU cores (AMD EPYC).
 Test split: elbo -95.44.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_vae",

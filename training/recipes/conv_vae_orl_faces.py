@@ -3,7 +3,7 @@
 python -m training.train conv_vae_orl_faces --data-dir DIR --bundle
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_vae",

@@ -6,7 +6,7 @@ Measured: 626 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.006418, denoising_mse 0.01061.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_ae",

@@ -6,7 +6,7 @@ Measured: 194 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.03269.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="dense_ae",

@@ -6,7 +6,7 @@ Measured: 394 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.004011.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="dense_ae",

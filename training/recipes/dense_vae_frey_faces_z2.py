@@ -6,7 +6,7 @@ Measured: 48 s on 2 CPU cores (AMD EPYC).
 Test split: elbo 539.2.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="dense_vae",

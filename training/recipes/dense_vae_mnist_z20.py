@@ -6,7 +6,7 @@ Measured: 727 s on 2 CPU cores (AMD EPYC).
 Test split: elbo -96.07.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="dense_vae",

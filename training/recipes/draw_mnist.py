@@ -6,7 +6,7 @@ Measured: 3,600 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -90.02, iwae_nll/binarised 86.31.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="draw",

@@ -3,7 +3,7 @@
 python -m training.train draw_two_digit_mnist_whole --data-dir DIR --bundle
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="draw",

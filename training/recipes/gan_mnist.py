@@ -6,8 +6,8 @@ Measured: 1,115 s on 2 CPU cores (AMD EPYC).
 Test split: frechet/lenet_mnist_v1 13.62.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="gan",

@@ -6,7 +6,7 @@ Measured: 907 s on 2 CPU cores (AMD EPYC).
 Test split: elbo -109.4.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="group_vae",

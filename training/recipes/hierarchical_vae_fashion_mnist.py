@@ -6,7 +6,7 @@ Measured: 2,372 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -229.5, iwae_nll/binarised 227.6.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="hierarchical_vae",

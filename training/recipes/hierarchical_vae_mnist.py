@@ -6,7 +6,7 @@ Measured: 3,667 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -82.35, iwae_nll/binarised 80.38.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="hierarchical_vae",

@@ -6,7 +6,7 @@ Measured: 1,425 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -103.4, iwae_nll/binarised 100.2.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="hierarchical_vae",

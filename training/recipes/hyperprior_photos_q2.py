@@ -8,7 +8,7 @@ Measured: 1,424 s on 2 CPU cores (AMD EPYC).
 Test split: psnr 30.48.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="hyperprior",

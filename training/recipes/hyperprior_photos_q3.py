@@ -8,7 +8,7 @@ Measured: 4,510 s on 2 CPU cores (AMD EPYC).
 Test split: psnr 32.62.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="hyperprior",

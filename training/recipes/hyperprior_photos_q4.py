@@ -8,7 +8,7 @@ Measured: 2,104 s on 2 CPU cores (AMD EPYC).
 Test split: psnr 34.51.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="hyperprior",

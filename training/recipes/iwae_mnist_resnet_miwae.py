@@ -6,8 +6,8 @@ Measured: 426 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -88.5.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import RESIDUAL
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="iwae",

@@ -6,8 +6,8 @@ Measured: 130 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -90.64.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="mixture_vae",

@@ -8,7 +8,7 @@ Measured: 1,650 s on 2 CPU cores (AMD EPYC).
 Test split: best_of_20_fde 3.393, futures_covered 0.7222, samples_covered 0.5108.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="motion_vae",

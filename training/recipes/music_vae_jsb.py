@@ -8,7 +8,7 @@ Measured: 4,547 s on 2 CPU cores (AMD EPYC).
 Test split: note_accuracy 0.8997, frame_accuracy 0.9505.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="music_vae",

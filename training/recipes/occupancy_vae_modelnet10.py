@@ -8,7 +8,7 @@ Measured: 2,912 s on 2 CPU cores (AMD EPYC).
 Test split: iou 0.7556, elbo -1436, kl 304.3.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="occupancy_vae",

@@ -6,7 +6,7 @@ Measured: 27 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.0189.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="patch_ae",

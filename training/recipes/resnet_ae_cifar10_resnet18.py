@@ -9,7 +9,7 @@ Measured: 1,179 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.005764.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="resnet_ae",

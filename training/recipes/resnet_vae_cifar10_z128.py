@@ -6,7 +6,7 @@ Measured: 199 s on 2 CPU cores (AMD EPYC).
 Test split: elbo 3368.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="resnet_vae",

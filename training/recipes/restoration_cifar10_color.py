@@ -6,7 +6,7 @@ Measured: 914 s on 2 CPU cores (AMD EPYC).
 Test split: psnr 25.1, ssim 0.9394.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="restoration",

@@ -8,7 +8,7 @@ Measured: 7,135 s on 2 CPU cores (AMD EPYC).
 Test split: psnr 28.38, ssim 0.7568.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="restoration",

@@ -8,7 +8,7 @@ Measured: 2,818 s on 2 CPU cores (AMD EPYC).
 Test split: psnr 33.6, ssim 0.8971.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="restoration",

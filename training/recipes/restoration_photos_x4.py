@@ -8,7 +8,7 @@ Measured: 1,202 s on 2 CPU cores (AMD EPYC).
 Test split: psnr 29.05, ssim 0.7251.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="restoration",

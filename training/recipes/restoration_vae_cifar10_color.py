@@ -6,7 +6,7 @@ Measured: 934 s on 2 CPU cores (AMD EPYC).
 Test split: psnr 24.6, ssim 0.9372.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="restoration_vae",

@@ -6,8 +6,8 @@ Measured: 219 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -114.9.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="semi_supervised_vae",

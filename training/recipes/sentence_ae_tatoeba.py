@@ -8,7 +8,7 @@ Measured: 1,362 s on 2 CPU cores (AMD EPYC).
 Test split: token_accuracy 0.5964.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="sentence_ae",

@@ -8,7 +8,7 @@ Measured: 1,801 s on 2 CPU cores (AMD EPYC).
 Test split: elbo -28.28, token_accuracy 0.4145.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="sentence_vae",

@@ -6,7 +6,7 @@ Measured: 143 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.01178, active_code_fraction 0.2322.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="conv_ae",

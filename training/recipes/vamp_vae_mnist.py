@@ -6,8 +6,8 @@ Measured: 224 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -90.32.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import BUDGET, NETWORK
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="vamp_vae",

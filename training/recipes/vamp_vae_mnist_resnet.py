@@ -6,8 +6,8 @@ Measured: 281 s on 2 CPU cores (AMD EPYC).
 Test split: elbo/binarised -86.25.
 """
 
+from aezoo.training.recipe import Recipe
 from training.grid import RESIDUAL
-from training.recipe import Recipe
 
 RECIPE = Recipe(
     family="vamp_vae",

@@ -7,7 +7,7 @@
 to the cells of one grid.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="voxel_vae",

@@ -9,7 +9,7 @@ Measured: 1,902 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.003214.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="vq_vae_2",

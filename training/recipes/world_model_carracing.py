@@ -8,7 +8,7 @@ Measured: 1,707 s on 2 CPU cores (AMD EPYC).
 Test split: mse 0.0006668, kl 163.5.
 """
 
-from training.recipe import Recipe
+from aezoo.training.recipe import Recipe
 
 RECIPE = Recipe(
     family="world_model",

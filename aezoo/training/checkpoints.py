@@ -9,7 +9,6 @@ source of noise is in the checkpoint.
 import contextlib
 import csv
 import math
-import re
 import signal
 import threading
 import time
@@ -17,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import keras
 import numpy as np
 
@@ -25,41 +23,21 @@ from aezoo.errors import AezooError
 from aezoo.nn.backend import any_worker, is_chief
 from aezoo.nn.optimizers import averaged_weights
 from aezoo.nn.weights import unproven_weights
+from aezoo.training.batches import ShuffledExamples
+from aezoo.training.recipe import RecipeError
 from aezoo.utils.files import atomic_path, sweep, write_file
-from training.data import ShuffledExamples
-from training.recipe import RecipeError
 
 # What a killed training loses at most.
 CHECKPOINT_SECONDS = 180.0
 # What a process may take to end, after a checkpoint.
 EXIT_SECONDS = 5.0
 VALIDATION_BATCH_SIZE = 1000
+# Of a process that stopped for now: `EX_TEMPFAIL` of sysexits.h, "try again".
+STOPPED_STATUS = 75
 
 
 class StoppedError(AezooError, RuntimeError):
     """A training stopped before its end, with a checkpoint to go on from."""
-
-
-class Duration(click.ParamType):
-    """A span of time on the command line, in seconds: `90s`, `9m` or `1h30m`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Seconds; fails with a message that shows the forms."""
-        if isinstance(value, float):  # converted before
-            return value
-        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", value)
-        numbers = [int(part or 0) for part in parts.groups()] if parts else []
-        if not any(numbers):
-            self.fail(
-                "must be a span of time such as '90s', '9m' or '1h30m', above 0. "
-                f"Received: {value!r}.",
-                param,
-                ctx,
-            )
-        hours, minutes, seconds = numbers
-        return float(3600 * hours + 60 * minutes + seconds)
 
 
 def save_state(path: Path, model: keras.Model, step: int, seconds: float) -> None:
@@ -136,6 +114,8 @@ class Recorder(keras.callbacks.Callback):
             epoch's weights are the best; or no images.
         deadline: When to have stopped, on the clock of `time.monotonic`; None for
             never. At least one compiled call is made.
+        patience: Epochs without a lower loss of `held_out` after which it ends; None
+            for all.
     """
 
     # How often it has to look at the clock; steps in between are one compiled loop.
@@ -147,6 +127,7 @@ class Recorder(keras.callbacks.Callback):
         batches: ShuffledExamples,
         held_out: tuple[np.ndarray, ...],
         deadline: float | None = None,
+        patience: int | None = None,
     ) -> None:
         super().__init__()
         sweep(out)
@@ -156,6 +137,7 @@ class Recorder(keras.callbacks.Callback):
         self.batches = batches
         self.held_out = held_out
         self.deadline = math.inf if deadline is None else deadline
+        self.patience = math.inf if patience is None else patience
         self.rows: list[dict[str, Any]] = []
         self.is_asked_to_stop = False
         self._seconds = 0.0  # of the epoch, before its last checkpoint
@@ -181,6 +163,13 @@ class Recorder(keras.callbacks.Callback):
     def seconds(self) -> float:
         """Seconds over all epochs, whichever process trained them."""
         return sum(float(row["seconds"]) for row in self.rows)
+
+    @property
+    def has_waited(self) -> bool:
+        """Whether no epoch was better for as long as `patience` allows."""
+        losses = [float(row.get("val_loss", math.nan)) for row in self.rows]
+        best = min(range(len(losses)), key=losses.__getitem__, default=0)
+        return len(losses) - 1 - best >= self.patience
 
     @contextlib.contextmanager
     def stops_on_sigterm(self) -> Iterator[None]:
@@ -238,7 +227,13 @@ class Recorder(keras.callbacks.Callback):
                 writer = csv.DictWriter(file, self.rows[-1])
                 writer.writeheader()
                 writer.writerows(self.rows)
-        is_last = epoch + 1 == self.params["epochs"]
+        if not skipped and not math.isfinite(logs["loss"]):
+            raise RecipeError(
+                f"The training diverged: its loss is {logs['loss']} in epoch "
+                f"{epoch + 1}. Lower `learning_rate`, or set `clipnorm`."
+            )
+        self.model.stop_training |= self.has_waited
+        is_last = self.has_waited or epoch + 1 == self.params["epochs"]
         self._save_or_stop((epoch + 1) * self.batches.steps, saves=is_last)
 
     def _validated(self) -> dict[str, float]:

@@ -1,21 +1,22 @@
 """What makes a set of weights, as one frozen record."""
 
+import contextlib
 import dataclasses
-import importlib
 import math
-import pkgutil
 import re
-from collections.abc import Mapping
+import runpy
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from aezoo import registry
 from aezoo.errors import AezooError
+from aezoo.manifest import WeightsEntry
+from aezoo.utils.records import plain
 from aezoo.utils.text import did_you_mean
 from aezoo.utils.validation import check_choice, check_number, check_positive_int
 
-RECIPES = Path(__file__).parent / "recipes"
 METHODS = ("gradient", "closed_form")
 
 
@@ -32,9 +33,11 @@ class Recipe:
         config: The family's arguments.
         description: One sentence for the manifest.
         paper: URL of the paper behind the family.
-        metrics: Metrics to measure on the test split, names of `aezoo.evaluation`.
+        metrics: Metrics to measure on the test split, names of `aezoo.evaluation`; none
+            for those that `aezoo.evaluate` measures by itself.
         dataset: TFDS name, or that of a folder of .npz files in `--data-dir`, e.g.
-            `"omniglot28"`; trained on all of `train`, measured on all of `test`.
+            `"omniglot28"`; trained on all of `train`, measured on all of `test`. For
+            `aezoo train`, the path of a folder or file as well.
         method: `"gradient"` (`fit`) or `"closed_form"` (`fit_closed_form`).
         epochs: Passes over the training split.
         steps_per_epoch: Steps that count as an epoch, each on other images; None is a
@@ -45,6 +48,8 @@ class Recipe:
             what examples have in common. A batch is made of whole grids. The data must
             hold all combinations. None draws single examples.
         learning_rate: Peak of the schedule: linear warm-up, then cosine decay to 0.
+        decay: Whether it decays; False stays at the peak, so that a training can go on
+            for more epochs than were planned.
         warmup_steps: Steps of the warm-up.
         beta_1: Decay of Adam's first moment.
         weight_decay: Decoupled weight decay (AdamW); 0 is Adam.
@@ -70,15 +75,17 @@ class Recipe:
         validation_examples: Training images held out, the last ones; where there are
             any, the epoch with the lowest validation loss is exported, else the last
             one.
+        patience: Stop after so many epochs without a lower validation loss; None
+            trains all.
         seed: Seed of weights, order and noise.
         license: Licence of the weights.
     """
 
     family: str
-    config: Mapping[str, Any]
-    description: str
-    paper: str
-    metrics: tuple[str, ...]
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    description: str = ""
+    paper: str = ""
+    metrics: tuple[str, ...] = ()
     dataset: str = "mnist"
     method: str = "gradient"
     epochs: int = 1
@@ -86,6 +93,7 @@ class Recipe:
     batch_size: int = 128
     batch_grid: Mapping[str, int] | None = None
     learning_rate: float = 1e-3
+    decay: bool = True
     warmup_steps: int = 500
     weight_decay: float = 0.0
     clipnorm: float | None = None
@@ -99,6 +107,7 @@ class Recipe:
     labelled_examples: int | None = None
     importance_samples: int = 500
     validation_examples: int = 0
+    patience: int | None = None
     seed: int = 0
     license: str = "Apache-2.0"
 
@@ -141,8 +150,13 @@ class Recipe:
                     f"batch_grid={grid}."
                 )
             object.__setattr__(self, "batch_grid", MappingProxyType(grid))
-        if not self.metrics:
-            raise ValueError("`metrics` must name at least one metric. Received: ().")
+        if self.patience is not None:
+            check_positive_int("patience", self.patience)
+            if not self.validation_examples:
+                raise ValueError(
+                    "`patience` needs `validation_examples` to be above 0. Received: "
+                    f"patience={self.patience}, validation_examples=0."
+                )
         object.__setattr__(self, "config", MappingProxyType(dict(self.config)))
 
     def with_overrides(self, **fields: Any) -> "Recipe":
@@ -153,43 +167,84 @@ class Recipe:
     def fingerprint(self) -> dict[str, Any]:
         """All fields as JSON values, to tell whether two runs are the same."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if self.batch_grid is None:
-            del fields["batch_grid"]  # as runs have it that know no grids
-        else:
+        # without those that runs of before do not know, where they change nothing
+        for name in ("batch_grid", "decay", "patience"):
+            if fields[name] == self.__dataclass_fields__[name].default:
+                del fields[name]
+        if self.batch_grid is not None:
             fields["batch_grid"] = dict(self.batch_grid)
         return {**fields, "config": dict(self.config), "metrics": list(self.metrics)}
 
+    def settings(self) -> dict[str, Any]:
+        """What decides the training, where it is not the default, as JSON values.
 
-def recipe_names() -> list[str]:
-    """Names of all recipes, which are the names of the weights they make."""
-    return sorted(m.name for m in pkgutil.iter_modules([str(RECIPES)]))
+        Without what a manifest's entry states by itself: family, arguments, data, seed.
+        """
+        fields = self.fingerprint()
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        elsewhere = {
+            *("family", "config", "description", "paper", "metrics"),
+            *("dataset", "seed", "license", "start_from"),
+        }
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in elsewhere and value != defaults[name]
+        }
 
 
-def load_recipe(name: str) -> Recipe:
-    """The recipe `training/recipes/<name>.py`.
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of a Python file, which is run: `RECIPE = Recipe(...)`.
 
     Raises:
-        RecipeError: If there is none of that name, or it has an unknown, missing or
-            invalid field; names the closest.
+        RecipeError: If it is no such file, or has an unknown, missing or invalid field;
+            names the closest.
     """
-    names = recipe_names()
-    if name not in names:
-        raise RecipeError(
-            f"Unknown recipe {name!r}.{did_you_mean(name, names)} "
-            f"Recipes: {', '.join(names)}."
-        )
+    if not path.is_file():
+        raise RecipeError(f"There is no recipe {path}.")
+    with told_as(str(path)):
+        found = runpy.run_path(str(path))
+    return checked(found.get("RECIPE"), str(path))
+
+
+@contextlib.contextmanager
+def told_as(name: str) -> Iterator[None]:
+    """What is wrong with a recipe inside, as a `RecipeError` that names it."""
     try:
-        recipe = importlib.import_module(f"training.recipes.{name}").RECIPE
-    except (TypeError, ValueError, AttributeError) as error:
+        yield
+    except Exception as error:  # a recipe is code, and raises what it likes
         raise RecipeError(
             f"The recipe {name!r} is malformed: {error}{_closest_field(str(error))}"
         ) from error
+
+
+def checked(recipe: Any, name: str) -> Recipe:
+    """What a recipe's module sets.
+
+    Raises:
+        RecipeError: If it is no `Recipe`.
+    """
     if not isinstance(recipe, Recipe):
         raise RecipeError(
             f"The recipe {name!r} must set `RECIPE = Recipe(...)`. "
             f"Received: {type(recipe).__name__}."
         )
     return recipe
+
+
+def recipe_of(entry: WeightsEntry) -> Recipe:
+    """The recipe that published weights were trained by, as the manifest states it."""
+    return Recipe(
+        family=entry.family,
+        config=plain(entry.config),
+        description=entry.description,
+        paper=entry.paper,
+        dataset=entry.data.name,
+        seed=entry.seed,
+        license=entry.license,
+        start_from=entry.training.start_from,
+        **plain(entry.training.settings),
+    )
 
 
 def _closest_field(message: str) -> str:
