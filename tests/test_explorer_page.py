@@ -246,14 +246,16 @@ def test_a_picture_is_downloaded(browser: Any, served: str, tmp_path: Path) -> N
 
 
 def test_a_link_shows_the_same_samples(browser: Any, served: str) -> None:
+    from playwright.sync_api import expect
+
     asked = "?model=conv_vae_mnist_z16&source=gmm&seed=5&label=any&heat=1"
     shown = []
     for _ in range(2):
         with opened(browser, served + asked) as page:
             page.get_by_role("tab", name="Samples", exact=True).click()
             page.get_by_label("Samples: seed").wait_for()
+            expect(page.get_by_label("Samples: seed")).to_have_value("5", timeout=WAIT)
             shown.append(_bytes(picture(page, "Samples")))
-            assert page.get_by_label("Samples: seed").input_value() == "5"
     assert shown[0] == shown[1]
 
 

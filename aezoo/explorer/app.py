@@ -54,10 +54,11 @@ class Page:
             wanted = gr.State({})
             quiet = {**PRIVATE, "show_progress_on": progress_on([top.about])}
             top.name.input(self._open, [top.name], outputs, **quiet)
-            linked = [top.label, *self.samples.linked]
+            # at once: who opens the samples in between would have those of seed 0
+            linked = [*outputs, self.samples.seed]
             self.blocks.load(self._address, None, [top.name, wanted], **quiet).then(
-                self._open, [top.name], outputs, **quiet
-            ).then(self._linked, [top.name, wanted], linked, **quiet)
+                self._linked, [top.name, wanted], linked, **quiet
+            )
 
     @property
     def samples(self) -> SampleTab:
@@ -97,8 +98,24 @@ class Page:
         return [gr.update(value=name), wanted]
 
     def _linked(self, name: str, wanted: dict[str, str]) -> list[Any]:
-        """Class and settings of samples as a link has them, and these samples."""
-        return self.top.answering(self.samples.from_address)(name, wanted)
+        """A model, with class and settings of samples as a link has them."""
+        return self.top.answering(self._describe_linked)(name, wanted)
+
+    def _describe_linked(self, opened: Opened, wanted: dict[str, str]) -> list[Any]:
+        outputs = [self.top.label, self.top.about, *self._parts, self.samples.seed]
+        changed = dict(zip(outputs, [*self._describe(opened), gr.skip()], strict=True))
+        linked = [self.top.label, *self.samples.linked]
+        asked = self.samples.from_address(opened, wanted)
+        for part, value in zip(linked, asked, strict=True):
+            changed[part] = {**_as_update(changed[part]), **_as_update(value)}
+        return list(changed.values())
+
+
+def _as_update(value: Any) -> dict[str, Any]:
+    """What a handler answers for a component, as an update of its properties."""
+    is_update = isinstance(value, dict) and "__type__" in value
+    update: dict[str, Any] = value if is_update else gr.update(value=value)
+    return update
 
 
 # --- Running ------------------------------------------------------------------------
