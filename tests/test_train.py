@@ -154,7 +154,7 @@ def test_a_run_starts_from_weights_and_has_short_epochs(
     source = aezoo.create("conv_vae", **network, name="conv_vae_source")
     source.build()
     sources = {"conv_vae_source": source}
-    monkeypatch.setattr("aezoo.engines.load.load", sources.__getitem__)
+    monkeypatch.setattr("aezoo.training.loop.load", sources.__getitem__)
     config = {**network, "num_pseudo_inputs": 3}
     fine_tuned = recipe.with_overrides(
         family="vamp_vae",
