@@ -77,6 +77,8 @@ def test_a_run_of_other_settings_and_folders_of_others_stay(images, tmp_path) ->
     assert "made with other options: learning_rate=0.001 (now 0.1), seed=0" in fail(
         *arguments, "--seed", 3, "--learning-rate", 0.1, "-o", run
     )
+    message = fail(*arguments, "--limit", 39, "-o", run)
+    assert "limit=None (now 39)" in message
     assert (run / "log.csv").read_bytes() == before
     assert "holds other files" in fail(*arguments, "-o", images)
 
@@ -237,7 +239,9 @@ def test_a_recipe_that_is_missing_is_said(tmp_path) -> None:
 
 def test_the_size_of_the_data_is_told_to_what_depends_on_it(images, tmp_path) -> None:
     run = tmp_path / "run"
-    succeed(images, *TINY, *CONV, "--family", "beta_tcvae", "--epochs", 1, "-o", run)
+    family = "beta_tcvae_mnist"  # its own was 60,000
+    tiny = (*TINY, *CONV, "--set", "strides=[2,2]", "--epochs", 1)
+    succeed(images, *tiny, "--family", family, "-o", run)
     assert aezoo.load(run / "model").dataset_size == 36
 
 

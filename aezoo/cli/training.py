@@ -176,7 +176,6 @@ def train(
     _check_folder(output)
     with quiet_loading("TensorFlow"):
         import keras  # noqa: F401
-    limit = options["limit"]
     if recipe is None:
         recipe, data = _own(source, data_dir, options)
         measured = None
@@ -188,10 +187,19 @@ def train(
                 f"{source} is a recipe, which states that itself: leave out {named}, "
                 "or change the recipe."
             )
-        recipe, data, measured = _splits(recipe, data_dir, limit)
-        recipe = recipe.with_overrides(**{n: options[n] for n in OF_BOTH if n in told})
+        asked = {name: options[name] for name in OF_BOTH if name in told}
+        patience = asked.pop("patience", None)  # may need what is to be held out
+        recipe, data, measured = _splits(
+            recipe.with_overrides(**asked), data_dir, options["limit"]
+        )
+        recipe = recipe.with_overrides(patience=patience)
+    of_data = {
+        "split": options["split"],
+        "limit": options["limit"],
+        "data_dir": None if data_dir is None else str(data_dir),
+    }
     deadline = None if time_budget is None else started + time_budget
-    _run(output, recipe, data, measured, as_json, resume, deadline)
+    _run(output, recipe, data, measured, as_json, resume, deadline, of_data)
 
 
 def _recipe(source: str) -> "Recipe | None":
@@ -252,9 +260,10 @@ def _own(
         validation_examples=count,
         **{name: options[name] for name in OF_BOTH},
     )
+    asked = dict(options["arguments"])
     if "dataset_size" in arguments_of(find_family(family).objective):
-        size = len(data.examples) - count
-        recipe = recipe.with_overrides(config={"dataset_size": size, **config})
+        asked.setdefault("dataset_size", len(data.examples) - count)
+        recipe = recipe.with_overrides(config={**config, **asked})
     return recipe, _shuffled(data, recipe.seed)
 
 
@@ -310,6 +319,7 @@ def _run(
     as_json: bool,
     resume: bool,
     deadline: float | None,
+    of_data: dict[str, Any],
 ) -> None:
     from aezoo.training import loop
     from aezoo.training.checkpoints import STOPPED_STATUS, StoppedError
@@ -332,6 +342,7 @@ def _run(
             data,
             output,
             resume=resume,
+            options=of_data,
             deadline=deadline,
             verbose=0 if as_json else 1 if is_terminal() else 2,
             check=tell,
