@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 import aezoo
-from aezoo import manifest, modalities
+from aezoo import manifest
 from aezoo.cli._common import (
     count_of,
     data_dir_option,
@@ -230,6 +230,7 @@ def _own(
     source: str, data_dir: Path | None, options: dict[str, Any]
 ) -> "tuple[Recipe, Dataset]":
     """The recipe that the options of data make, and the data."""
+    from aezoo import modalities
     from aezoo.data.datasets import open_dataset
     from aezoo.models.arguments import arguments_of
     from aezoo.registry import find_family, list_families
@@ -297,6 +298,8 @@ def _splits(
 
 def _modality(recipe: "Recipe") -> "Modality | None":
     """What reads a recipe's files; None if it says neither modality nor shape."""
+    from aezoo import modalities
+
     if "modality" in recipe.config:
         return modalities.from_config(dict(recipe.config["modality"]))
     if "input_shape" in recipe.config:
