@@ -166,7 +166,7 @@ class GroupVAE(GroupedVAE):
                 "`style_of` must hold one example, or as many as `content_of`. "
                 f"Received: {len(style)} and {len(content)}."
             )
-        z, here = self.encode(content), self.group("style")
+        z, here = np.array(self.encode(content)), self.group("style")
         z[:, here] = self.encode(style)[:, here]
         shown = self.decode_grid(z[:, None], content.dtype.name)[:, 0]
         return self.modality.present(shown)
