@@ -173,9 +173,9 @@ def train(
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
     recipe = _recipe(source)
-    _check_folder(output)
     with quiet_loading("TensorFlow"):
-        import keras  # noqa: F401
+        from aezoo.training import loop
+    _check_folder(output, loop.RUN)
     if recipe is None:
         recipe, data = _own(source, data_dir, options)
         measured = None
@@ -212,13 +212,13 @@ def _recipe(source: str) -> "Recipe | None":
     return None if entry is None else recipe_of(entry)
 
 
-def _check_folder(output: Path) -> None:
-    """Refuse a folder that is of something else.
+def _check_folder(output: Path, run: str) -> None:
+    """Refuse a folder that is of something else: `run` is the file that a run has.
 
     Raises:
         click.ClickException: If it holds anything, and no run.
     """
-    if (output / "run.json").is_file() or not output.is_dir():
+    if (output / run).is_file() or not output.is_dir():
         return
     if any(output.iterdir()):
         raise click.ClickException(
@@ -248,23 +248,23 @@ def _own(
     config.setdefault("input_shape", list(data.examples.shape[1:]))
     if options["network"]:
         config["network"] = options["network"]
+    # what the architecture of published weights has may be overridden
+    stated: dict[str, Any] = {}
     if family in manifest.entries() and family not in list_families():
         entry = manifest.entries()[family]
-        family, config = entry.family, {**entry.config, **config}
+        family, stated = entry.family, dict(entry.config)
     count = max(1, round(len(data.examples) * options["hold_out"]))
+    if "dataset_size" in arguments_of(find_family(family).objective):
+        config.setdefault("dataset_size", len(data.examples) - count)
     recipe = Recipe(
         family=family,
-        config=config,
+        config={**stated, **config},
         dataset=source,
         decay=False,
         warmup_steps=0,
         validation_examples=count,
         **{name: options[name] for name in OF_BOTH},
     )
-    asked = dict(options["arguments"])
-    if "dataset_size" in arguments_of(find_family(family).objective):
-        asked.setdefault("dataset_size", len(data.examples) - count)
-        recipe = recipe.with_overrides(config={**config, **asked})
     return recipe, _shuffled(data, recipe.seed)
 
 

@@ -227,10 +227,11 @@ class Recorder(keras.callbacks.Callback):
                 writer = csv.DictWriter(file, self.rows[-1])
                 writer.writeheader()
                 writer.writerows(self.rows)
-        if not skipped and not math.isfinite(logs["loss"]):
+        losses = {k: v for k, v in logs.items() if k in ("loss", "val_loss")}
+        if not skipped and not all(map(math.isfinite, losses.values())):
             raise RecipeError(
-                f"The training diverged: its loss is {logs['loss']} in epoch "
-                f"{epoch + 1}. Lower `learning_rate`, or set `clipnorm`."
+                f"The training diverged in epoch {epoch + 1}: {losses}. Lower "
+                "`learning_rate`, or set `clipnorm`."
             )
         self.model.stop_training |= self.has_waited
         is_last = self.has_waited or epoch + 1 == self.params["epochs"]
